@@ -1,0 +1,48 @@
+package tenure
+
+import (
+	"context"
+	"time"
+)
+
+// AuditEvent is one thing that happened, as the audit log keeps it. The
+// constructors in internal/audit are the only vocabulary of Action.
+type AuditEvent struct {
+	ID        string
+	At        time.Time
+	Tenant    TenantID
+	Workspace WorkspaceID // empty when it concerns no workspace
+	Action    string      // past tense: "token.revoked"
+	ActorKind string      // CredentialKind of who did it, or "system"
+	ActorID   string
+	Actor     string // for people
+	ObjectID  string
+	Object    string // for people; never a secret
+	Outcome   string // "success" or "refused"
+	Reason    string
+	RequestID string
+	Address   string
+	Detail    map[string]string // further facts; never a secret
+}
+
+// Origin is where a request came from, as its audit events tell it.
+type Origin struct {
+	RequestID string
+	Address   string // the client's address
+	UserAgent string
+}
+
+type originKey struct{}
+
+// WithOrigin returns a context that carries o.
+func WithOrigin(ctx context.Context, o *Origin) context.Context {
+	return context.WithValue(ctx, originKey{}, o)
+}
+
+// OriginOf gives the origin that ctx carries, or an empty one.
+func OriginOf(ctx context.Context) Origin {
+	if o, ok := ctx.Value(originKey{}).(*Origin); ok {
+		return *o
+	}
+	return Origin{}
+}

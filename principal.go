@@ -1,0 +1,159 @@
+package tenure
+
+import "time"
+
+// CredentialKind is the kind of thing that a request was authenticated by.
+type CredentialKind uint8
+
+// The kinds of credential. The zero value is none of them.
+const (
+	PAT              CredentialKind = iota + 1 // personal access token
+	ServiceToken                               // token of a service account
+	BrowserSession                             // cookie of a signed-in browser
+	AssertedIdentity                           // header set by a trusted proxy
+	ConnectorToken                             // SCIM connector's bearer token
+	RootToken                                  // bootstrap and emergency token
+	Operator                                   // command line on the machine that holds the data
+)
+
+// String is the word used in logs and audit events.
+func (k CredentialKind) String() string {
+	switch k {
+	case PAT:
+		return "pat"
+	case ServiceToken:
+		return "service_token"
+	case BrowserSession:
+		return "session"
+	case AssertedIdentity:
+		return "asserted_identity"
+	case ConnectorToken:
+		return "scim_connector"
+	case RootToken:
+		return "root"
+	case Operator:
+		return "operator"
+	}
+	return "none"
+}
+
+// Standing is what is known of one credential and its owner at one instant, as
+// read from the store (or, for tokens that the operator sets, the configuration).
+// It is read and never modified once it is shared.
+type Standing struct {
+	Kind           CredentialKind
+	Tenant         TenantID
+	TenantActive   bool
+	Workspace      WorkspaceID // empty for credentials that are not bound to one
+	User           UserID
+	UserName       string
+	UserActive     bool
+	Role           Role // in the tenant
+	WorkspaceRole  Role // in Workspace; empty: no member
+	ServiceAccount ServiceAccountID
+	AccountActive  bool
+	Token          TokenID
+	Session        SessionID
+	Name           string // the token's or connector's name
+	Scopes         Scopes
+	ExpiresAt      time.Time // zero: never
+	Ended          bool      // revoked, rotated away, signed out
+}
+
+// Principal is the subject that asks, as established by exactly one credential
+// that was alive at that instant. It is made by Standing.Admit and nowhere
+// else; the zero Principal may do nothing.
+type Principal struct {
+	standing *Standing
+	asOf     uint64
+}
+
+// Admit is the liveness check that every kind of credential passes. asOf is the
+// generation of the change feed that was current before the standing was
+// looked up. It answers Unauthenticated for a credential that is dead, and
+// Forbidden for a person who is known but deactivated. It never tells an
+// outsider why a token is dead.
+func (s *Standing) Admit(now time.Time, asOf uint64) (Principal, error) {
+	if s == nil || s.Ended || !s.TenantActive || s.ExpiredAt(now) {
+		return Principal{}, ErrInvalidToken
+	}
+	alive := false
+	switch s.Kind {
+	case PAT:
+		alive = s.User != "" && s.UserActive && s.Workspace != "" && s.WorkspaceRole != ""
+	case ServiceToken:
+		alive = s.ServiceAccount != "" && s.AccountActive && s.Workspace != ""
+	case BrowserSession:
+		if s.User != "" && !s.UserActive {
+			return Principal{}, ErrDeactivated
+		}
+		alive = s.Session != "" && (s.User != "" || s.Role == SuperAdmin)
+	case AssertedIdentity:
+		if !s.UserActive {
+			return Principal{}, ErrDeactivated
+		}
+		alive = s.User != ""
+	case ConnectorToken, RootToken, Operator:
+		alive = true
+	}
+	if !alive {
+		return Principal{}, ErrInvalidToken
+	}
+	return Principal{standing: s, asOf: asOf}, nil
+}
+
+// ExpiredAt reports whether the credential's own end lies at or before now.
+func (s *Standing) ExpiredAt(now time.Time) bool {
+	return !s.ExpiresAt.IsZero() && !now.Before(s.ExpiresAt)
+}
+
+// noStanding is what the zero Principal reads.
+var noStanding = &Standing{}
+
+// Standing gives the facts behind the principal, to be read only.
+func (p Principal) Standing() *Standing {
+	if p.standing == nil {
+		return noStanding
+	}
+	return p.standing
+}
+
+// Valid reports whether the principal was made by Admit.
+func (p Principal) Valid() bool { return p.standing != nil }
+
+// AsOf is the generation of the change feed before the look-up: if the feed has
+// moved since, the standing may be out of date.
+func (p Principal) AsOf() uint64 { return p.asOf }
+
+// Kind is the kind of the credential.
+func (p Principal) Kind() CredentialKind { return p.Standing().Kind }
+
+// Tenant is the tenant in whose context everything is judged.
+func (p Principal) Tenant() TenantID { return p.Standing().Tenant }
+
+// Workspace is the workspace that the credential brings, or empty.
+func (p Principal) Workspace() WorkspaceID { return p.Standing().Workspace }
+
+// User is the person behind the credential, or empty.
+func (p Principal) User() UserID { return p.Standing().User }
+
+// Token is the token that was presented, or empty.
+func (p Principal) Token() TokenID { return p.Standing().Token }
+
+// Session is the browser session that was presented, or empty.
+func (p Principal) Session() SessionID { return p.Standing().Session }
+
+// Label names the principal for people and for the audit log: the userName, or
+// the kind and name of what is not a person. It is never a secret.
+func (p Principal) Label() string {
+	s := p.Standing()
+	switch {
+	case s.UserName != "":
+		return s.UserName
+	case s.Kind == ConnectorToken:
+		return "scim:" + s.Name
+	case s.Name != "":
+		return s.Kind.String() + ":" + s.Name
+	}
+	return s.Kind.String()
+}

@@ -1,0 +1,156 @@
+// Package tenure is the vocabulary that every room of the product speaks:
+// tenants, workspaces, users, credentials, principals, tokens, scopes, actions,
+// roles, secrets, errors and audit events.
+//
+// It owns the meaning of those words and the one liveness check that every
+// credential passes (Standing.Admit). It does no I/O and imports nothing but
+// the standard library; it never decides who may do what (internal/access does).
+package tenure
+
+import (
+	"crypto/rand"
+	"encoding/hex"
+	"strings"
+	"time"
+)
+
+// Identifiers. All are opaque text; those that Tenure makes are UUIDs of
+// version 7 (RFC 9562 §5.7), so that they sort by the time of their making.
+type (
+	// TenantID names one customer organisation.
+	TenantID string
+	// WorkspaceID names a part of a tenant, unique over all tenants.
+	WorkspaceID string
+	// UserID names a person; it is the SCIM "id" (RFC 7643 §3.1).
+	UserID string
+	// ServiceAccountID names a non-human owner of tokens.
+	ServiceAccountID string
+	// TokenID names a token's row. It is not a secret.
+	TokenID string
+	// SessionID names a browser session's row. It is not the cookie's value.
+	SessionID string
+	// ProviderID names a provider credential of a workspace.
+	ProviderID string
+)
+
+// The tenant and the workspace that a fresh database has.
+const (
+	DefaultTenant    TenantID    = "default"
+	DefaultWorkspace WorkspaceID = "default"
+)
+
+// NewID returns a fresh UUID of version 7 for the instant now, in the usual
+// text form (RFC 9562 §4). Two ids of the same millisecond are in no order.
+func NewID(now time.Time) string {
+	var b [16]byte
+	_, _ = rand.Read(b[6:]) // crypto/rand never fails (Go 1.24 and later)
+	ms := uint64(now.UnixMilli())
+	for i := range 6 {
+		b[i] = byte(ms >> (40 - 8*i))
+	}
+	b[6] = b[6]&0x0f | 0x70
+	b[8] = b[8]&0x3f | 0x80
+	var out [36]byte
+	hex.Encode(out[0:8], b[0:4])
+	hex.Encode(out[9:13], b[4:6])
+	hex.Encode(out[14:18], b[6:8])
+	hex.Encode(out[19:23], b[8:10])
+	hex.Encode(out[24:36], b[10:16])
+	out[8], out[13], out[18], out[23] = '-', '-', '-', '-'
+	return string(out[:])
+}
+
+// Source tells who made Tenure know a user.
+type Source string
+
+// The sources of users.
+const (
+	SourceSCIM  Source = "scim"  // provisioned by the identity provider
+	SourceProxy Source = "proxy" // first seen as an identity asserted by the trusted proxy
+	SourceCLI   Source = "cli"   // made by an operator at the command line
+)
+
+// User is a person of a tenant.
+type User struct {
+	ID          UserID
+	Tenant      TenantID
+	UserName    string // as given; unique in the tenant without regard to case (RFC 7643 §4.1.1)
+	DisplayName string
+	ExternalID  string // the provisioning client's own identifier (RFC 7643 §3.1)
+	Active      bool
+	Role        Role // the role in the tenant
+	Source      Source
+	// Profile is the SCIM resource as the provisioning client sent it, as a JSON
+	// object, without the attributes that have fields of their own here.
+	Profile       []byte
+	Version       int64 // grows with every change; the SCIM ETag is made of it
+	CreatedAt     time.Time
+	UpdatedAt     time.Time
+	DeactivatedAt time.Time // zero while active
+	LastSeenAt    time.Time // zero before the first sign-in
+}
+
+// FoldUserName is the form of a userName by which two are compared: RFC 7643
+// §4.1.1 makes userName case-insensitive.
+func FoldUserName(name string) string { return strings.ToLower(name) }
+
+// MaxUserName is the longest userName that Tenure stores, in bytes.
+const MaxUserName = 255
+
+// Workspace is a part of a tenant.
+type Workspace struct {
+	ID        WorkspaceID
+	Tenant    TenantID
+	Name      string
+	CreatedAt time.Time
+}
+
+// Session is one signed-in browser of one person.
+type Session struct {
+	ID        SessionID
+	Tenant    TenantID
+	User      UserID  // empty for a session opened with the root token
+	UserName  string  // read along with the session
+	Token     TokenID // the root token that opened it, or empty
+	Via       string  // "proxy" or "root"
+	Address   string  // client address at sign-in
+	UserAgent string  // at sign-in, cut to 255 bytes
+	CreatedAt time.Time
+	SeenAt    time.Time // right to the second, written behind
+	ExpiresAt time.Time // the absolute limit
+	EndedAt   time.Time // zero while open
+	EndedBy   string
+	EndReason string
+}
+
+// ProviderKind is the wire format that a provider speaks.
+type ProviderKind string
+
+// The kinds of provider.
+const (
+	OpenAI    ProviderKind = "openai"    // OpenAI and anything compatible with it
+	Anthropic ProviderKind = "anthropic" // Anthropic and anything compatible with it
+)
+
+// Provider is a workspace's access to a model provider. Its key is sealed in
+// the store and is no part of this value.
+type Provider struct {
+	ID        ProviderID
+	Tenant    TenantID
+	Workspace WorkspaceID
+	Name      string // unique in the workspace; the "provider" of provider/model
+	Kind      ProviderKind
+	BaseURL   string // with "/v1" for openai, without it for anthropic, as the SDKs have it
+	Last4     string // the last four characters of the key, for people
+	Version   int64  // of the key
+	CreatedAt time.Time
+	UpdatedAt time.Time
+}
+
+// Ended counts what an act of revocation brought to its end.
+type Ended struct {
+	Tokens   int           `json:"tokens"`
+	Sessions int           `json:"sessions"`
+	Streams  int           `json:"streams"`
+	Took     time.Duration `json:"-"` // from the start of the act until the last stream was told to end
+}

@@ -1,0 +1,155 @@
+package tenure
+
+import (
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/hex"
+	"hash/crc32"
+	"strings"
+	"time"
+)
+
+// TokenKind is the kind of a token; its text is stored and shown.
+type TokenKind string
+
+// The kinds of token and, in TokenKind.Prefix, what each begins with.
+const (
+	KindPAT     TokenKind = "pat"
+	KindService TokenKind = "svc"
+	KindSCIM    TokenKind = "scim"
+	KindRoot    TokenKind = "root"
+)
+
+// Prefix is what a token of this kind begins with, for example "tpat_".
+func (k TokenKind) Prefix() string { return "t" + string(k) + "_" }
+
+// The form of a token: prefix, random part, checksum, the last two in base62.
+const (
+	tokenRandom   = 40
+	tokenChecksum = 6
+	base62        = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+
+	// TokenPrefixLength is how many characters of a token are kept for people.
+	TokenPrefixLength = 9
+	// MaxTokenName is the longest name of a token, in bytes.
+	MaxTokenName = 100
+)
+
+// Limits on the life of a token.
+const (
+	DefaultTokenLife = 90 * 24 * time.Hour
+	MaxTokenLife     = 365 * 24 * time.Hour
+)
+
+// Digest is the SHA-256 of a whole token or session secret: what is stored of
+// it, and the key of every look-up.
+type Digest [sha256.Size]byte
+
+// DigestOf hashes a presented credential.
+func DigestOf(credential string) Digest { return sha256.Sum256([]byte(credential)) }
+
+// String is the digest in lower-case hexadecimal, as it is stored.
+func (d Digest) String() string { return hex.EncodeToString(d[:]) }
+
+// NewToken makes a token of 238 random bits with its checksum.
+func NewToken(kind TokenKind) Secret {
+	body := kind.Prefix() + randomBase62(tokenRandom)
+	return NewSecret(body + checksum(body))
+}
+
+// NewSessionSecret makes the value of a session cookie: 256 random bits in
+// base62, without a prefix, so that it is never taken for a token.
+func NewSessionSecret() Secret { return NewSecret(randomBase62(43)) }
+
+// KindOfToken reports the kind by the prefix alone, so that a caller can tell
+// "looks like a token of ours" from "is well formed".
+func KindOfToken(s string) (TokenKind, bool) {
+	for _, k := range [...]TokenKind{KindPAT, KindService, KindSCIM, KindRoot} {
+		if strings.HasPrefix(s, k.Prefix()) {
+			return k, true
+		}
+	}
+	return "", false
+}
+
+// ParseToken checks the form and the checksum of a token and reports its kind.
+// What it refuses cannot be in the store and need not be looked up.
+func ParseToken(s string) (TokenKind, bool) {
+	kind, ok := KindOfToken(s)
+	if !ok || len(s) != len(kind.Prefix())+tokenRandom+tokenChecksum {
+		return "", false
+	}
+	for i := len(kind.Prefix()); i < len(s); i++ {
+		if !isBase62(s[i]) {
+			return "", false
+		}
+	}
+	body, sum := s[:len(s)-tokenChecksum], s[len(s)-tokenChecksum:]
+	return kind, checksum(body) == sum
+}
+
+// Token is a token's row, without anything that could be used to authenticate.
+type Token struct {
+	ID             TokenID
+	Tenant         TenantID
+	Workspace      WorkspaceID
+	User           UserID
+	UserName       string // read along with the token
+	ServiceAccount ServiceAccountID
+	Name           string
+	Kind           TokenKind
+	Prefix         string
+	Scopes         Scopes
+	CreatedAt      time.Time
+	ExpiresAt      time.Time // zero: never
+	LastUsedAt     time.Time // zero: never; right to the second
+	RevokedAt      time.Time // zero: not revoked
+	RevokedBy      string
+	RevokedReason  string
+}
+
+// Live reports whether the token itself, its owner apart, is good at now.
+func (t Token) Live(now time.Time) bool {
+	return t.RevokedAt.IsZero() && (t.ExpiresAt.IsZero() || now.Before(t.ExpiresAt))
+}
+
+// State says in one word what Live decides by.
+func (t Token) State(now time.Time) string {
+	switch {
+	case !t.RevokedAt.IsZero():
+		return "revoked"
+	case t.Live(now):
+		return "active"
+	}
+	return "expired"
+}
+
+func checksum(body string) string {
+	n := crc32.ChecksumIEEE([]byte(body))
+	var out [tokenChecksum]byte
+	for i := tokenChecksum - 1; i >= 0; i-- {
+		out[i] = base62[n%62]
+		n /= 62
+	}
+	return string(out[:])
+}
+
+func isBase62(c byte) bool {
+	return c >= '0' && c <= '9' || c >= 'A' && c <= 'Z' || c >= 'a' && c <= 'z'
+}
+
+// randomBase62 draws n characters without bias: bytes of 248 and above are
+// thrown away, 248 being the largest multiple of 62 in a byte.
+func randomBase62(n int) string {
+	out := make([]byte, 0, n)
+	var buf [64]byte
+	for len(out) < n {
+		_, _ = rand.Read(buf[:]) // crypto/rand never fails (Go 1.24 and later)
+		for _, b := range buf {
+			if b < 248 && len(out) < n {
+				out = append(out, base62[b%62])
+			}
+		}
+	}
+	return string(out)
+}
