@@ -1,0 +1,65 @@
+package store
+
+import (
+	"context"
+
+	"github.com/tenure-gateway/tenure"
+)
+
+const providerColumns = `id, tenant_id, workspace_id, name, kind, base_url, key_last4, key_version, created_at, updated_at`
+
+// SealedKey is a provider's key as it is stored: sealed under a data key, which
+// is wrapped by the key-encryption key.
+type SealedKey struct {
+	Sealed  []byte
+	DataKey []byte
+}
+
+func scanProvider(row scanner) (tenure.Provider, error) {
+	var p tenure.Provider
+	err := row.Scan(&p.ID, &p.Tenant, &p.Workspace, &p.Name, &p.Kind, &p.BaseURL, &p.Last4, &p.Version, into(&p.CreatedAt), into(&p.UpdatedAt))
+	return p, err
+}
+
+// Providers lists the providers of a workspace, by name.
+func (r reads) Providers(ctx context.Context, tenant tenure.TenantID, ws tenure.WorkspaceID) ([]tenure.Provider, error) {
+	return many(ctx, r.run, scanProvider, `SELECT `+providerColumns+` FROM provider_credentials
+		WHERE tenant_id = $1 AND workspace_id = $2 ORDER BY name`, tenant, ws)
+}
+
+// Provider reads one provider of the tenant by id.
+func (r reads) Provider(ctx context.Context, tenant tenure.TenantID, id tenure.ProviderID) (tenure.Provider, error) {
+	return one(ctx, r.run, scanProvider, `SELECT `+providerColumns+` FROM provider_credentials
+		WHERE tenant_id = $1 AND id = $2`, tenant, id)
+}
+
+// SealedKey reads a provider together with its key, as stored.
+func (r reads) SealedKey(ctx context.Context, tenant tenure.TenantID, id tenure.ProviderID) (tenure.Provider, SealedKey, error) {
+	var k SealedKey
+	p, err := one(ctx, r.run, func(row scanner) (tenure.Provider, error) {
+		var p tenure.Provider
+		err := row.Scan(&p.ID, &p.Tenant, &p.Workspace, &p.Name, &p.Kind, &p.BaseURL, &p.Last4, &p.Version,
+			into(&p.CreatedAt), into(&p.UpdatedAt), &k.Sealed, &k.DataKey)
+		return p, err
+	}, `SELECT `+providerColumns+`, key_sealed, data_key FROM provider_credentials WHERE tenant_id = $1 AND id = $2`, tenant, id)
+	return p, k, err
+}
+
+// CountSealed counts the sealed keys of all tenants: while there are any, no
+// new key-encryption key may be made.
+func (r reads) CountSealed(ctx context.Context) (int, error) {
+	return one(ctx, r.run, scalar[int], `SELECT count(*) FROM provider_credentials`)
+}
+
+// InsertProvider stores a new provider. Conflict: the name is taken in the workspace.
+func (tx *Tx) InsertProvider(ctx context.Context, p tenure.Provider, k SealedKey) error {
+	_, err := tx.exec(ctx, `INSERT INTO provider_credentials (`+providerColumns+`, key_sealed, data_key)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)`,
+		p.ID, p.Tenant, p.Workspace, p.Name, p.Kind, p.BaseURL, p.Last4, p.Version, stamp(p.CreatedAt), stamp(p.UpdatedAt), k.Sealed, k.DataKey)
+	return conflict(err, "name", "a provider named %q exists already in this workspace", p.Name)
+}
+
+// DeleteProvider removes a provider and its key.
+func (tx *Tx) DeleteProvider(ctx context.Context, tenant tenure.TenantID, id tenure.ProviderID) error {
+	return tx.execOne(ctx, `DELETE FROM provider_credentials WHERE tenant_id = $1 AND id = $2`, tenant, id)
+}

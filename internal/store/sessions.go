@@ -1,0 +1,78 @@
+package store
+
+import (
+	"context"
+	"time"
+
+	"github.com/tenure-gateway/tenure"
+)
+
+const sessionColumns = `s.id, s.tenant_id, s.user_id, COALESCE(u.user_name, ''), s.token_id, s.via, s.address, s.user_agent,
+	s.created_at, s.last_seen_at, s.expires_at, s.ended_at, COALESCE(s.ended_by, ''), COALESCE(s.ended_reason, '')
+	FROM sessions s LEFT JOIN users u ON u.id = s.user_id AND u.tenant_id = s.tenant_id`
+
+func scanSession(row scanner) (tenure.Session, error) {
+	var s tenure.Session
+	err := row.Scan(&s.ID, &s.Tenant, &s.User, &s.UserName, &s.Token, &s.Via, &s.Address, &s.UserAgent,
+		into(&s.CreatedAt), into(&s.SeenAt), into(&s.ExpiresAt), into(&s.EndedAt), &s.EndedBy, &s.EndReason)
+	return s, err
+}
+
+// Session reads one session's row. NotFound: no such session in the tenant.
+func (r reads) Session(ctx context.Context, tenant tenure.TenantID, id tenure.SessionID) (tenure.Session, error) {
+	return one(ctx, r.run, scanSession, `SELECT `+sessionColumns+` WHERE s.tenant_id = $1 AND s.id = $2`, tenant, id)
+}
+
+// OpenSessions lists the sessions of a person that have not ended, newest first.
+func (r reads) OpenSessions(ctx context.Context, tenant tenure.TenantID, user tenure.UserID, now time.Time) ([]tenure.Session, error) {
+	return many(ctx, r.run, scanSession, `SELECT `+sessionColumns+`
+		WHERE s.tenant_id = $1 AND s.user_id = $2 AND s.ended_at IS NULL AND s.expires_at > $3 ORDER BY s.id DESC LIMIT 1000`,
+		tenant, user, stamp(now))
+}
+
+// SessionStanding reads what is known of the session whose secret has this
+// digest. seen is when it was used last. NotFound: there is none.
+func (r reads) SessionStanding(ctx context.Context, d tenure.Digest) (s *tenure.Standing, seen time.Time, err error) {
+	s, err = one(ctx, r.run, func(row scanner) (*tenure.Standing, error) {
+		s := tenure.Standing{Kind: tenure.BrowserSession}
+		var via string
+		err := row.Scan(&s.Session, &s.Tenant, &s.TenantActive, &s.User, &s.UserName, &s.UserActive, &s.Role, &s.Token,
+			&via, into(&s.ExpiresAt), into(&seen), &s.Ended)
+		if via == "root" {
+			s.Role, s.Name = tenure.SuperAdmin, via
+		}
+		return &s, err
+	}, `SELECT s.id, s.tenant_id, COALESCE(n.active, 0), s.user_id, COALESCE(u.user_name, ''), COALESCE(u.active, 0), COALESCE(u.role, ''),
+		s.token_id, s.via, s.expires_at, s.last_seen_at, s.ended_at IS NOT NULL
+		FROM sessions s LEFT JOIN tenants n ON n.id = s.tenant_id
+		LEFT JOIN users u ON u.id = s.user_id AND u.tenant_id = s.tenant_id AND u.deleted_at IS NULL
+		WHERE s.session_hash = $1`, d.String())
+	return s, seen, err
+}
+
+// InsertSession stores a new session: the digest of its secret, never the secret.
+func (tx *Tx) InsertSession(ctx context.Context, s tenure.Session, d tenure.Digest) error {
+	_, err := tx.exec(ctx, `INSERT INTO sessions (id, tenant_id, user_id, token_id, session_hash, via, address, user_agent,
+		created_at, last_seen_at, expires_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)`,
+		s.ID, s.Tenant, s.User, s.Token, d.String(), s.Via, s.Address, s.UserAgent, stamp(s.CreatedAt), stamp(s.SeenAt), stamp(s.ExpiresAt))
+	return err
+}
+
+// EndSession ends one session and reports whether it was still open.
+func (tx *Tx) EndSession(ctx context.Context, tenant tenure.TenantID, id tenure.SessionID, by, reason string) (bool, error) {
+	n, err := tx.exec(ctx, `UPDATE sessions SET ended_at = $1, ended_by = $2, ended_reason = $3
+		WHERE tenant_id = $4 AND id = $5 AND ended_at IS NULL`, stamp(tx.now), by, reason, tenant, id)
+	return n > 0, err
+}
+
+// EndSessionsOf ends every open session of a user and gives their number.
+func (tx *Tx) EndSessionsOf(ctx context.Context, tenant tenure.TenantID, user tenure.UserID, by, reason string) (int, error) {
+	return tx.exec(ctx, `UPDATE sessions SET ended_at = $1, ended_by = $2, ended_reason = $3
+		WHERE tenant_id = $4 AND user_id = $5 AND ended_at IS NULL`, stamp(tx.now), by, reason, tenant, user)
+}
+
+// EndRootSessions ends every session that was opened with a root token.
+func (tx *Tx) EndRootSessions(ctx context.Context, tenant tenure.TenantID, by, reason string) (int, error) {
+	return tx.exec(ctx, `UPDATE sessions SET ended_at = $1, ended_by = $2, ended_reason = $3
+		WHERE tenant_id = $4 AND via = 'root' AND ended_at IS NULL`, stamp(tx.now), by, reason, tenant)
+}

@@ -1,0 +1,152 @@
+package store
+
+import (
+	"context"
+
+	"github.com/tenure-gateway/tenure"
+)
+
+const userColumns = `id, tenant_id, user_name, display_name, external_id, active, role, source, profile, version,
+	created_at, updated_at, deactivated_at, last_seen_at FROM users`
+
+func scanUser(row scanner) (tenure.User, error) {
+	var u tenure.User
+	err := row.Scan(&u.ID, &u.Tenant, &u.UserName, &u.DisplayName, &u.ExternalID, &u.Active, &u.Role, &u.Source, &u.Profile,
+		&u.Version, into(&u.CreatedAt), into(&u.UpdatedAt), into(&u.DeactivatedAt), into(&u.LastSeenAt))
+	return u, err
+}
+
+// User reads a person by id. NotFound: no such user in the tenant, or deleted.
+func (r reads) User(ctx context.Context, tenant tenure.TenantID, id tenure.UserID) (tenure.User, error) {
+	return one(ctx, r.run, scanUser, `SELECT `+userColumns+` WHERE tenant_id = $1 AND id = $2 AND deleted_at IS NULL`, tenant, id)
+}
+
+// UserByName reads a person by userName, without regard to case.
+func (r reads) UserByName(ctx context.Context, tenant tenure.TenantID, name string) (tenure.User, error) {
+	return one(ctx, r.run, scanUser, `SELECT `+userColumns+` WHERE tenant_id = $1 AND user_name_fold = $2 AND deleted_at IS NULL`,
+		tenant, tenure.FoldUserName(name))
+}
+
+// UserFilter chooses users of one tenant who are not deleted; zero fields choose all.
+type UserFilter struct {
+	Tenant     tenure.TenantID
+	UserName   string // compared without regard to case
+	ExternalID string // compared exactly
+	After      tenure.UserID
+	Offset     int
+	Limit      int
+}
+
+func (f UserFilter) where() where {
+	var w where
+	w.and(`tenant_id = ?`, f.Tenant)
+	w.and(`deleted_at IS NULL`)
+	if f.UserName != "" {
+		w.and(`user_name_fold = ?`, tenure.FoldUserName(f.UserName))
+	}
+	if f.ExternalID != "" {
+		w.and(`external_id = ?`, f.ExternalID)
+	}
+	if f.After != "" {
+		w.and(`id > ?`, f.After)
+	}
+	return w
+}
+
+// Users lists people in the order of their ids, which is that of their making.
+func (r reads) Users(ctx context.Context, f UserFilter) ([]tenure.User, error) {
+	w := f.where()
+	limit, offset := w.arg(f.Limit), w.arg(f.Offset)
+	return many(ctx, r.run, scanUser, `SELECT `+userColumns+w.String()+` ORDER BY id LIMIT `+limit+` OFFSET `+offset, w.args...)
+}
+
+// CountUsers counts what Users would list without limit and offset.
+func (r reads) CountUsers(ctx context.Context, f UserFilter) (int, error) {
+	w := f.where()
+	return one(ctx, r.run, scalar[int], `SELECT count(*) FROM users`+w.String(), w.args...)
+}
+
+// UserStanding reads what is known of a person who asserts an identity.
+func (r reads) UserStanding(ctx context.Context, tenant tenure.TenantID, id tenure.UserID) (*tenure.Standing, error) {
+	return one(ctx, r.run, func(row scanner) (*tenure.Standing, error) {
+		s := tenure.Standing{Kind: tenure.AssertedIdentity}
+		err := row.Scan(&s.User, &s.Tenant, &s.TenantActive, &s.UserName, &s.UserActive, &s.Role)
+		return &s, err
+	}, `SELECT u.id, u.tenant_id, COALESCE(n.active, 0), u.user_name, u.active, u.role
+		FROM users u LEFT JOIN tenants n ON n.id = u.tenant_id
+		WHERE u.tenant_id = $1 AND u.id = $2 AND u.deleted_at IS NULL`, tenant, id)
+}
+
+// InsertUser stores a new person. Conflict: the userName is taken.
+func (tx *Tx) InsertUser(ctx context.Context, u tenure.User) error {
+	_, err := tx.exec(ctx, `INSERT INTO users (id, tenant_id, user_name, user_name_fold, display_name, external_id, active, role,
+		source, profile, version, created_at, updated_at, deactivated_at, last_seen_at)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)`,
+		u.ID, u.Tenant, u.UserName, tenure.FoldUserName(u.UserName), u.DisplayName, u.ExternalID, u.Active, u.Role,
+		u.Source, profile(u), 1, stamp(u.CreatedAt), stamp(u.UpdatedAt), stamp(u.DeactivatedAt), stamp(u.LastSeenAt))
+	return nameTaken(err, u.UserName)
+}
+
+// UpdateUser stores everything of a person but active, which SetActive changes,
+// and the tenant role, which SetRole changes. Conflict: the userName is taken.
+func (tx *Tx) UpdateUser(ctx context.Context, u tenure.User) error {
+	err := tx.execOne(ctx, `UPDATE users SET user_name = $1, user_name_fold = $2, display_name = $3, external_id = $4,
+		source = $5, profile = $6, version = version + 1, updated_at = $7 WHERE tenant_id = $8 AND id = $9 AND deleted_at IS NULL`,
+		u.UserName, tenure.FoldUserName(u.UserName), u.DisplayName, u.ExternalID, u.Source, profile(u), stamp(tx.now), u.Tenant, u.ID)
+	return nameTaken(err, u.UserName)
+}
+
+func profile(u tenure.User) string {
+	if len(u.Profile) == 0 {
+		return "{}"
+	}
+	return string(u.Profile)
+}
+
+func nameTaken(err error, name string) error {
+	return conflict(err, "userName", "a user named %q (compared without regard to case) exists already", name)
+}
+
+// SetActive is the only place that changes whether a person is active. When it
+// deactivates, it ends every token and session of the person in the same
+// transaction and tells how many; when it reactivates, it revives nothing.
+func (tx *Tx) SetActive(ctx context.Context, tenant tenure.TenantID, id tenure.UserID, active bool, by, reason string) (tenure.Ended, error) {
+	var ended tenure.Ended
+	var err error
+	since := stamp(tx.now)
+	if active {
+		since = nil
+	} else if ended, err = tx.EndAll(ctx, tenant, id, by, reason); err != nil {
+		return ended, err
+	}
+	return ended, tx.execOne(ctx, `UPDATE users SET active = $1, deactivated_at = $2, updated_at = $3, version = version + 1
+		WHERE tenant_id = $4 AND id = $5 AND deleted_at IS NULL`, active, since, stamp(tx.now), tenant, id)
+}
+
+// EndAll ends every token and session of a person.
+func (tx *Tx) EndAll(ctx context.Context, tenant tenure.TenantID, id tenure.UserID, by, reason string) (tenure.Ended, error) {
+	var ended tenure.Ended
+	var err error
+	if ended.Tokens, err = tx.RevokeTokensOf(ctx, tenant, id, by, reason); err != nil {
+		return ended, err
+	}
+	ended.Sessions, err = tx.EndSessionsOf(ctx, tenant, id, by, reason)
+	return ended, err
+}
+
+// DeleteUser leaves a tombstone: the row stays for the audit, the userName is
+// free again, the id is never given to anybody else. Memberships go.
+func (tx *Tx) DeleteUser(ctx context.Context, tenant tenure.TenantID, id tenure.UserID) error {
+	if err := tx.execOne(ctx, `UPDATE users SET deleted_at = $1, updated_at = $1, profile = '{}' WHERE tenant_id = $2 AND id = $3 AND deleted_at IS NULL`,
+		stamp(tx.now), tenant, id); err != nil {
+		return err
+	}
+	_, err := tx.exec(ctx, `DELETE FROM memberships WHERE tenant_id = $1 AND user_id = $2`, tenant, id)
+	return err
+}
+
+// SetRole gives a person a role in the tenant.
+func (tx *Tx) SetRole(ctx context.Context, tenant tenure.TenantID, id tenure.UserID, role tenure.Role) error {
+	return tx.execOne(ctx, `UPDATE users SET role = $1, updated_at = $2, version = version + 1 WHERE tenant_id = $3 AND id = $4 AND deleted_at IS NULL`,
+		role, stamp(tx.now), tenant, id)
+}
