@@ -1,0 +1,169 @@
+// Package audit is the vocabulary of the audit log: one constructor for each
+// thing that is told. It owns the names and the fields of events.
+//
+// It does not store them (internal/store appends an event in the transaction of
+// what it tells of) and never holds a secret.
+package audit
+
+import (
+	"strconv"
+	"time"
+
+	"github.com/tenure-gateway/tenure"
+)
+
+// The outcomes of an event.
+const (
+	Success = "success"
+	Refused = "refused"
+)
+
+func by(p tenure.Principal, action string) tenure.AuditEvent {
+	id := string(p.User())
+	if id == "" {
+		id = string(p.Token())
+	}
+	return tenure.AuditEvent{
+		Tenant: p.Tenant(), Action: action, Outcome: Success,
+		ActorKind: p.Kind().String(), ActorID: id, Actor: p.Label(),
+	}
+}
+
+func aboutUser(e tenure.AuditEvent, u tenure.User) tenure.AuditEvent {
+	e.Tenant, e.ObjectID, e.Object = u.Tenant, string(u.ID), u.UserName
+	return e
+}
+
+func aboutToken(e tenure.AuditEvent, t tenure.Token) tenure.AuditEvent {
+	e.Tenant, e.Workspace, e.ObjectID, e.Object = t.Tenant, t.Workspace, string(t.ID), t.Name
+	e.Detail = map[string]string{"kind": string(t.Kind), "prefix": t.Prefix, "owner": t.UserName}
+	return e
+}
+
+// SignedIn tells of a new browser session.
+func SignedIn(s tenure.Session) tenure.AuditEvent {
+	e := tenure.AuditEvent{Tenant: s.Tenant, Action: "session.opened", Outcome: Success, ActorKind: tenure.AssertedIdentity.String(),
+		ActorID: string(s.User), Actor: s.UserName, ObjectID: string(s.ID), Address: s.Address, Detail: map[string]string{"via": s.Via}}
+	if s.User == "" {
+		e.ActorKind, e.ActorID, e.Actor = tenure.RootToken.String(), string(s.Token), tenure.RootToken.String()
+	}
+	return e
+}
+
+// SessionEnded tells of a session that somebody, or a rule, ended.
+func SessionEnded(p tenure.Principal, s tenure.Session, reason string) tenure.AuditEvent {
+	e := by(p, "session.ended")
+	e.ObjectID, e.Object, e.Reason = string(s.ID), s.UserName, reason
+	return e
+}
+
+// TokenMinted tells of a new token.
+func TokenMinted(p tenure.Principal, t tenure.Token) tenure.AuditEvent {
+	e := aboutToken(by(p, "token.minted"), t)
+	e.Detail["scopes"] = t.Scopes.String()
+	if !t.ExpiresAt.IsZero() {
+		e.Detail["expires_at"] = t.ExpiresAt.UTC().Format(time.RFC3339)
+	}
+	return e
+}
+
+// TokenRevoked tells of a token's end.
+func TokenRevoked(p tenure.Principal, t tenure.Token, reason string) tenure.AuditEvent {
+	e := aboutToken(by(p, "token.revoked"), t)
+	e.Reason = reason
+	return e
+}
+
+// TokenFirstUsed tells of the first request that a token authenticated.
+func TokenFirstUsed(t tenure.Token) tenure.AuditEvent {
+	return aboutToken(tenure.AuditEvent{Action: "token.first_used", Outcome: Success,
+		ActorKind: string(t.Kind), ActorID: string(t.ID), Actor: t.UserName}, t)
+}
+
+// UserProvisioned tells of a new person and where they came from.
+func UserProvisioned(p tenure.Principal, u tenure.User) tenure.AuditEvent {
+	e := aboutUser(by(p, "user.provisioned"), u)
+	if !p.Valid() { // first sight of an asserted identity: nobody is behind it yet
+		e.ActorKind, e.Actor = tenure.AssertedIdentity.String(), u.UserName
+	}
+	e.Detail = map[string]string{"source": string(u.Source)}
+	return e
+}
+
+// UserUpdated tells of changed attributes, a rename among them.
+func UserUpdated(p tenure.Principal, before, after tenure.User) tenure.AuditEvent {
+	e := aboutUser(by(p, "user.updated"), after)
+	if before.UserName != after.UserName {
+		e.Detail = map[string]string{"user_name_before": before.UserName}
+	}
+	return e
+}
+
+// UserDeactivated tells of a person's end and of what ended with it.
+func UserDeactivated(p tenure.Principal, u tenure.User, ended tenure.Ended, reason string) tenure.AuditEvent {
+	return withEnded(aboutUser(by(p, "user.deactivated"), u), ended, reason)
+}
+
+// UserReactivated tells that a person may sign in again; nothing was revived.
+func UserReactivated(p tenure.Principal, u tenure.User) tenure.AuditEvent {
+	return aboutUser(by(p, "user.reactivated"), u)
+}
+
+// UserDeleted tells of a tombstone.
+func UserDeleted(p tenure.Principal, u tenure.User, ended tenure.Ended) tenure.AuditEvent {
+	return withEnded(aboutUser(by(p, "user.deleted"), u), ended, "")
+}
+
+// AllRevoked tells that everything of a person was ended, the person staying.
+func AllRevoked(p tenure.Principal, u tenure.User, ended tenure.Ended) tenure.AuditEvent {
+	return withEnded(aboutUser(by(p, "user.all_revoked"), u), ended, "")
+}
+
+func withEnded(e tenure.AuditEvent, ended tenure.Ended, reason string) tenure.AuditEvent {
+	e.Reason = reason
+	e.Detail = map[string]string{"tokens": strconv.Itoa(ended.Tokens), "sessions": strconv.Itoa(ended.Sessions)}
+	return e
+}
+
+// RoleGranted tells of a role in the tenant.
+func RoleGranted(p tenure.Principal, u tenure.User, role tenure.Role, reason string) tenure.AuditEvent {
+	e := aboutUser(by(p, "user.role_granted"), u)
+	if !p.Valid() {
+		e.ActorKind, e.Actor = "system", "configuration"
+	}
+	e.Reason, e.Detail = reason, map[string]string{"role": string(role)}
+	return e
+}
+
+// ProviderChanged tells of a provider that was "created" or "deleted".
+func ProviderChanged(p tenure.Principal, v tenure.Provider, what string) tenure.AuditEvent {
+	e := by(p, "provider."+what)
+	if !p.Valid() {
+		e.ActorKind, e.Actor = "system", "configuration"
+	}
+	e.Tenant, e.Workspace, e.ObjectID, e.Object = v.Tenant, v.Workspace, string(v.ID), v.Name
+	e.Detail = map[string]string{"kind": string(v.Kind), "base_url": v.BaseURL}
+	return e
+}
+
+// RootUsed tells of an action that the root token was used for.
+func RootUsed(p tenure.Principal, action tenure.Action) tenure.AuditEvent {
+	e := by(p, "root_token.used")
+	e.Object = string(action)
+	return e
+}
+
+// RootRotated tells of a new root token; the old one is dead.
+func RootRotated(p tenure.Principal, t tenure.Token) tenure.AuditEvent {
+	return aboutToken(by(p, "root_token.rotated"), t)
+}
+
+// Counted tells how often something was refused, or forged, from one address in
+// a span of time: attackers get a counter, not a row each.
+func Counted(action, reason, address string, count int, span time.Duration) tenure.AuditEvent {
+	return tenure.AuditEvent{
+		Tenant: tenure.DefaultTenant, Action: action, Outcome: Refused, ActorKind: "unknown",
+		Reason: reason, Address: address,
+		Detail: map[string]string{"count": strconv.Itoa(count), "seconds": strconv.Itoa(int(span.Seconds()))},
+	}
+}

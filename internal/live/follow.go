@@ -1,0 +1,123 @@
+package live
+
+import (
+	"context"
+	"time"
+
+	"github.com/tenure-gateway/tenure"
+	"github.com/tenure-gateway/tenure/internal/store"
+)
+
+// Times of the follower.
+const (
+	// feedMemory is how long changes are kept for those who follow.
+	feedMemory = 10 * time.Minute
+	// trimEvery is how often older ones are dropped.
+	trimEvery = time.Minute
+)
+
+// Follow tails the change feed until ctx ends: it forgets what changed, ends
+// the flights whose authority ended, whoever ended it, ends those whose token
+// expires in mid-flight, and, when the database is silent for too long, ends
+// all. ready is called when the feed is followed.
+func (l *Live) Follow(ctx context.Context, ready func()) error {
+	feed, err := l.DB.Feed(ctx)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = feed.Close() }()
+	// What was cached before the feed was open may have changed unseen.
+	l.advance(store.Change{})
+	l.heard()
+	ready()
+
+	tick := time.NewTicker(store.FeedPoll)
+	defer tick.Stop()
+	trimmed := l.Options.Now()
+	healthy := true
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+		}
+		err := l.poll(ctx, feed)
+		if ctx.Err() != nil {
+			return nil
+		}
+		if (err == nil) != healthy {
+			healthy = err == nil
+			l.Log.Warn("change feed", "healthy", healthy, "error", err)
+		}
+		now := l.Options.Now()
+		l.expire(now)
+		if l.Lag() > l.Options.StreamStaleness {
+			l.CutAll(tenure.ErrStale)
+		}
+		if healthy && now.Sub(trimmed) > trimEvery {
+			trimmed = now
+			l.trim(ctx)
+		}
+	}
+}
+
+func (l *Live) heard() { l.clock.heard.Store(l.Options.Now().UnixNano()) }
+
+// poll applies what is new in the feed.
+func (l *Live) poll(ctx context.Context, feed *store.Feed) error {
+	asked := l.Options.Now()
+	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
+	defer cancel()
+	changes, lost, err := feed.Poll(ctx)
+	if err != nil {
+		return err
+	}
+	if lost {
+		l.Log.Warn("change feed has a gap: everything is looked up anew")
+		changes = []store.Change{{}}
+	}
+	for _, c := range changes {
+		l.advance(c)
+	}
+	for _, c := range changes {
+		l.recheck(ctx, subjectOf(c))
+	}
+	// The view is as fresh as the moment at which it was asked for.
+	l.clock.heard.Store(asked.UnixNano())
+	return nil
+}
+
+// expire ends the flights whose token has reached its end.
+func (l *Live) expire(now time.Time) {
+	at := now.UnixNano()
+	n := l.flights.cut(func(f *Flight) bool { return f.expires != 0 && f.expires <= at }, tenure.ErrExpired)
+	l.Metrics.cut(n, tenure.ErrExpired)
+}
+
+func (l *Live) trim(ctx context.Context) {
+	err := l.DB.Tx(ctx, func(ctx context.Context, tx *store.Tx) error { return tx.TrimChanges(ctx, feedMemory) })
+	if err != nil && ctx.Err() == nil {
+		l.Log.Warn("trim the change feed", "error", err)
+	}
+}
+
+// subjectOf chooses the flights that a change may concern.
+func subjectOf(c store.Change) Subject {
+	switch c.Kind {
+	case "token":
+		return Token(tenure.TokenID(c.ID))
+	case "user", "membership":
+		return User(tenure.UserID(c.ID))
+	case "session":
+		return Session(tenure.SessionID(c.ID))
+	case "workspace":
+		return Workspace(tenure.WorkspaceID(c.ID))
+	case "tenant":
+		return Tenant(tenure.TenantID(c.ID))
+	case "service_account":
+		return func(s *tenure.Standing) bool { return s.ServiceAccount == tenure.ServiceAccountID(c.ID) }
+	case "provider":
+		return func(*tenure.Standing) bool { return false } // a running request keeps the key that it began with
+	}
+	return everything
+}

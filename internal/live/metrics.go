@@ -1,0 +1,51 @@
+package live
+
+import (
+	"errors"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/tenure-gateway/tenure"
+)
+
+// Metrics counts what was cut and how long revocations took.
+type Metrics struct {
+	cuts  *prometheus.CounterVec
+	takes prometheus.Histogram
+}
+
+// NewMetrics registers the metrics of l, its gauges among them.
+func NewMetrics(reg prometheus.Registerer, l *Live) *Metrics {
+	m := &Metrics{
+		cuts: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "tenure_cuts_total",
+			Help: "Requests in flight that were ended, by reason."}, []string{"reason"}),
+		takes: prometheus.NewHistogram(prometheus.HistogramOpts{Name: "tenure_revocation_seconds",
+			Help:    "From the start of an act that ends access until the last stream was told to end.",
+			Buckets: []float64{.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5}}),
+	}
+	reg.MustRegister(m.cuts, m.takes,
+		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "tenure_streams_open",
+			Help: "Requests in flight on the model routes."}, func() float64 { return float64(l.Open()) }),
+		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "tenure_feed_lag_seconds",
+			Help: "Since the change feed last answered."}, func() float64 { return l.Lag().Seconds() }))
+	return m
+}
+
+func (m *Metrics) cut(n int, cause error) {
+	if n == 0 {
+		return
+	}
+	reason := "unknown"
+	var e *tenure.Error
+	switch {
+	case errors.Is(cause, tenure.ErrExpired):
+		reason = "expired"
+	case errors.As(cause, &e):
+		reason = e.Code
+	}
+	m.cuts.WithLabelValues(reason).Add(float64(n))
+}
+
+// Took records how long an act of revocation took.
+func (l *Live) Took(d time.Duration) { l.Metrics.takes.Observe(d.Seconds()) }
