@@ -1,0 +1,342 @@
+// Package directory keeps people: who they are, whether they are active, and
+// the browser sessions that they have open. It owns every way in which a person
+// comes, changes and goes, and ends what a person carries when they go.
+//
+// It does not mint or resolve access tokens (internal/token does) and speaks no
+// protocol: SCIM, the dashboard and the command line all end here.
+package directory
+
+import (
+	"context"
+	"fmt"
+	"time"
+	"unicode"
+	"unicode/utf8"
+
+	"github.com/tenure-gateway/tenure"
+	"github.com/tenure-gateway/tenure/internal/access"
+	"github.com/tenure-gateway/tenure/internal/audit"
+	"github.com/tenure-gateway/tenure/internal/live"
+	"github.com/tenure-gateway/tenure/internal/store"
+)
+
+// Directory is the act on people. Its fields are set before first use.
+type Directory struct {
+	DB   *store.DB
+	Live *live.Live
+	Uses *store.LastUse
+	// Admins are the folded userNames that hold the role super_admin of the
+	// default tenant from their first sign-in.
+	Admins map[string]bool
+	// RequireSCIM refuses people whom SCIM never provisioned.
+	RequireSCIM bool
+	// SessionIdle and SessionLife are the limits of a browser session.
+	SessionIdle time.Duration
+	SessionLife time.Duration
+}
+
+// Join finds the person whom a trusted proxy names, and makes them known at
+// first sight. Forbidden: deactivated, or unknown while RequireSCIM holds.
+func (d *Directory) Join(ctx context.Context, tenant tenure.TenantID, name string) (tenure.Principal, error) {
+	u, err := d.DB.UserByName(ctx, tenant, name)
+	if tenure.IsKind(err, tenure.NotFound) {
+		u, err = d.firstSight(ctx, tenant, name)
+	}
+	if err != nil {
+		return tenure.Principal{}, err
+	}
+	if d.RequireSCIM && u.Source != tenure.SourceSCIM {
+		return tenure.Principal{}, errNotProvisioned(name)
+	}
+	if d.isAdmin(tenant, u.UserName) && u.Role != tenure.SuperAdmin && u.Active {
+		if err := d.promote(ctx, u); err != nil {
+			return tenure.Principal{}, err
+		}
+	}
+	generation := d.Live.Generation()
+	s, err := d.DB.UserStanding(ctx, tenant, u.ID)
+	if err != nil {
+		return tenure.Principal{}, err
+	}
+	return s.Admit(d.DB.Now(), generation)
+}
+
+func errNotProvisioned(name string) error {
+	return &tenure.Error{Kind: tenure.Forbidden, Code: "not_provisioned",
+		Msg: fmt.Sprintf("%q was not provisioned by the identity provider; ask your administrator to assign you to this application", name)}
+}
+
+func (d *Directory) isAdmin(tenant tenure.TenantID, name string) bool {
+	return tenant == tenure.DefaultTenant && d.Admins[tenure.FoldUserName(name)]
+}
+
+// firstSight makes a person of an asserted identity.
+func (d *Directory) firstSight(ctx context.Context, tenant tenure.TenantID, name string) (tenure.User, error) {
+	if d.RequireSCIM {
+		return tenure.User{}, errNotProvisioned(name)
+	}
+	var u tenure.User
+	err := d.DB.Tx(ctx, func(ctx context.Context, tx *store.Tx) error {
+		var err error
+		if u, err = tx.UserByName(ctx, tenant, name); !tenure.IsKind(err, tenure.NotFound) {
+			return err // somebody was quicker, or the database failed
+		}
+		u = newUser(tx.Now(), tenant, tenure.User{UserName: name, Active: true, Source: tenure.SourceProxy})
+		return insert(ctx, tx, tenure.Principal{}, u)
+	})
+	return u, err
+}
+
+func newUser(now time.Time, tenant tenure.TenantID, u tenure.User) tenure.User {
+	u.ID, u.Tenant, u.Role, u.Version = tenure.UserID(tenure.NewID(now)), tenant, tenure.Member, 1
+	u.CreatedAt, u.UpdatedAt = now, now
+	if !u.Active {
+		u.DeactivatedAt = now
+	}
+	return u
+}
+
+// insert stores a person, makes them a member of the default workspace, and
+// tells the audit log.
+func insert(ctx context.Context, tx *store.Tx, by tenure.Principal, u tenure.User) error {
+	if err := tx.InsertUser(ctx, u); err != nil {
+		return err
+	}
+	ws, err := tx.Workspace(ctx, u.Tenant, string(tenure.DefaultWorkspace))
+	if err != nil {
+		return fmt.Errorf("default workspace of %s: %w", u.Tenant, err)
+	}
+	if err := tx.SetMembership(ctx, u.Tenant, ws.ID, u.ID, tenure.Member); err != nil {
+		return err
+	}
+	return tx.Append(ctx, audit.UserProvisioned(by, u))
+}
+
+func (d *Directory) promote(ctx context.Context, u tenure.User) error {
+	err := d.DB.Tx(ctx, func(ctx context.Context, tx *store.Tx) error {
+		if err := tx.SetRole(ctx, u.Tenant, u.ID, tenure.SuperAdmin); err != nil {
+			return err
+		}
+		return tx.Append(ctx, audit.RoleGranted(tenure.Principal{}, u, tenure.SuperAdmin, "TENURE_ADMINS"))
+	})
+	if err == nil {
+		d.Live.Changed(ctx, store.Change{Kind: "user", ID: string(u.ID)})
+	}
+	return err
+}
+
+// Provision makes a person whom the identity provider knows. Conflict: the
+// userName is taken, in any case of its letters.
+func (d *Directory) Provision(ctx context.Context, by tenure.Principal, u tenure.User) (tenure.User, error) {
+	if err := access.Check(by, tenure.ProvisionUser); err != nil {
+		return tenure.User{}, err
+	}
+	if err := checkUserName(u.UserName); err != nil {
+		return tenure.User{}, err
+	}
+	err := d.DB.Tx(ctx, func(ctx context.Context, tx *store.Tx) error {
+		u = newUser(tx.Now(), by.Tenant(), u)
+		return insert(ctx, tx, by, u)
+	})
+	if err != nil {
+		return tenure.User{}, fmt.Errorf("provision user: %w", err)
+	}
+	return u, nil
+}
+
+func checkUserName(name string) error {
+	bad := name == "" || len(name) > tenure.MaxUserName || !utf8.ValidString(name)
+	for _, r := range name {
+		bad = bad || !unicode.IsPrint(r)
+	}
+	if bad {
+		return &tenure.Error{Kind: tenure.Invalid, Code: "invalidValue", Field: "userName",
+			Msg: fmt.Sprintf("userName: expected 1 to %d bytes of printable text", tenure.MaxUserName)}
+	}
+	return nil
+}
+
+// Update changes a person by edit, all or nothing. edit gets the person as they
+// are and changes what it likes but the identifiers; when it deactivates them,
+// everything that they carry ends before Update returns. edit may run twice.
+func (d *Directory) Update(ctx context.Context, by tenure.Principal, id tenure.UserID, edit func(*tenure.User) error) (tenure.User, error) {
+	if err := access.Check(by, tenure.UpdateUser); err != nil {
+		return tenure.User{}, err
+	}
+	start := time.Now()
+	var before, after tenure.User
+	err := d.DB.Tx(ctx, func(ctx context.Context, tx *store.Tx) error {
+		var err error
+		if before, err = tx.User(ctx, by.Tenant(), id); err != nil {
+			return err
+		}
+		after = before
+		if err := edit(&after); err != nil {
+			return err
+		}
+		if err := checkUserName(after.UserName); err != nil {
+			return err
+		}
+		if err := tx.UpdateUser(ctx, after); err != nil {
+			return err
+		}
+		if err := tx.Append(ctx, audit.UserUpdated(by, before, after)); err != nil {
+			return err
+		}
+		if after.Active != before.Active {
+			if _, err := setActive(ctx, tx, by, after, after.Active, "scim"); err != nil {
+				return err
+			}
+		}
+		after, err = tx.User(ctx, by.Tenant(), id)
+		return err
+	})
+	if err != nil {
+		return tenure.User{}, fmt.Errorf("update user %s: %w", id, err)
+	}
+	d.settle(ctx, after, before.Active && !after.Active, start)
+	return after, nil
+}
+
+// setActive switches a person in the transaction, and tells the audit log.
+func setActive(ctx context.Context, tx *store.Tx, by tenure.Principal, u tenure.User, active bool, reason string) (tenure.Ended, error) {
+	ended, err := tx.SetActive(ctx, u.Tenant, u.ID, active, by.Label(), reason)
+	if err != nil {
+		return ended, err
+	}
+	event := audit.UserReactivated(by, u)
+	if !active {
+		event = audit.UserDeactivated(by, u, ended, reason)
+	}
+	return ended, tx.Append(ctx, event)
+}
+
+// settle tells this process of a committed change of a person: when they have
+// gone, everything that they carry is cut, and the number of streams returned.
+func (d *Directory) settle(ctx context.Context, u tenure.User, gone bool, start time.Time) int {
+	change := store.Change{Kind: "user", ID: string(u.ID)}
+	if !gone {
+		d.Live.Changed(ctx, change)
+		return 0
+	}
+	n := d.Live.Cut(change, live.User(u.ID), tenure.ErrRevoked)
+	d.Live.Took(time.Since(start))
+	return n
+}
+
+// Deactivate ends a person's access: every token, session and open stream. It
+// is idempotent. NotFound: no such person in the tenant.
+func (d *Directory) Deactivate(ctx context.Context, by tenure.Principal, id tenure.UserID, reason string) (tenure.User, tenure.Ended, error) {
+	return d.end(ctx, by, id, tenure.DeactivateUser, func(ctx context.Context, tx *store.Tx, u tenure.User) (tenure.Ended, error) {
+		if !u.Active {
+			return tenure.Ended{}, nil
+		}
+		return setActive(ctx, tx, by, u, false, reason)
+	})
+}
+
+// RevokeAll ends every token, session and open stream of a person who stays active.
+func (d *Directory) RevokeAll(ctx context.Context, by tenure.Principal, id tenure.UserID, reason string) (tenure.User, tenure.Ended, error) {
+	return d.end(ctx, by, id, tenure.RevokeAll, func(ctx context.Context, tx *store.Tx, u tenure.User) (tenure.Ended, error) {
+		ended, err := tx.EndAll(ctx, u.Tenant, u.ID, by.Label(), reason)
+		if err != nil {
+			return ended, err
+		}
+		return ended, tx.Append(ctx, audit.AllRevoked(by, u, ended))
+	})
+}
+
+// Remove deletes a person as RFC 7644 §3.6 has it: everything that they carry
+// ends, their userName is free again, and their id is gone for good.
+func (d *Directory) Remove(ctx context.Context, by tenure.Principal, id tenure.UserID) error {
+	_, _, err := d.end(ctx, by, id, tenure.DeprovisionUser, func(ctx context.Context, tx *store.Tx, u tenure.User) (tenure.Ended, error) {
+		ended, err := tx.SetActive(ctx, u.Tenant, u.ID, false, by.Label(), "deleted")
+		if err != nil {
+			return ended, err
+		}
+		if err := tx.DeleteUser(ctx, u.Tenant, u.ID); err != nil {
+			return ended, err
+		}
+		return ended, tx.Append(ctx, audit.UserDeleted(by, u, ended))
+	})
+	return err
+}
+
+// end runs an act that ends what a person carries.
+func (d *Directory) end(ctx context.Context, by tenure.Principal, id tenure.UserID, action tenure.Action,
+	act func(context.Context, *store.Tx, tenure.User) (tenure.Ended, error),
+) (u tenure.User, ended tenure.Ended, err error) {
+	if err := access.Check(by, action); err != nil {
+		return u, ended, err
+	}
+	start := time.Now()
+	err = d.DB.Tx(ctx, func(ctx context.Context, tx *store.Tx) error {
+		if u, err = tx.User(ctx, by.Tenant(), id); err != nil {
+			return err
+		}
+		if ended, err = act(ctx, tx, u); err != nil {
+			return err
+		}
+		after, err := tx.User(ctx, by.Tenant(), id)
+		if err == nil {
+			u = after // of a deleted person, the last that was known is told
+		} else if !tenure.IsKind(err, tenure.NotFound) {
+			return err
+		}
+		return nil
+	})
+	if err != nil {
+		return tenure.User{}, tenure.Ended{}, fmt.Errorf("%s %s: %w", action, id, err)
+	}
+	ended.Streams = d.settle(ctx, u, true, start)
+	ended.Took = time.Since(start)
+	return u, ended, nil
+}
+
+// Reactivate lets a person sign in again. Nothing that ended comes back.
+func (d *Directory) Reactivate(ctx context.Context, by tenure.Principal, id tenure.UserID) (tenure.User, error) {
+	if err := access.Check(by, tenure.ReactivateUser); err != nil {
+		return tenure.User{}, err
+	}
+	var u tenure.User
+	err := d.DB.Tx(ctx, func(ctx context.Context, tx *store.Tx) error {
+		var err error
+		if u, err = tx.User(ctx, by.Tenant(), id); err != nil || u.Active {
+			return err
+		}
+		if _, err := setActive(ctx, tx, by, u, true, ""); err != nil {
+			return err
+		}
+		u, err = tx.User(ctx, by.Tenant(), id)
+		return err
+	})
+	if err != nil {
+		return tenure.User{}, fmt.Errorf("reactivate user %s: %w", id, err)
+	}
+	d.settle(ctx, u, false, time.Now())
+	return u, nil
+}
+
+// User reads a person.
+func (d *Directory) User(ctx context.Context, by tenure.Principal, id tenure.UserID) (tenure.User, error) {
+	if by.User() != id {
+		if err := access.Check(by, tenure.ReadUser); err != nil && access.Check(by, tenure.ReadSCIM) != nil {
+			return tenure.User{}, err
+		}
+	}
+	return d.DB.User(ctx, by.Tenant(), id)
+}
+
+// Users lists people of the asker's tenant and tells how many the filter finds.
+func (d *Directory) Users(ctx context.Context, by tenure.Principal, f store.UserFilter) ([]tenure.User, int, error) {
+	if err := access.Check(by, tenure.ListUsers); err != nil && access.Check(by, tenure.ReadSCIM) != nil {
+		return nil, 0, err
+	}
+	f.Tenant = by.Tenant()
+	total, err := d.DB.CountUsers(ctx, f)
+	if err != nil || f.Limit == 0 {
+		return []tenure.User{}, total, err
+	}
+	users, err := d.DB.Users(ctx, f)
+	return users, total, err
+}

@@ -1,0 +1,131 @@
+package directory
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/tenure-gateway/tenure"
+	"github.com/tenure-gateway/tenure/internal/access"
+	"github.com/tenure-gateway/tenure/internal/audit"
+	"github.com/tenure-gateway/tenure/internal/live"
+	"github.com/tenure-gateway/tenure/internal/store"
+)
+
+// OpenSession opens a browser session for a principal that was established by
+// an asserted identity or by the root token. The secret goes into the cookie
+// and is not kept.
+func (d *Directory) OpenSession(ctx context.Context, by tenure.Principal) (tenure.Session, tenure.Secret, error) {
+	if err := access.Check(by, tenure.ViewPages); err != nil {
+		return tenure.Session{}, tenure.Secret{}, err
+	}
+	origin := tenure.OriginOf(ctx)
+	secret := tenure.NewSessionSecret()
+	s := tenure.Session{Tenant: by.Tenant(), User: by.User(), UserName: by.Standing().UserName, Via: "proxy",
+		Address: origin.Address, UserAgent: origin.UserAgent[:min(len(origin.UserAgent), 255)]}
+	if by.Kind() == tenure.RootToken {
+		s.Via, s.Token = "root", by.Token()
+	}
+	err := d.DB.Tx(ctx, func(ctx context.Context, tx *store.Tx) error {
+		if s.User != "" { // the person may have gone since they were looked up
+			if u, err := tx.User(ctx, s.Tenant, s.User); err != nil || !u.Active {
+				return tenure.ErrDeactivated
+			}
+		}
+		s.ID, s.CreatedAt, s.SeenAt = tenure.SessionID(tenure.NewID(tx.Now())), tx.Now(), tx.Now()
+		s.ExpiresAt = tx.Now().Add(d.SessionLife)
+		if err := tx.InsertSession(ctx, s, tenure.DigestOf(secret.Reveal())); err != nil {
+			return err
+		}
+		return tx.Append(ctx, audit.SignedIn(s))
+	})
+	if err != nil {
+		return tenure.Session{}, tenure.Secret{}, fmt.Errorf("open session: %w", err)
+	}
+	d.Uses.NoteSession(s.ID, s.User, s.SeenAt)
+	return s, secret, nil
+}
+
+// ResolveSession finds who presents a session cookie. Sessions are read from
+// the database each time: there are few, and their end is immediate.
+func (d *Directory) ResolveSession(ctx context.Context, presented string) (tenure.Principal, error) {
+	if err := d.Live.Fresh(); err != nil {
+		return tenure.Principal{}, err
+	}
+	generation := d.Live.Generation()
+	s, seen, err := d.DB.SessionStanding(ctx, tenure.DigestOf(presented))
+	if tenure.IsKind(err, tenure.NotFound) {
+		return tenure.Principal{}, tenure.ErrInvalidToken
+	}
+	if err != nil {
+		return tenure.Principal{}, err
+	}
+	now := d.DB.Now()
+	if now.Sub(seen) > d.SessionIdle {
+		return tenure.Principal{}, tenure.ErrInvalidToken
+	}
+	p, err := s.Admit(now, generation)
+	if err == nil {
+		d.Uses.NoteSession(s.Session, s.User, now)
+	}
+	return p, err
+}
+
+// Sessions lists the open sessions of the person who asks.
+func (d *Directory) Sessions(ctx context.Context, by tenure.Principal) ([]tenure.Session, error) {
+	if err := access.Check(by, tenure.ListSession); err != nil {
+		return nil, err
+	}
+	if by.User() == "" {
+		return []tenure.Session{}, nil
+	}
+	return d.DB.OpenSessions(ctx, by.Tenant(), by.User(), d.DB.Now())
+}
+
+// EndSession ends a session, the asker's own or, for an administrator, anybody's.
+func (d *Directory) EndSession(ctx context.Context, by tenure.Principal, id tenure.SessionID, reason string) error {
+	start := time.Now()
+	err := d.DB.Tx(ctx, func(ctx context.Context, tx *store.Tx) error {
+		s, err := tx.Session(ctx, by.Tenant(), id)
+		if err != nil {
+			return err
+		}
+		if by.Session() != id {
+			if err := access.Owner(by, s.User, tenure.RevokeAll); err != nil {
+				return err
+			}
+		}
+		was, err := tx.EndSession(ctx, s.Tenant, id, by.Label(), reason)
+		if err != nil || !was {
+			return err
+		}
+		return tx.Append(ctx, audit.SessionEnded(by, s, reason))
+	})
+	if err != nil {
+		return fmt.Errorf("end session %s: %w", id, err)
+	}
+	d.Live.Cut(store.Change{Kind: "session", ID: string(id)}, live.Session(id), tenure.ErrRevoked)
+	d.Live.Took(time.Since(start))
+	return nil
+}
+
+// Recheck reads a person or a session anew, and answers an error when it does
+// not stand any more.
+func (d *Directory) Recheck(ctx context.Context, p tenure.Principal) error {
+	generation := d.Live.Generation()
+	if p.Session() != "" {
+		s, err := d.DB.Session(ctx, p.Tenant(), p.Session())
+		if err != nil || !s.EndedAt.IsZero() {
+			return tenure.ErrRevoked
+		}
+		if s.User == "" {
+			return nil
+		}
+	}
+	s, err := d.DB.UserStanding(ctx, p.Tenant(), p.User())
+	if err != nil {
+		return err
+	}
+	_, err = s.Admit(d.DB.Now(), generation)
+	return err
+}

@@ -1,0 +1,109 @@
+package token
+
+import (
+	"slices"
+	"sync"
+	"sync/atomic"
+
+	"github.com/tenure-gateway/tenure"
+)
+
+// Cache holds standings of tokens that were seen lately, by the full digest.
+// Its values are read and never modified. It holds only live ones, so it cannot
+// be filled by guessing.
+type Cache struct {
+	max    int
+	mu     sync.RWMutex
+	known  map[tenure.Digest]*tenure.Standing
+	byID   map[string][]tenure.Digest // of the token, its user, its service account
+	hits   atomic.Uint64
+	misses atomic.Uint64
+}
+
+// NewCache makes a cache of at most limit standings, about 600 bytes each.
+func NewCache(limit int) *Cache {
+	return &Cache{max: limit, known: make(map[tenure.Digest]*tenure.Standing), byID: make(map[string][]tenure.Digest)}
+}
+
+// Hits is how many look-ups the cache has answered.
+func (c *Cache) Hits() uint64 { return c.hits.Load() }
+
+// Misses is how many look-ups went to the database.
+func (c *Cache) Misses() uint64 { return c.misses.Load() }
+
+func (c *Cache) get(d tenure.Digest) (*tenure.Standing, bool) {
+	c.mu.RLock()
+	s, ok := c.known[d]
+	c.mu.RUnlock()
+	if ok {
+		c.hits.Add(1)
+	} else {
+		c.misses.Add(1)
+	}
+	return s, ok
+}
+
+// put adds a standing if current, asked under the lock, still holds.
+func (c *Cache) put(d tenure.Digest, s *tenure.Standing, current func() bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if !current() {
+		return
+	}
+	if _, ok := c.known[d]; ok {
+		return
+	}
+	for len(c.known) >= c.max {
+		for victim := range c.known { // any: the order of a map is random
+			c.remove(victim)
+			break
+		}
+	}
+	c.known[d] = s
+	for _, id := range ids(s) {
+		c.byID[id] = append(c.byID[id], d)
+	}
+}
+
+// drop removes everything that hangs on id.
+func (c *Cache) drop(id string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, d := range slices.Clone(c.byID[id]) {
+		c.remove(d)
+	}
+}
+
+func (c *Cache) clear() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	clear(c.known)
+	clear(c.byID)
+}
+
+// remove needs the lock.
+func (c *Cache) remove(d tenure.Digest) {
+	s, ok := c.known[d]
+	if !ok {
+		return
+	}
+	delete(c.known, d)
+	for _, id := range ids(s) {
+		rest := slices.DeleteFunc(c.byID[id], func(o tenure.Digest) bool { return o == d })
+		if len(rest) == 0 {
+			delete(c.byID, id)
+		} else {
+			c.byID[id] = rest
+		}
+	}
+}
+
+func ids(s *tenure.Standing) []string {
+	out := make([]string, 0, 3)
+	for _, id := range [...]string{string(s.Token), string(s.User), string(s.ServiceAccount)} {
+		if id != "" {
+			out = append(out, id)
+		}
+	}
+	return out
+}

@@ -1,0 +1,73 @@
+package token
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/tenure-gateway/tenure"
+	"github.com/tenure-gateway/tenure/internal/access"
+	"github.com/tenure-gateway/tenure/internal/audit"
+	"github.com/tenure-gateway/tenure/internal/live"
+	"github.com/tenure-gateway/tenure/internal/store"
+)
+
+// EnsureRoot makes the root token of a fresh installation. It returns the
+// secret to be shown once, or a zero Secret when there was one already.
+func (t *Tokens) EnsureRoot(ctx context.Context, by tenure.Principal) (tenure.Secret, error) {
+	var made tenure.Secret
+	err := t.DB.Tx(ctx, func(ctx context.Context, tx *store.Tx) error {
+		made = tenure.Secret{}
+		rows, err := tx.Tokens(ctx, store.TokenFilter{Tenant: tenure.DefaultTenant, Kind: tenure.KindRoot, Limit: 1})
+		if err != nil || len(rows) > 0 {
+			return err
+		}
+		made = tenure.NewToken(tenure.KindRoot)
+		row, err := insertRoot(ctx, tx, made)
+		if err != nil {
+			return err
+		}
+		return tx.Append(ctx, audit.TokenMinted(by, row))
+	})
+	return made, err
+}
+
+// RotateRoot makes a new root token and ends the old one, the sessions that it
+// opened, and what it carries. Conflict: the root token is set by the operator.
+func (t *Tokens) RotateRoot(ctx context.Context, by tenure.Principal) (tenure.Secret, tenure.Ended, error) {
+	var ended tenure.Ended
+	if err := access.Check(by, tenure.RotateRoot); err != nil {
+		return tenure.Secret{}, ended, err
+	}
+	for _, s := range t.Configured {
+		if s.Kind == tenure.RootToken {
+			return tenure.Secret{}, ended, &tenure.Error{Kind: tenure.Conflict, Code: "set_by_operator",
+				Msg: "the root token is set by TENURE_API_TOKEN; change it there and restart"}
+		}
+	}
+	secret := tenure.NewToken(tenure.KindRoot)
+	err := t.DB.Tx(ctx, func(ctx context.Context, tx *store.Tx) error {
+		var err error
+		if ended.Tokens, err = tx.RevokeTokensOfKind(ctx, tenure.DefaultTenant, tenure.KindRoot, by.Label(), "rotated"); err != nil {
+			return err
+		}
+		if ended.Sessions, err = tx.EndRootSessions(ctx, tenure.DefaultTenant, by.Label(), "root token rotated"); err != nil {
+			return err
+		}
+		row, err := insertRoot(ctx, tx, secret)
+		if err != nil {
+			return err
+		}
+		return tx.Append(ctx, audit.RootRotated(by, row))
+	})
+	if err != nil {
+		return tenure.Secret{}, tenure.Ended{}, fmt.Errorf("rotate root token: %w", err)
+	}
+	isRoot := live.Subject(func(s *tenure.Standing) bool { return s.Kind == tenure.RootToken })
+	ended.Streams = t.Live.Cut(store.Change{}, isRoot, tenure.ErrRevoked)
+	return secret, ended, nil
+}
+
+func insertRoot(ctx context.Context, tx *store.Tx, secret tenure.Secret) (tenure.Token, error) {
+	row := newRow(tx.Now(), tenure.KindRoot, "root", secret)
+	return row, tx.InsertToken(ctx, row, tenure.DigestOf(secret.Reveal()))
+}

@@ -1,0 +1,227 @@
+// Package vault keeps provider credentials: sealed at rest, opened at need. It
+// owns the envelope encryption and the short-lived cache of opened keys.
+//
+// It never gives a stored key back to a person, and does not know what a key is
+// sent with or where to: internal/gateway does.
+package vault
+
+import (
+	"context"
+	"fmt"
+	"net/url"
+	"regexp"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/tenure-gateway/tenure"
+	"github.com/tenure-gateway/tenure/internal/access"
+	"github.com/tenure-gateway/tenure/internal/audit"
+	"github.com/tenure-gateway/tenure/internal/live"
+	"github.com/tenure-gateway/tenure/internal/store"
+)
+
+// keepOpen is how long an opened key stays in memory.
+const keepOpen = time.Minute
+
+// Vault is the act on provider credentials. Its fields are set before first use.
+type Vault struct {
+	DB   *store.DB
+	Live *live.Live
+	Key  *MasterKey
+
+	mu   sync.RWMutex
+	open map[tenure.ProviderID]opened
+}
+
+type opened struct {
+	key   tenure.Secret
+	until time.Time
+}
+
+// Spec says what provider to add.
+type Spec struct {
+	Workspace string // id or name; "" is the default workspace
+	Name      string
+	Kind      tenure.ProviderKind
+	BaseURL   string // "" is the provider's own
+	Key       tenure.Secret
+}
+
+var providerName = regexp.MustCompile(`^[a-z0-9][a-z0-9._-]{0,62}$`)
+
+// defaultBase are the base URLs of the providers themselves, as their SDKs have them.
+var defaultBase = map[tenure.ProviderKind]string{
+	tenure.OpenAI:    "https://api.openai.com/v1",
+	tenure.Anthropic: "https://api.anthropic.com",
+}
+
+// Add stores a provider with its key sealed. Invalid: the spec is wrong, and
+// how. Conflict: the name is taken.
+func (v *Vault) Add(ctx context.Context, by tenure.Principal, spec Spec) (tenure.Provider, error) {
+	if err := access.Check(by, tenure.CreateProvider); err != nil {
+		return tenure.Provider{}, err
+	}
+	return v.add(ctx, by, by.Tenant(), spec)
+}
+
+// Seed adds providers to the default workspace when it has none, from the
+// settings that the operator gave.
+func (v *Vault) Seed(ctx context.Context, specs []Spec) error {
+	have, err := v.DB.Providers(ctx, tenure.DefaultTenant, tenure.DefaultWorkspace)
+	if err != nil || len(have) > 0 {
+		return err
+	}
+	for _, spec := range specs {
+		if _, err := v.add(ctx, tenure.Principal{}, tenure.DefaultTenant, spec); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (v *Vault) add(ctx context.Context, by tenure.Principal, tenant tenure.TenantID, spec Spec) (tenure.Provider, error) {
+	if err := spec.validate(); err != nil {
+		return tenure.Provider{}, err
+	}
+	var p tenure.Provider
+	err := v.DB.Tx(ctx, func(ctx context.Context, tx *store.Tx) error {
+		ws, err := tx.Workspace(ctx, tenant, spec.Workspace)
+		if err != nil {
+			return invalid("workspace", "there is no workspace %q", spec.Workspace)
+		}
+		p = tenure.Provider{
+			ID: tenure.ProviderID(tenure.NewID(tx.Now())), Tenant: tenant, Workspace: ws.ID, Name: spec.Name, Kind: spec.Kind,
+			BaseURL: spec.BaseURL, Last4: last4(spec.Key), Version: 1, CreatedAt: tx.Now(), UpdatedAt: tx.Now(),
+		}
+		sealed, err := v.Key.seal(p, spec.Key)
+		if err != nil {
+			return err
+		}
+		if err := tx.InsertProvider(ctx, p, sealed); err != nil {
+			return err
+		}
+		return tx.Append(ctx, audit.ProviderChanged(by, p, "created"))
+	})
+	if err != nil {
+		return tenure.Provider{}, fmt.Errorf("add provider: %w", err)
+	}
+	v.Live.Changed(ctx, store.Change{Kind: "provider", ID: string(p.ID)})
+	return p, nil
+}
+
+func (s *Spec) validate() error {
+	if s.Workspace == "" {
+		s.Workspace = string(tenure.DefaultWorkspace)
+	}
+	if !providerName.MatchString(s.Name) {
+		return invalid("name", "a provider's name has 1 to 63 lower-case letters, digits, dots, dashes and underscores, for example \"openai\"")
+	}
+	base, ok := defaultBase[s.Kind]
+	if !ok {
+		return invalid("kind", "the kind must be %q or %q (%[1]q for anything OpenAI-compatible)", tenure.OpenAI, tenure.Anthropic)
+	}
+	if s.BaseURL == "" {
+		s.BaseURL = base
+	}
+	s.BaseURL = strings.TrimRight(s.BaseURL, "/")
+	u, err := url.Parse(s.BaseURL)
+	if err != nil || (u.Scheme != "https" && u.Scheme != "http") || u.Host == "" || u.User != nil || u.RawQuery != "" || u.Fragment != "" {
+		return invalid("base_url", "the base URL must be http or https with a host, and without user, query or fragment, for example %q", base)
+	}
+	key := s.Key.Reveal()
+	if key == "" || len(key) > 4096 || strings.ContainsFunc(key, func(r rune) bool { return r <= ' ' || r > '~' }) {
+		return invalid("key", "the key must be 1 to 4096 printable characters without spaces")
+	}
+	return nil
+}
+
+func invalid(field, format string, args ...any) error {
+	return &tenure.Error{Kind: tenure.Invalid, Code: "invalid_" + field, Field: field, Msg: fmt.Sprintf(format, args...)}
+}
+
+// last4 shows the end of a key, unless that would show much of a short one.
+func last4(key tenure.Secret) string {
+	if text := key.Reveal(); len(text) >= 16 {
+		return text[len(text)-4:]
+	}
+	return ""
+}
+
+// List gives the providers of a workspace, without their keys.
+func (v *Vault) List(ctx context.Context, by tenure.Principal, ws tenure.WorkspaceID) ([]tenure.Provider, error) {
+	if err := access.Check(by, tenure.ListProviders); err != nil {
+		return nil, err
+	}
+	return v.DB.Providers(ctx, by.Tenant(), ws)
+}
+
+// Remove deletes a provider and its key.
+func (v *Vault) Remove(ctx context.Context, by tenure.Principal, id tenure.ProviderID) error {
+	if err := access.Check(by, tenure.DeleteProvider); err != nil {
+		return err
+	}
+	err := v.DB.Tx(ctx, func(ctx context.Context, tx *store.Tx) error {
+		p, err := tx.Provider(ctx, by.Tenant(), id)
+		if err != nil {
+			return err
+		}
+		if err := tx.DeleteProvider(ctx, by.Tenant(), id); err != nil {
+			return err
+		}
+		return tx.Append(ctx, audit.ProviderChanged(by, p, "deleted"))
+	})
+	if err != nil {
+		return fmt.Errorf("remove provider %s: %w", id, err)
+	}
+	v.Live.Changed(ctx, store.Change{Kind: "provider", ID: string(id)})
+	return nil
+}
+
+// Providers gives what a workspace may use, for routing requests of people who
+// may use models there.
+func (v *Vault) Providers(ctx context.Context, tenant tenure.TenantID, ws tenure.WorkspaceID) ([]tenure.Provider, error) {
+	return v.DB.Providers(ctx, tenant, ws)
+}
+
+// Open gives a provider's key for an outbound request. It is read from the
+// database at most once a minute, and at once after it changed.
+func (v *Vault) Open(ctx context.Context, tenant tenure.TenantID, id tenure.ProviderID) (tenure.Secret, error) {
+	now := v.DB.Now()
+	v.mu.RLock()
+	o, ok := v.open[id]
+	v.mu.RUnlock()
+	if ok && now.Before(o.until) {
+		return o.key, nil
+	}
+	generation := v.Live.Generation()
+	p, sealed, err := v.DB.SealedKey(ctx, tenant, id)
+	if err != nil {
+		return tenure.Secret{}, err
+	}
+	key, err := v.Key.open(p, sealed)
+	if err != nil {
+		return tenure.Secret{}, err
+	}
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if v.Live.Generation() == generation {
+		if v.open == nil {
+			v.open = make(map[tenure.ProviderID]opened)
+		}
+		v.open[id] = opened{key: key, until: now.Add(keepOpen)}
+	}
+	return key, nil
+}
+
+// Forget drops the opened key of a provider that changed.
+func (v *Vault) Forget(c store.Change) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	switch c.Kind {
+	case "provider":
+		delete(v.open, tenure.ProviderID(c.ID))
+	case "", "tenant", "workspace":
+		clear(v.open)
+	}
+}
