@@ -72,6 +72,16 @@ func KindOfToken(s string) (TokenKind, bool) {
 	return "", false
 }
 
+// MentionsToken reports whether text has the beginning of a token of ours in it.
+func MentionsToken(text string) bool {
+	for _, k := range [...]TokenKind{KindPAT, KindService, KindSCIM, KindRoot} {
+		if strings.Contains(text, k.Prefix()) {
+			return true
+		}
+	}
+	return false
+}
+
 // ParseToken checks the form and the checksum of a token and reports its kind.
 // What it refuses cannot be in the store and need not be looked up.
 func ParseToken(s string) (TokenKind, bool) {

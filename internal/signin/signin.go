@@ -1,0 +1,219 @@
+// Package signin establishes who asks: it is the one authentication path of the
+// product, for every kind of credential and every route. It owns the order in
+// which credentials are believed, the session cookie, and the counting of what
+// was refused.
+//
+// It resolves nothing itself (internal/token and internal/directory do) and does
+// not judge actions.
+package signin
+
+import (
+	"context"
+	"net/http"
+	"strings"
+
+	"github.com/tenure-gateway/tenure"
+	"github.com/tenure-gateway/tenure/internal/audit"
+	"github.com/tenure-gateway/tenure/internal/directory"
+	"github.com/tenure-gateway/tenure/internal/store"
+	"github.com/tenure-gateway/tenure/internal/token"
+	"github.com/tenure-gateway/tenure/internal/web"
+)
+
+// Signin establishes principals. Its fields are set before first use.
+type Signin struct {
+	DB        *store.DB
+	Tokens    *token.Tokens
+	Directory *directory.Directory
+	Carriers  *web.Carriers
+	Refusals  *Refusals
+	// Origins refuses writes that a browser makes for another site.
+	Origins *http.CrossOriginProtection
+	// AuditRoot tells the audit log of every use of the root token.
+	AuditRoot bool
+	// PublicHTTPS tells that browsers reach this installation over TLS.
+	PublicHTTPS bool
+}
+
+var errCrossSite = &tenure.Error{Kind: tenure.Forbidden, Code: "cross_site",
+	Msg: "a write that another site's page asked for is refused"}
+
+var errTwoPeople = &tenure.Error{Kind: tenure.Invalid, Code: "two_credentials",
+	Msg: "the request carries credentials of two different principals; send exactly one"}
+
+// Authenticate establishes the principal of a request, by exactly one
+// credential. On a public route only a token of ours counts, and only to refuse
+// it: an access token opens the model routes and nothing else.
+func (s *Signin) Authenticate(r *http.Request, public bool) (tenure.Principal, error) {
+	c, err := s.Carriers.Extract(r)
+	if c.Forged {
+		s.Refusals.Count("identity.forged", "identity header from an untrusted peer", c.Peer.String())
+	}
+	if err != nil {
+		return tenure.Principal{}, err
+	}
+	if public {
+		return tenure.Principal{}, s.refuseToken(r.Context(), c.Token)
+	}
+	if c.Token != "" {
+		return s.byToken(r.Context(), c)
+	}
+	p, err := s.ambient(r.Context(), c)
+	if err == nil && s.Origins.Check(r) != nil {
+		return tenure.Principal{}, errCrossSite
+	}
+	return p, err
+}
+
+// refuseToken answers Forbidden when a live access token is presented where
+// none is needed.
+func (s *Signin) refuseToken(ctx context.Context, presented string) error {
+	if kind, ok := tenure.ParseToken(presented); !ok || (kind != tenure.KindPAT && kind != tenure.KindService) {
+		return nil
+	}
+	if _, err := s.Tokens.Resolve(ctx, presented); err == nil {
+		return tenure.ErrForbidden
+	}
+	return nil
+}
+
+// byToken resolves a token; an identity or a session beside it must be of the
+// same person.
+func (s *Signin) byToken(ctx context.Context, c web.Presented) (tenure.Principal, error) {
+	p, err := s.Tokens.Resolve(ctx, c.Token)
+	if err != nil {
+		return p, err
+	}
+	if c.Identity != "" && !sameName(c.Identity, p) {
+		return tenure.Principal{}, errTwoPeople
+	}
+	if c.Cookie != "" {
+		if other, err := s.Directory.ResolveSession(ctx, c.Cookie); err == nil && other.User() != p.User() {
+			return tenure.Principal{}, errTwoPeople
+		}
+	}
+	return p, nil
+}
+
+// ambient resolves what a browser sends by itself: the session, and the
+// identity that the proxy asserts. Where they name different people, the
+// proxy is right and the session ends.
+func (s *Signin) ambient(ctx context.Context, c web.Presented) (tenure.Principal, error) {
+	if c.Cookie != "" {
+		p, err := s.Directory.ResolveSession(ctx, c.Cookie)
+		switch {
+		case err == nil && (c.Identity == "" || sameName(c.Identity, p)):
+			return p, nil
+		case err == nil:
+			if err := s.Directory.EndSession(ctx, p, p.Session(), "the proxy asserted another identity"); err != nil {
+				return tenure.Principal{}, err
+			}
+		case c.Identity == "":
+			return p, err
+		}
+	}
+	if c.Identity != "" {
+		return s.Directory.Join(ctx, tenure.DefaultTenant, c.Identity)
+	}
+	return tenure.Principal{}, tenure.ErrNoCredential
+}
+
+func sameName(identity string, p tenure.Principal) bool {
+	return tenure.FoldUserName(identity) == tenure.FoldUserName(p.Standing().UserName)
+}
+
+// RootUsed tells the audit log of a use of the root token, before the action:
+// what cannot be told is not done. GETs of pages and health are uses too.
+func (s *Signin) RootUsed(ctx context.Context, p tenure.Principal, a tenure.Action) error {
+	if !s.AuditRoot || p.Kind() != tenure.RootToken {
+		return nil
+	}
+	return s.DB.Tx(ctx, func(ctx context.Context, tx *store.Tx) error { return tx.Append(ctx, audit.RootUsed(p, a)) })
+}
+
+// Observe counts refusals, for the audit log.
+func (s *Signin) Observe(_ *http.Request, ev *web.Event) {
+	if ev.Err == nil {
+		return
+	}
+	switch e := tenure.AsError(ev.Err); {
+	case e.Kind == tenure.Unauthenticated, e.Kind == tenure.Forbidden,
+		e.Code == "two_credentials", e.Code == "token_in_query", e.Code == "ambiguous_identity":
+		s.Refusals.Count("request.refused", e.Code, ev.Origin.Address)
+	}
+}
+
+// Establish gives a browser that came by an asserted identity a session and its
+// cookie. A page that another site asked for opens none.
+func (s *Signin) Establish(w http.ResponseWriter, r *http.Request) error {
+	p := web.Principal(r.Context())
+	if p.Kind() != tenure.AssertedIdentity || r.Method != http.MethodGet || r.Header.Get("Sec-Fetch-Site") == "cross-site" {
+		return nil
+	}
+	return s.open(w, r, p)
+}
+
+// WithRoot opens a session for a browser whose user typed the root token.
+func (s *Signin) WithRoot(w http.ResponseWriter, r *http.Request, presented string) error {
+	if s.Origins.Check(r) != nil {
+		return errCrossSite
+	}
+	p, err := s.Tokens.Resolve(r.Context(), strings.TrimSpace(presented))
+	if err == nil && p.Kind() != tenure.RootToken {
+		err = tenure.ErrInvalidToken
+	}
+	if err == nil {
+		err = s.RootUsed(r.Context(), p, tenure.ViewPages)
+	}
+	if err != nil {
+		return err
+	}
+	return s.open(w, r, p)
+}
+
+func (s *Signin) open(w http.ResponseWriter, r *http.Request, p tenure.Principal) error {
+	name := SessionCookie(s.secure(r), r)
+	if name == "" {
+		return nil // neither TLS nor this machine: no cookie is safe
+	}
+	_, secret, err := s.Directory.OpenSession(r.Context(), p)
+	if err != nil {
+		return err
+	}
+	http.SetCookie(w, s.cookie(name, secret.Reveal(), 0))
+	return nil
+}
+
+// SignOut ends the session that the request came with, and its cookie.
+func (s *Signin) SignOut(w http.ResponseWriter, r *http.Request) error {
+	p := web.Principal(r.Context())
+	if p.Session() != "" {
+		if err := s.Directory.EndSession(r.Context(), p, p.Session(), "signed out"); err != nil {
+			return err
+		}
+	}
+	if name := SessionCookie(s.secure(r), r); name != "" {
+		http.SetCookie(w, s.cookie(name, "", -1))
+	}
+	return nil
+}
+
+func (s *Signin) secure(r *http.Request) bool { return s.PublicHTTPS || s.Carriers.Secure(r) }
+
+// SessionCookie is the name under which the session's secret may travel: the
+// __Host- one over TLS, the plain one on this machine, and "" otherwise.
+func SessionCookie(secure bool, r *http.Request) string {
+	switch {
+	case secure:
+		return web.SecureCookie
+	case web.LoopbackHost(r):
+		return web.PlainCookie
+	}
+	return ""
+}
+
+// cookie has no lifetime of its own: the limits are kept at the server.
+func (s *Signin) cookie(name, value string, maxAge int) *http.Cookie {
+	return &http.Cookie{Name: name, Value: value, Path: "/", MaxAge: maxAge, HttpOnly: true,
+		Secure: name == web.SecureCookie, SameSite: http.SameSiteLaxMode}
+}

@@ -1,0 +1,267 @@
+package web
+
+import (
+	"net"
+	"net/http"
+	"net/netip"
+	"strings"
+
+	"github.com/tenure-gateway/tenure"
+)
+
+// Carriers says where a request may carry credentials.
+type Carriers struct {
+	// IdentityHeader is the canonical name of the header by which a trusted
+	// proxy asserts an identity; "" accepts none.
+	IdentityHeader string
+	// Trusted are the proxies' networks.
+	Trusted []netip.Prefix
+}
+
+// Names of the session cookie: the first over TLS, the second on plain loopback.
+const (
+	SecureCookie = "__Host-tenure"
+	PlainCookie  = "tenure"
+)
+
+// Presented is what a request carries.
+type Presented struct {
+	Token    string // Authorization or x-api-key
+	Cookie   string // browser session
+	Identity string // asserted by a trusted proxy
+	Forged   bool   // an identity header came from somebody who is not trusted; it was dropped
+	Peer     netip.Addr
+}
+
+// Errors of carrying.
+var (
+	errTwoCredentials = &tenure.Error{Kind: tenure.Invalid, Code: "two_credentials",
+		Msg: "the request carries two different credentials; send exactly one"}
+	errTokenInQuery = &tenure.Error{Kind: tenure.Invalid, Code: "token_in_query",
+		Msg: "a token must never be in a URL: it ends up in logs; send \"Authorization: Bearer …\" and revoke this one"}
+	errAmbiguousIdentity = &tenure.Error{Kind: tenure.Invalid, Code: "ambiguous_identity",
+		Msg: "the proxy asserted an identity that cannot be trusted: it must send exactly one plain value, and drop what clients send under that name"}
+)
+
+// MaxIdentity is the longest asserted identity, in bytes.
+const MaxIdentity = tenure.MaxUserName
+
+// Extract takes the credentials out of a request, whatever carries them, and
+// removes the identity header when its sender is not trusted to set it. It is
+// the only function that reads them. Invalid: two different tokens, a token in
+// the query string, or an identity that the proxy did not assert cleanly.
+func (c *Carriers) Extract(r *http.Request) (Presented, error) {
+	p := Presented{Peer: peer(r)}
+	if r.URL.RawQuery != "" && tokenInQuery(r) {
+		return p, errTokenInQuery
+	}
+	if c.IdentityHeader != "" {
+		if err := c.identity(r, &p); err != nil {
+			return p, err
+		}
+	}
+	for _, v := range r.Header["Authorization"] {
+		if err := p.add(bearer(v)); err != nil {
+			return p, err
+		}
+	}
+	for _, v := range r.Header["X-Api-Key"] {
+		if err := p.add(v); err != nil {
+			return p, err
+		}
+	}
+	if len(r.Header["Cookie"]) > 0 {
+		p.Cookie = cookie(r)
+	}
+	return p, nil
+}
+
+func (p *Presented) add(token string) error {
+	if p.Token != "" && p.Token != token {
+		return errTwoCredentials
+	}
+	p.Token = token
+	return nil
+}
+
+// bearer reads an Authorization header. A value without a scheme is taken as
+// the token itself: Okta's "HTTP Header" mode sends what the administrator typed.
+// Another scheme gives its whole text, which is no token.
+func bearer(v string) string {
+	scheme, token, ok := strings.Cut(v, " ")
+	if ok && strings.EqualFold(scheme, "Bearer") {
+		return strings.TrimSpace(token)
+	}
+	return v
+}
+
+// tokenInQuery looks for RFC 6750 §2.3 parameters and for anything that begins
+// like a token of ours.
+func tokenInQuery(r *http.Request) bool {
+	if tenure.MentionsToken(r.URL.RawQuery) {
+		return true
+	}
+	for name, values := range r.URL.Query() {
+		for _, v := range values {
+			if tenure.MentionsToken(v) {
+				return true
+			}
+		}
+		if strings.EqualFold(name, "access_token") || tenure.MentionsToken(name) {
+			return true
+		}
+	}
+	return false
+}
+
+// cookie reads the session cookie; two different values are none.
+func cookie(r *http.Request) string {
+	for _, name := range [...]string{SecureCookie, PlainCookie} {
+		found := ""
+		for _, c := range r.CookiesNamed(name) {
+			if found != "" && c.Value != found {
+				return ""
+			}
+			found = c.Value
+		}
+		if found != "" {
+			return found
+		}
+	}
+	return ""
+}
+
+// identity reads the identity header from a trusted peer, strictly, and drops
+// it in every spelling from anybody else.
+func (c *Carriers) identity(r *http.Request, p *Presented) error {
+	trusted := c.Trusts(p.Peer)
+	var values []string
+	alias := false
+	for name, vs := range r.Header {
+		if len(name) != len(c.IdentityHeader) || !sameHeader(name, c.IdentityHeader) {
+			continue
+		}
+		if !trusted {
+			delete(r.Header, name)
+			p.Forged = true
+			continue
+		}
+		values = append(values, vs...)
+		alias = alias || name != c.IdentityHeader
+	}
+	if !trusted || len(values) == 0 {
+		return nil
+	}
+	if len(values) > 1 || alias || nominated(r.Header, c.IdentityHeader) {
+		return errAmbiguousIdentity
+	}
+	v := values[0]
+	if v == "" {
+		return nil // absent
+	}
+	if len(v) > MaxIdentity {
+		return errAmbiguousIdentity
+	}
+	for i := range len(v) {
+		if v[i] <= ' ' || v[i] > '~' || v[i] == ',' || v[i] == ';' || v[i] == '"' {
+			return errAmbiguousIdentity
+		}
+	}
+	p.Identity = v
+	return nil
+}
+
+// sameHeader compares header names of equal length as gateways that fold "_"
+// and "." into "-" would.
+func sameHeader(a, b string) bool {
+	for i := range len(a) {
+		if fold(a[i]) != fold(b[i]) {
+			return false
+		}
+	}
+	return true
+}
+
+func fold(c byte) byte {
+	switch {
+	case c == '_' || c == '.' || c == ' ':
+		return '-'
+	case c >= 'A' && c <= 'Z':
+		return c + 'a' - 'A'
+	}
+	return c
+}
+
+// nominated reports whether Connection names the header, which asks a proxy to
+// drop it (RFC 9110 §7.6.1).
+func nominated(h http.Header, name string) bool {
+	for _, v := range h["Connection"] {
+		for option := range strings.SplitSeq(v, ",") {
+			option = strings.TrimSpace(option)
+			if len(option) == len(name) && sameHeader(option, name) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// Trusts reports whether a is a trusted proxy.
+func (c *Carriers) Trusts(a netip.Addr) bool {
+	for _, p := range c.Trusted {
+		if p.Contains(a) {
+			return true
+		}
+	}
+	return false
+}
+
+// peer is the socket's other end, never what a header says.
+func peer(r *http.Request) netip.Addr {
+	ap, err := netip.ParseAddrPort(r.RemoteAddr)
+	if err != nil {
+		return netip.Addr{}
+	}
+	return ap.Addr().Unmap().WithZone("")
+}
+
+// Address is the client's address, for logs and the audit: the peer, or, behind
+// trusted proxies, the nearest address that is not one of them.
+func (c *Carriers) Address(r *http.Request) string {
+	at := peer(r)
+	forwarded := r.Header["X-Forwarded-For"]
+	if len(forwarded) == 0 || !c.Trusts(at) {
+		return at.String()
+	}
+	hops := strings.Split(strings.Join(forwarded, ","), ",")
+	for i := len(hops) - 1; i >= 0; i-- {
+		hop, err := netip.ParseAddr(strings.TrimSpace(hops[i]))
+		if err != nil {
+			break
+		}
+		at = hop.Unmap()
+		if !c.Trusts(at) {
+			break
+		}
+	}
+	return at.String()
+}
+
+// Secure reports whether the browser speaks TLS with us, or with the trusted
+// proxy in front.
+func (c *Carriers) Secure(r *http.Request) bool {
+	if r.TLS != nil {
+		return true
+	}
+	return r.Header.Get("X-Forwarded-Proto") == "https" && c.Trusts(peer(r))
+}
+
+// LoopbackHost reports whether the browser reaches us on this machine.
+func LoopbackHost(r *http.Request) bool {
+	host := r.Host
+	if h, _, err := net.SplitHostPort(host); err == nil {
+		host = h
+	}
+	a, err := netip.ParseAddr(strings.Trim(host, "[]"))
+	return host == "localhost" || (err == nil && a.IsLoopback())
+}

@@ -1,0 +1,312 @@
+// Package web is what every edge stands on: the router that mounts routes with
+// their actions, the record of each request, the credential's way out of a
+// request, and the client's address.
+//
+// It owns the order of things in a request: record, credential, principal,
+// action, handler, log line. It speaks no protocol of its own: each route brings
+// the function that renders its errors. It resolves no credential and judges no
+// action: it is given both functions.
+package web
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"runtime/debug"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/tenure-gateway/tenure"
+)
+
+// Route is one entry of the product's outside.
+type Route struct {
+	// Pattern is as http.ServeMux has it: "POST /v1/chat/completions".
+	Pattern string
+	// Action is what a request on this route asks for.
+	Action tenure.Action
+	// Handle answers the request, or returns an error that Fail renders.
+	Handle func(http.ResponseWriter, *http.Request) error
+	// Fail answers in the shape of the route's own protocol.
+	Fail func(http.ResponseWriter, *http.Request, error)
+}
+
+// Router serves routes. Its fields are set before Mount.
+type Router struct {
+	// Authenticate establishes the principal of a request. public tells that the
+	// route needs none: then only a token of ours that is presented counts.
+	Authenticate func(r *http.Request, public bool) (tenure.Principal, error)
+	// Check judges an action; Known tells whether there is a rule for it.
+	Check func(context.Context, tenure.Principal, tenure.Action) error
+	Known func(tenure.Action) bool
+	// Address tells the client's address.
+	Address func(*http.Request) string
+	// Observe is told of each request when it is over, refused ones included.
+	Observe func(*http.Request, *Event)
+	Log     *slog.Logger
+	Metrics *Metrics
+	Now     func() time.Time
+
+	mux     http.ServeMux
+	methods map[string][]string // path -> methods
+}
+
+// Mount adds routes. A route without an action, or whose action has no rule, is
+// an error: nothing is open by omission.
+func (rt *Router) Mount(routes []Route) error {
+	if rt.methods == nil {
+		rt.methods = make(map[string][]string)
+	}
+	for _, route := range routes {
+		if route.Action == "" || !rt.Known(route.Action) {
+			return fmt.Errorf("web: the route %q names no known action (%q)", route.Pattern, route.Action)
+		}
+		if route.Handle == nil || route.Fail == nil {
+			return fmt.Errorf("web: the route %q has no handler or no error rendering", route.Pattern)
+		}
+		rt.mux.Handle(route.Pattern, rt.handler(route))
+		method, path, ok := strings.Cut(route.Pattern, " ")
+		if !ok {
+			continue
+		}
+		rt.methods[path] = append(rt.methods[path], method)
+		if len(rt.methods[path]) == 1 {
+			rt.mux.Handle(path, rt.handler(rt.otherMethods(path, route)))
+		}
+	}
+	return nil
+}
+
+// otherMethods answers the methods that a path does not have.
+func (rt *Router) otherMethods(path string, like Route) Route {
+	like.Pattern, like.Action = path, tenure.Unrouted
+	like.Handle = func(w http.ResponseWriter, r *http.Request) error {
+		allow := slices.Compact(slices.Sorted(slices.Values(rt.methods[path])))
+		w.Header().Set("Allow", strings.Join(allow, ", "))
+		return &tenure.Error{Kind: tenure.MethodNotAllowed, Code: "method_not_allowed",
+			Msg: fmt.Sprintf("%s is not allowed here; use %s", r.Method, strings.Join(allow, " or "))}
+	}
+	return like
+}
+
+// ServeHTTP serves a request by the route that fits it.
+func (rt *Router) ServeHTTP(w http.ResponseWriter, r *http.Request) { rt.mux.ServeHTTP(w, r) }
+
+func (rt *Router) handler(route Route) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		now := rt.Now()
+		ev := &Event{ID: tenure.NewID(now), Start: now, Route: route.Pattern}
+		ev.Origin = tenure.Origin{RequestID: ev.ID, Address: rt.Address(r), UserAgent: r.UserAgent()}
+		ev.recorder = recorder{ResponseWriter: w, ev: ev}
+		w.Header().Set("X-Request-Id", ev.ID)
+		r = r.WithContext(tenure.WithOrigin(context.WithValue(r.Context(), eventKey{}, ev), &ev.Origin))
+		defer rt.finish(route, r, ev)
+		if ev.Err = rt.run(route, &ev.recorder, r, ev); ev.Err != nil && ev.Status == 0 {
+			route.Fail(&ev.recorder, r, ev.Err)
+		}
+	})
+}
+
+// run is the order of things.
+func (rt *Router) run(route Route, w http.ResponseWriter, r *http.Request, ev *Event) error {
+	public := route.Action == tenure.Public
+	p, err := rt.Authenticate(r, public)
+	if err != nil {
+		return err
+	}
+	ev.Principal = p
+	if !public {
+		if err := rt.Check(r.Context(), p, route.Action); err != nil {
+			return err
+		}
+	}
+	return route.Handle(w, r)
+}
+
+// finish runs when the handler is over, also by a panic. http.ErrAbortHandler
+// goes on upwards: it is how a broken answer is kept from looking whole.
+func (rt *Router) finish(route Route, r *http.Request, ev *Event) {
+	thrown := recover()
+	if thrown != nil && thrown != http.ErrAbortHandler { //nolint:errorlint // a panic value, not an error chain
+		ev.Err = fmt.Errorf("panic: %v\n%s", thrown, debug.Stack())
+		if ev.Status == 0 {
+			route.Fail(&ev.recorder, r, ev.Err)
+			thrown = nil
+		}
+	}
+	ev.Took = rt.Now().Sub(ev.Start)
+	rt.Metrics.observe(ev)
+	rt.Observe(r, ev)
+	rt.logLine(r, ev)
+	if thrown != nil {
+		panic(http.ErrAbortHandler)
+	}
+}
+
+// logLine writes the one structured line of a request.
+func (rt *Router) logLine(r *http.Request, ev *Event) {
+	level := slog.LevelInfo
+	e := ev.Err
+	if e != nil && tenure.AsError(e).Kind == tenure.Internal {
+		level = slog.LevelError
+	}
+	attrs := make([]slog.Attr, 0, 16)
+	attrs = append(attrs,
+		slog.String("request_id", ev.ID), slog.String("method", r.Method), slog.String("path", r.URL.Path), slog.String("route", ev.Route),
+		slog.Int("status", ev.Status), slog.Int64("bytes", ev.Bytes), slog.Duration("took", ev.Took), slog.String("address", ev.Origin.Address))
+	if p := ev.Principal; p.Valid() {
+		attrs = append(attrs, slog.String("credential", p.Kind().String()), slog.String("who", p.Label()))
+		if id := p.Token(); id != "" {
+			attrs = append(attrs, slog.String("token_id", string(id)))
+		}
+	}
+	if ev.Model != "" {
+		attrs = append(attrs, slog.String("model", ev.Model))
+	}
+	if ev.Provider != "" {
+		attrs = append(attrs, slog.String("provider", ev.Provider), slog.Duration("added", ev.Added))
+	}
+	if ev.Cut != "" {
+		attrs = append(attrs, slog.String("cut", ev.Cut))
+	}
+	if e != nil {
+		attrs = append(attrs, slog.String("error", e.Error()))
+	}
+	rt.Log.LogAttrs(r.Context(), level, "request", attrs...)
+}
+
+type eventKey struct{}
+
+// Event is the one wide record of a request: filled on the way, told once.
+type Event struct {
+	ID        string // X-Request-Id
+	Start     time.Time
+	Took      time.Duration
+	Route     string // the pattern
+	Origin    tenure.Origin
+	Principal tenure.Principal
+	Status    int // 0: nothing was answered
+	Bytes     int64
+	Model     string
+	Provider  string
+	Added     time.Duration // what we added before the first byte of a proxied answer
+	Cut       string        // why the request was cut, or ""
+	Err       error
+
+	recorder recorder
+}
+
+// EventOf gives the record of the request that ctx belongs to, or a scratch one.
+func EventOf(ctx context.Context) *Event {
+	if ev, ok := ctx.Value(eventKey{}).(*Event); ok {
+		return ev
+	}
+	return &Event{}
+}
+
+// Principal gives the principal of the request that ctx belongs to.
+func Principal(ctx context.Context) tenure.Principal { return EventOf(ctx).Principal }
+
+// recorder notes what is answered.
+type recorder struct {
+	http.ResponseWriter
+	ev *Event
+}
+
+// WriteHeader implements http.ResponseWriter.
+func (w *recorder) WriteHeader(status int) {
+	if w.ev.Status == 0 && status >= 200 {
+		w.ev.Status = status
+	}
+	w.ResponseWriter.WriteHeader(status)
+}
+
+// Write implements http.ResponseWriter.
+func (w *recorder) Write(b []byte) (int, error) {
+	if w.ev.Status == 0 {
+		w.ev.Status = http.StatusOK
+	}
+	n, err := w.ResponseWriter.Write(b)
+	w.ev.Bytes += int64(n)
+	return n, err
+}
+
+// Unwrap lets http.ResponseController reach the connection.
+func (w *recorder) Unwrap() http.ResponseWriter { return w.ResponseWriter }
+
+// WriteJSON answers with v as JSON.
+func WriteJSON(w http.ResponseWriter, contentType string, status int, v any) {
+	body, err := json.Marshal(v)
+	if err != nil { // a fault of ours: the values are our own
+		body, status = []byte(`{}`), http.StatusInternalServerError
+	}
+	h := w.Header()
+	h.Set("Content-Type", contentType)
+	h.Set("Cache-Control", "no-store")
+	h.Set("X-Content-Type-Options", "nosniff")
+	w.WriteHeader(status)
+	_, _ = w.Write(append(body, '\n'))
+}
+
+// Challenge sets WWW-Authenticate as RFC 6750 §3 has it: without an error code
+// when no credential was sent.
+func Challenge(h http.Header, e *tenure.Error) {
+	switch {
+	case e.Kind == tenure.Unauthenticated && errors.Is(e, tenure.ErrNoCredential):
+		h.Set("WWW-Authenticate", `Bearer realm="tenure"`)
+	case e.Kind == tenure.Unauthenticated:
+		h.Set("WWW-Authenticate", `Bearer realm="tenure", error="invalid_token"`)
+	case e.Kind == tenure.Forbidden && e.Code == "insufficient_scope":
+		h.Set("WWW-Authenticate", `Bearer realm="tenure", error="insufficient_scope"`)
+	}
+}
+
+// Status is the HTTP status of each kind of error: the table that edges share
+// where HTTP itself decides.
+func Status(k tenure.Kind) int {
+	switch k {
+	case tenure.Invalid:
+		return http.StatusBadRequest
+	case tenure.Unauthenticated:
+		return http.StatusUnauthorized
+	case tenure.Forbidden:
+		return http.StatusForbidden
+	case tenure.NotFound:
+		return http.StatusNotFound
+	case tenure.MethodNotAllowed:
+		return http.StatusMethodNotAllowed
+	case tenure.Conflict:
+		return http.StatusConflict
+	case tenure.Precondition:
+		return http.StatusPreconditionFailed
+	case tenure.TooLarge:
+		return http.StatusRequestEntityTooLarge
+	case tenure.UnsupportedMedia:
+		return http.StatusUnsupportedMediaType
+	case tenure.TooMany:
+		return http.StatusTooManyRequests
+	case tenure.Unavailable:
+		return http.StatusServiceUnavailable
+	case tenure.BadGateway:
+		return http.StatusBadGateway
+	case tenure.GatewayTimeout:
+		return http.StatusGatewayTimeout
+	case tenure.InsufficientSpace:
+		return http.StatusInsufficientStorage
+	case tenure.ClientClosed:
+		return 499 // nobody reads it; the log line does
+	case tenure.Internal:
+	}
+	return http.StatusInternalServerError
+}
+
+// RetryAfter sets Retry-After, in whole seconds, when the error says when.
+func RetryAfter(h http.Header, e *tenure.Error) {
+	if e.RetryAfter > 0 {
+		h.Set("Retry-After", fmt.Sprint(int64((e.RetryAfter+time.Second-1)/time.Second)))
+	}
+}
