@@ -107,13 +107,10 @@ func (s *Standing) ExpiredAt(now time.Time) bool {
 	return !s.ExpiresAt.IsZero() && !now.Before(s.ExpiresAt)
 }
 
-// noStanding is what the zero Principal reads.
-var noStanding = &Standing{}
-
 // Standing gives the facts behind the principal, to be read only.
 func (p Principal) Standing() *Standing {
 	if p.standing == nil {
-		return noStanding
+		return &Standing{}
 	}
 	return p.standing
 }

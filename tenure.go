@@ -67,7 +67,6 @@ type Source string
 const (
 	SourceSCIM  Source = "scim"  // provisioned by the identity provider
 	SourceProxy Source = "proxy" // first seen as an identity asserted by the trusted proxy
-	SourceCLI   Source = "cli"   // made by an operator at the command line
 )
 
 // User is a person of a tenant.

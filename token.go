@@ -4,7 +4,9 @@ import (
 	"crypto/rand"
 	"crypto/sha256"
 	"encoding/hex"
+	"fmt"
 	"hash/crc32"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -132,6 +134,21 @@ func (t Token) State(now time.Time) string {
 		return "active"
 	}
 	return "expired"
+}
+
+// ParseLifetime reads a duration with a unit of h, m, s or, alone, d for days.
+func ParseLifetime(text string) (time.Duration, error) {
+	if days, ok := strings.CutSuffix(text, "d"); ok {
+		n, err := strconv.ParseInt(days, 10, 32)
+		if err == nil {
+			return time.Duration(n) * 24 * time.Hour, nil
+		}
+	}
+	d, err := time.ParseDuration(text)
+	if err != nil {
+		return 0, fmt.Errorf("%q is no length of time; write for example 90d or 12h", text)
+	}
+	return d, nil
 }
 
 func checksum(body string) string {

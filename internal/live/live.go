@@ -65,7 +65,7 @@ type flights struct {
 type Flight struct {
 	Principal tenure.Principal
 	RequestID string
-	What      string // the action
+	Action    tenure.Action
 	Started   time.Time
 
 	model      string // guarded by flights.mu
@@ -99,9 +99,9 @@ func (l *Live) Lag() time.Duration {
 // called when the request is over. unblock frees the request's writer should it
 // hang on a slow client; it may be nil. Enter answers an error when the
 // principal's authority ended since it was looked up.
-func (l *Live) Enter(ctx context.Context, p tenure.Principal, what string, unblock func()) (context.Context, *Flight, error) {
+func (l *Live) Enter(ctx context.Context, p tenure.Principal, action tenure.Action, unblock func()) (context.Context, *Flight, error) {
 	ctx, cancel := context.WithCancelCause(ctx)
-	f := &Flight{Principal: p, What: what, Started: l.Options.Now(), cancel: cancel, unblock: unblock,
+	f := &Flight{Principal: p, Action: action, Started: l.Options.Now(), cancel: cancel, unblock: unblock,
 		RequestID: tenure.OriginOf(ctx).RequestID}
 	if end := p.Standing().ExpiresAt; !end.IsZero() {
 		f.expires = end.UnixNano()

@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"fmt"
 	"os"
 	"time"
@@ -87,26 +88,21 @@ func (f *Feed) Poll(ctx context.Context) (changes []Change, lost bool, err error
 	return f.read(ctx)
 }
 
-// read gives what is new in one snapshot of the database.
+// read gives what is new in one snapshot of the database. Where the feed stands
+// moves only when all of it was read.
 func (f *Feed) read(ctx context.Context) (changes []Change, lost bool, err error) {
 	if err := f.control(ctx, `BEGIN`); err != nil {
 		return nil, false, err
 	}
-	defer func() {
-		if end := f.control(ctx, `COMMIT`); err == nil {
-			err = end
-		}
-	}()
+	version, end, err := int64(0), int64(0), error(nil)
 	changes, err = many(ctx, f.conn, scanChange, `SELECT seq, kind, id FROM changes WHERE seq > $1 ORDER BY seq LIMIT $2`, f.last, feedPage)
-	if err != nil {
-		return nil, false, err
+	if err == nil {
+		version, err = f.number(ctx, `PRAGMA data_version`)
 	}
-	version, err := f.number(ctx, `PRAGMA data_version`)
-	if err != nil {
-		return nil, false, err
+	if err == nil {
+		end, err = f.number(ctx, feedEnd)
 	}
-	end, err := f.number(ctx, feedEnd)
-	if err != nil {
+	if err = errors.Join(err, f.control(ctx, `ROLLBACK`)); err != nil {
 		return nil, false, err
 	}
 	next := f.last
@@ -123,10 +119,10 @@ func (f *Feed) read(ctx context.Context) (changes []Change, lost bool, err error
 	return changes, lost, nil
 }
 
-func n(changes []Change) int { return len(changes) }
-
-// control runs a statement of transaction control.
+// control runs a statement of transaction control, whatever has become of ctx:
+// a transaction that was begun must end.
 func (f *Feed) control(ctx context.Context, text string) error {
+	ctx = context.WithoutCancel(ctx)
 	s, err := f.conn.stmt(ctx, text)
 	if err != nil {
 		return err

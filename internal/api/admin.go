@@ -1,0 +1,187 @@
+package api
+
+import (
+	"context"
+	"net/http"
+	"time"
+
+	"github.com/danielgtaylor/huma/v2"
+
+	"github.com/tenure-gateway/tenure"
+	"github.com/tenure-gateway/tenure/internal/store"
+	"github.com/tenure-gateway/tenure/internal/vault"
+	"github.com/tenure-gateway/tenure/internal/web"
+)
+
+// User is a person as an administrator sees them.
+type User struct {
+	ID            string     `json:"id"`
+	UserName      string     `json:"user_name"`
+	DisplayName   string     `json:"display_name,omitempty"`
+	ExternalID    string     `json:"external_id,omitempty"`
+	Active        bool       `json:"active"`
+	Role          string     `json:"role"`
+	Source        string     `json:"source" enum:"scim,proxy"`
+	CreatedAt     time.Time  `json:"created_at"`
+	DeactivatedAt *time.Time `json:"deactivated_at"`
+	LastSeenAt    *time.Time `json:"last_seen_at"`
+}
+
+func showUser(u tenure.User) User {
+	return User{ID: string(u.ID), UserName: u.UserName, DisplayName: u.DisplayName, ExternalID: u.ExternalID, Active: u.Active, Role: string(u.Role),
+		Source: string(u.Source), CreatedAt: u.CreatedAt, DeactivatedAt: when(u.DeactivatedAt), LastSeenAt: when(u.LastSeenAt)}
+}
+
+// UserEnded is a person and what an act has ended of theirs.
+type UserEnded struct {
+	User  User  `json:"user"`
+	Ended Ended `json:"ended"`
+}
+
+type usersIn struct {
+	paging
+	UserName string `query:"user_name" maxLength:"255" doc:"Only the person of this userName, in any case"`
+}
+
+func (a *API) mountUsers(m *mounting) {
+	tags := []string{"Administration: users"}
+	operation(m, tenure.ListUsers, huma.Operation{OperationID: "list-users", Method: http.MethodGet, Path: "/api/v1/admin/users", Summary: "People, in the order of their making", Tags: tags},
+		func(ctx context.Context, in *usersIn) (*list[User], error) {
+			rows, _, err := a.Directory.Users(ctx, web.Principal(ctx), store.UserFilter{UserName: in.UserName, After: tenure.UserID(in.Cursor), Limit: in.Limit + 1})
+			out := &list[User]{}
+			if len(rows) > in.Limit {
+				rows = rows[:in.Limit]
+				out.Body.Next = string(rows[in.Limit-1].ID)
+			}
+			out.Body.Items = make([]User, 0, len(rows))
+			for _, u := range rows {
+				out.Body.Items = append(out.Body.Items, showUser(u))
+			}
+			return out, err
+		})
+	operation(m, tenure.ReadUser, huma.Operation{OperationID: "get-user", Method: http.MethodGet, Path: "/api/v1/admin/users/{id}", Summary: "A person", Tags: tags},
+		func(ctx context.Context, in *idIn) (*body[User], error) {
+			u, err := a.Directory.User(ctx, web.Principal(ctx), tenure.UserID(in.ID))
+			return &body[User]{showUser(u)}, err
+		})
+	operation(m, tenure.DeactivateUser, huma.Operation{OperationID: "deactivate-user", Method: http.MethodPost, Path: "/api/v1/admin/users/{id}/deactivate", Summary: "End a person's access: tokens, sessions, open streams", Tags: tags},
+		func(ctx context.Context, in *idIn) (*body[UserEnded], error) {
+			u, e, err := a.Directory.Deactivate(ctx, web.Principal(ctx), tenure.UserID(in.ID), "deactivated by an administrator")
+			return &body[UserEnded]{UserEnded{showUser(u), ended(e)}}, err
+		})
+	operation(m, tenure.ReactivateUser, huma.Operation{OperationID: "reactivate-user", Method: http.MethodPost, Path: "/api/v1/admin/users/{id}/reactivate", Summary: "Let a person sign in again; nothing that ended comes back", Tags: tags},
+		func(ctx context.Context, in *idIn) (*body[User], error) {
+			u, err := a.Directory.Reactivate(ctx, web.Principal(ctx), tenure.UserID(in.ID))
+			return &body[User]{showUser(u)}, err
+		})
+	operation(m, tenure.RevokeAll, huma.Operation{OperationID: "revoke-all-of-user", Method: http.MethodPost, Path: "/api/v1/admin/users/{id}/revoke-all", Summary: "End everything that a person carries; the person stays active", Tags: tags},
+		func(ctx context.Context, in *idIn) (*body[UserEnded], error) {
+			u, e, err := a.Directory.RevokeAll(ctx, web.Principal(ctx), tenure.UserID(in.ID), "revoked by an administrator")
+			return &body[UserEnded]{UserEnded{showUser(u), ended(e)}}, err
+		})
+}
+
+type tokensIn struct {
+	paging
+	User string `query:"user" maxLength:"200" doc:"Only the tokens of the person with this id"`
+}
+
+func (a *API) mountTokens(m *mounting) {
+	if a.Single {
+		return
+	}
+	tags := []string{"Administration: tokens"}
+	operation(m, tenure.ListAllTokens, huma.Operation{OperationID: "list-all-tokens", Method: http.MethodGet, Path: "/api/v1/admin/tokens", Summary: "Tokens of the tenant, newest first", Tags: tags},
+		func(ctx context.Context, in *tokensIn) (*list[Token], error) {
+			page, err := a.Tokens.All(ctx, web.Principal(ctx), tenure.UserID(in.User), tenure.TokenID(in.Cursor), in.Limit)
+			return showTokens(page), err
+		})
+	operation(m, tenure.RevokeAnyToken, huma.Operation{OperationID: "revoke-any-token", Method: http.MethodDelete, Path: "/api/v1/admin/tokens/{id}", Summary: "Revoke anybody's token, and cut what it carries", Tags: tags},
+		func(ctx context.Context, in *idIn) (*body[Ended], error) {
+			e, err := a.Tokens.Revoke(ctx, web.Principal(ctx), tenure.TokenID(in.ID), "revoked by an administrator")
+			return &body[Ended]{ended(e)}, err
+		})
+}
+
+// Provider is a model provider as it is shown: never its key.
+type Provider struct {
+	ID        string    `json:"id"`
+	Name      string    `json:"name"`
+	Kind      string    `json:"kind" enum:"openai,anthropic"`
+	BaseURL   string    `json:"base_url"`
+	Workspace string    `json:"workspace"`
+	KeyLast4  string    `json:"key_last4,omitempty"`
+	CreatedAt time.Time `json:"created_at"`
+}
+
+func showProvider(p tenure.Provider) Provider {
+	return Provider{string(p.ID), p.Name, string(p.Kind), p.BaseURL, string(p.Workspace), p.Last4, p.CreatedAt}
+}
+
+type providerIn struct {
+	Body struct {
+		Name      string `json:"name" example:"openai"`
+		Kind      string `json:"kind" enum:"openai,anthropic"`
+		BaseURL   string `json:"base_url,omitempty" doc:"The provider's own when left out"`
+		Workspace string `json:"workspace,omitempty"`
+		Key       string `json:"key" doc:"Sealed at once and never given back" writeOnly:"true"`
+	}
+}
+
+type providersIn struct {
+	Workspace string `query:"workspace" default:"default" maxLength:"200"`
+}
+
+func (a *API) mountProviders(m *mounting) {
+	tags := []string{"Administration: providers"}
+	operation(m, tenure.ListProviders, huma.Operation{OperationID: "list-providers", Method: http.MethodGet, Path: "/api/v1/admin/providers", Summary: "Model providers of a workspace", Tags: tags},
+		func(ctx context.Context, in *providersIn) (*list[Provider], error) {
+			rows, err := a.Vault.List(ctx, web.Principal(ctx), tenure.WorkspaceID(in.Workspace))
+			out := &list[Provider]{}
+			out.Body.Items = make([]Provider, 0, len(rows))
+			for _, p := range rows {
+				out.Body.Items = append(out.Body.Items, showProvider(p))
+			}
+			return out, err
+		})
+	operation(m, tenure.CreateProvider, huma.Operation{OperationID: "create-provider", Method: http.MethodPost, Path: "/api/v1/admin/providers", Summary: "Add a model provider", Tags: tags, DefaultStatus: http.StatusCreated},
+		func(ctx context.Context, in *providerIn) (*body[Provider], error) {
+			p, err := a.Vault.Add(ctx, web.Principal(ctx), vault.Spec{Workspace: in.Body.Workspace, Name: in.Body.Name,
+				Kind: tenure.ProviderKind(in.Body.Kind), BaseURL: in.Body.BaseURL, Key: tenure.NewSecret(in.Body.Key)})
+			return &body[Provider]{showProvider(p)}, err
+		})
+	operation(m, tenure.DeleteProvider, huma.Operation{OperationID: "delete-provider", Method: http.MethodDelete, Path: "/api/v1/admin/providers/{id}", Summary: "Remove a model provider and its key", Tags: tags, DefaultStatus: http.StatusNoContent},
+		func(ctx context.Context, in *idIn) (*struct{}, error) {
+			return nil, a.Vault.Remove(ctx, web.Principal(ctx), tenure.ProviderID(in.ID))
+		})
+	operation(m, tenure.ReadHealth, huma.Operation{OperationID: "health", Method: http.MethodGet, Path: "/api/v1/admin/health", Summary: "What this process knows of itself", Tags: []string{"Administration"}},
+		func(context.Context, *struct{}) (*body[Health], error) {
+			h := Health{Open: a.Live.Open(), FeedLagMS: a.Live.Lag().Milliseconds(), Fresh: a.Live.Fresh() == nil, Waiting: a.Tokens.Uses.Waiting()}
+			return &body[Health]{h}, nil
+		})
+}
+
+// Health is what this process knows of itself.
+type Health struct {
+	Open      int   `json:"open" doc:"Model requests in flight"`
+	FeedLagMS int64 `json:"feed_lag_ms" doc:"Milliseconds since the database last answered"`
+	Fresh     bool  `json:"fresh" doc:"Whether credentials can be verified"`
+	Waiting   int   `json:"last_use_waiting" doc:"Tokens whose last use is not written yet"`
+}
+
+// NewRoot is a new root token, the one time that it is shown.
+type NewRoot struct {
+	Token string `json:"token" doc:"Shown only this once"`
+	Ended Ended  `json:"ended"`
+}
+
+func (a *API) mountRoot(m *mounting) {
+	operation(m, tenure.RotateRoot, huma.Operation{OperationID: "rotate-root-token", Method: http.MethodPost, Path: "/api/v1/admin/root-token/rotate", Summary: "Make a new root token; the old one ends at once", Tags: []string{"Administration"}},
+		func(ctx context.Context, _ *struct{}) (*body[NewRoot], error) {
+			secret, e, err := a.Tokens.RotateRoot(ctx, web.Principal(ctx))
+			if err != nil {
+				return nil, err
+			}
+			return &body[NewRoot]{NewRoot{secret.Reveal(), ended(e)}}, nil
+		})
+}

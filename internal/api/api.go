@@ -1,0 +1,206 @@
+// Package api is the JSON API under /api/v1: self-service for people, and
+// administration. It owns the shapes of its requests and answers, its errors as
+// RFC 9457 problem details, and the OpenAPI document made from them.
+//
+// It holds no rule: every act is another room's and checks access itself. An
+// access token opens none of it.
+package api
+
+import (
+	"context"
+	"net/http"
+	"time"
+
+	"github.com/danielgtaylor/huma/v2"
+	"github.com/danielgtaylor/huma/v2/adapters/humago"
+
+	"github.com/tenure-gateway/tenure"
+	"github.com/tenure-gateway/tenure/internal/directory"
+	"github.com/tenure-gateway/tenure/internal/live"
+	"github.com/tenure-gateway/tenure/internal/token"
+	"github.com/tenure-gateway/tenure/internal/vault"
+	"github.com/tenure-gateway/tenure/internal/web"
+)
+
+// API serves /api. Its fields are set before first use.
+type API struct {
+	Tokens    *token.Tokens
+	Directory *directory.Directory
+	Vault     *vault.Vault
+	Live      *live.Live
+	// Single leaves personal tokens out and lets the root token be rotated.
+	Single bool
+}
+
+// Version is the version of the API, not of the product.
+const Version = "1"
+
+// Routes are the routes under /api/, the OpenAPI document among them.
+func (a *API) Routes() []web.Route {
+	c := &collector{}
+	cfg := huma.DefaultConfig("Tenure", Version)
+	cfg.OpenAPIPath, cfg.DocsPath, cfg.SchemasPath = "", "", ""
+	cfg.CreateHooks = nil
+	cfg.Transformers = append(cfg.Transformers, withoutValues)
+	cfg.Info.Description = "Self-service and administration. Sign in by session or by the identity that the trusted proxy asserts; access tokens open nothing here."
+	m := &mounting{collector: c, api: humago.New(c, cfg)}
+	a.mountSelf(m)
+	a.mountUsers(m)
+	a.mountTokens(m)
+	a.mountProviders(m)
+	if a.Single {
+		a.mountRoot(m)
+	}
+	document, err := m.api.OpenAPI().MarshalJSON()
+	return append(
+		c.routes,
+		web.Route{Pattern: "GET /api/openapi.json", Action: tenure.Public, Fail: Fail, Handle: func(w http.ResponseWriter, _ *http.Request) error {
+			if err != nil {
+				return err
+			}
+			w.Header().Set("Content-Type", "application/json")
+			_, werr := w.Write(document)
+			return werr
+		}},
+		web.Route{Pattern: "/api/", Action: tenure.Unrouted, Fail: Fail, Handle: func(http.ResponseWriter, *http.Request) error { return tenure.ErrNotFound }},
+	)
+}
+
+// collector is the mux that huma mounts on: it turns each operation into a
+// route with the action that was named for it.
+type collector struct {
+	routes []web.Route
+	action tenure.Action
+}
+
+// HandleFunc implements humago.Mux.
+func (c *collector) HandleFunc(pattern string, h func(http.ResponseWriter, *http.Request)) {
+	c.routes = append(c.routes, web.Route{Pattern: pattern, Action: c.action, Fail: Fail, Handle: func(w http.ResponseWriter, r *http.Request) error {
+		w.Header().Set("Cache-Control", "no-store")
+		w.Header().Set("X-Content-Type-Options", "nosniff")
+		h(w, r)
+		return web.EventOf(r.Context()).Err
+	}})
+}
+
+// ServeHTTP implements humago.Mux; the router serves, not this.
+func (c *collector) ServeHTTP(w http.ResponseWriter, r *http.Request) { Fail(w, r, tenure.ErrNotFound) }
+
+type mounting struct {
+	*collector
+	api huma.API
+}
+
+// operation mounts one operation under its action.
+func operation[In, Out any](m *mounting, action tenure.Action, op huma.Operation, h func(context.Context, *In) (*Out, error)) {
+	m.action = action
+	op.MaxBodyBytes = 1 << 20
+	op.Extensions = map[string]any{"x-tenure-action": string(action)}
+	huma.Register(m.api, op, func(ctx context.Context, in *In) (*Out, error) {
+		out, err := h(ctx, in)
+		if err != nil {
+			web.EventOf(ctx).Err = err
+			return nil, asProblem(ctx, err)
+		}
+		return out, nil
+	})
+}
+
+// Problem is an RFC 9457 problem detail, with the code and the request's id as
+// extension members.
+type Problem struct {
+	Type      string        `json:"type"`
+	Title     string        `json:"title"`
+	Status    int           `json:"status"`
+	Detail    string        `json:"detail"`
+	Code      string        `json:"code"`
+	RequestID string        `json:"request_id"`
+	Errors    []FieldDetail `json:"errors,omitempty"`
+}
+
+// FieldDetail says what was wrong with one field.
+type FieldDetail struct {
+	Message  string `json:"message"`
+	Location string `json:"location"`
+}
+
+// Error implements error.
+func (p *Problem) Error() string { return p.Detail }
+
+// GetStatus implements huma.StatusError.
+func (p *Problem) GetStatus() int { return p.Status }
+
+// ContentType implements huma.ContentTypeFilter.
+func (p *Problem) ContentType(string) string { return "application/problem+json" }
+
+func asProblem(ctx context.Context, err error) *Problem {
+	e := tenure.AsError(err)
+	p := &Problem{Type: "about:blank", Status: web.Status(e.Kind), Detail: e.Msg, Code: e.Code, RequestID: web.EventOf(ctx).ID}
+	if e.Kind == tenure.Invalid && e.Field != "" {
+		p.Status = http.StatusUnprocessableEntity
+		p.Errors = []FieldDetail{{Message: e.Msg, Location: "body." + e.Field}}
+	}
+	p.Title = http.StatusText(p.Status)
+	return p
+}
+
+// Fail answers with a problem.
+func Fail(w http.ResponseWriter, r *http.Request, err error) {
+	e := tenure.AsError(err)
+	web.Challenge(w.Header(), e)
+	web.RetryAfter(w.Header(), e)
+	p := asProblem(r.Context(), err)
+	web.WriteJSON(w, "application/problem+json", p.Status, p)
+}
+
+// withoutValues takes what was sent out of huma's own validation errors: it may
+// be a secret in the wrong field.
+func withoutValues(ctx huma.Context, _ string, v any) (any, error) {
+	m, ok := v.(*huma.ErrorModel)
+	if !ok {
+		return v, nil
+	}
+	p := &Problem{Type: "about:blank", Title: m.Title, Status: m.Status, Detail: m.Detail, Code: "invalid_request", RequestID: web.EventOf(ctx.Context()).ID}
+	for _, d := range m.Errors {
+		p.Errors = append(p.Errors, FieldDetail{Message: d.Message, Location: d.Location})
+	}
+	return p, nil
+}
+
+// paging is what every list takes.
+type paging struct {
+	Cursor string `query:"cursor" maxLength:"200" doc:"next_cursor of the page before"`
+	Limit  int    `query:"limit" minimum:"1" maximum:"1000" default:"100"`
+}
+
+// list is what every list gives.
+type list[T any] struct {
+	Body struct {
+		Items []T    `json:"items"`
+		Next  string `json:"next_cursor,omitempty" doc:"Give it as cursor to read on; absent at the end"`
+	}
+}
+
+// body is an answer with one thing in it.
+type body[T any] struct{ Body T }
+
+// when gives a time for JSON; the zero time is null.
+func when(t time.Time) *time.Time {
+	if t.IsZero() {
+		return nil
+	}
+	t = t.UTC()
+	return &t
+}
+
+// Ended tells what an act brought to its end.
+type Ended struct {
+	Tokens   int     `json:"tokens"`
+	Sessions int     `json:"sessions"`
+	Streams  int     `json:"streams"`
+	TookMS   float64 `json:"took_ms" doc:"Milliseconds until the last stream was told to end"`
+}
+
+func ended(e tenure.Ended) Ended {
+	return Ended{e.Tokens, e.Sessions, e.Streams, float64(e.Took.Microseconds()) / 1000}
+}

@@ -1,0 +1,174 @@
+package api
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"strconv"
+	"time"
+
+	"github.com/danielgtaylor/huma/v2"
+
+	"github.com/tenure-gateway/tenure"
+	"github.com/tenure-gateway/tenure/internal/token"
+	"github.com/tenure-gateway/tenure/internal/web"
+)
+
+// Me is who asks.
+type Me struct {
+	ID         string `json:"id,omitempty"`
+	UserName   string `json:"user_name,omitempty"`
+	Tenant     string `json:"tenant"`
+	Role       string `json:"role"`
+	Credential string `json:"credential" doc:"What this request was authenticated by"`
+	Mode       string `json:"mode" enum:"single,teams"`
+}
+
+// Token is an access token as it is shown: never the token itself.
+type Token struct {
+	ID         string     `json:"id"`
+	Name       string     `json:"name"`
+	Kind       string     `json:"kind"`
+	Prefix     string     `json:"prefix"`
+	State      string     `json:"state" enum:"active,expired,revoked"`
+	User       string     `json:"user,omitempty"`
+	Workspace  string     `json:"workspace,omitempty"`
+	Scopes     []string   `json:"scopes"`
+	CreatedAt  time.Time  `json:"created_at"`
+	ExpiresAt  *time.Time `json:"expires_at"`
+	LastUsedAt *time.Time `json:"last_used_at"`
+	RevokedAt  *time.Time `json:"revoked_at"`
+	RevokedBy  string     `json:"revoked_by,omitempty"`
+	Reason     string     `json:"revoked_reason,omitempty"`
+}
+
+func showToken(t tenure.Token) Token {
+	return Token{ID: string(t.ID), Name: t.Name, Kind: string(t.Kind), Prefix: t.Prefix, State: t.State(time.Now()), User: t.UserName,
+		Workspace: string(t.Workspace), Scopes: t.Scopes.Names(), CreatedAt: t.CreatedAt, ExpiresAt: when(t.ExpiresAt),
+		LastUsedAt: when(t.LastUsedAt), RevokedAt: when(t.RevokedAt), RevokedBy: t.RevokedBy, Reason: t.RevokedReason}
+}
+
+func showTokens(page token.Page) *list[Token] {
+	out := &list[Token]{}
+	out.Body.Items = make([]Token, 0, len(page.Tokens))
+	for _, t := range page.Tokens {
+		out.Body.Items = append(out.Body.Items, showToken(t))
+	}
+	out.Body.Next = string(page.Next)
+	return out
+}
+
+// NewToken is the answer to minting: the one time that the token is shown.
+type NewToken struct {
+	Token     string     `json:"token" doc:"Shown only this once"`
+	ID        string     `json:"id"`
+	Name      string     `json:"name"`
+	Prefix    string     `json:"prefix"`
+	Scopes    []string   `json:"scopes"`
+	Workspace string     `json:"workspace"`
+	CreatedAt time.Time  `json:"created_at"`
+	ExpiresAt *time.Time `json:"expires_at"`
+}
+
+// Lifetime is a length of time: seconds as a number (RFC 6749 §5.1 expires_in),
+// or text such as "90d" or "12h".
+type Lifetime time.Duration
+
+// UnmarshalJSON reads either form.
+func (l *Lifetime) UnmarshalJSON(b []byte) error {
+	text := string(b)
+	if seconds, err := strconv.ParseInt(text, 10, 64); err == nil {
+		text = strconv.FormatInt(seconds, 10) + "s"
+	} else if err := json.Unmarshal(b, &text); err != nil {
+		return fmt.Errorf("expires_in: expected seconds or text such as \"90d\"")
+	}
+	d, err := tenure.ParseLifetime(text)
+	*l = Lifetime(d)
+	return err
+}
+
+// Schema implements huma.SchemaProvider.
+func (l Lifetime) Schema(huma.Registry) *huma.Schema {
+	return &huma.Schema{OneOf: []*huma.Schema{{Type: huma.TypeInteger}, {Type: huma.TypeString}},
+		Description: "Seconds, or text such as \"90d\", \"12h\"", Examples: []any{7776000, "90d"}}
+}
+
+// Session is a signed-in browser.
+type Session struct {
+	ID         string    `json:"id"`
+	Current    bool      `json:"current"`
+	Via        string    `json:"via"`
+	Address    string    `json:"address"`
+	UserAgent  string    `json:"user_agent"`
+	CreatedAt  time.Time `json:"created_at"`
+	LastSeenAt time.Time `json:"last_seen_at"`
+	ExpiresAt  time.Time `json:"expires_at"`
+}
+
+type idIn struct {
+	ID string `path:"id" maxLength:"200"`
+}
+
+type mintIn struct {
+	Body struct {
+		Name      string   `json:"name" doc:"What it is for" example:"VS Code on my laptop"`
+		Workspace string   `json:"workspace,omitempty" doc:"Id or name; the default workspace when left out"`
+		Scopes    []string `json:"scopes,omitempty" doc:"Narrows the token: chat, messages, models, beliefs; all of them when left out"`
+		ExpiresIn Lifetime `json:"expires_in,omitempty"`
+	}
+}
+
+func (a *API) mountSelf(m *mounting) {
+	operation(m, tenure.ReadSelf, huma.Operation{OperationID: "me", Method: http.MethodGet, Path: "/api/v1/me", Summary: "Who asks", Tags: []string{"Self"}},
+		func(ctx context.Context, _ *struct{}) (*body[Me], error) {
+			p := web.Principal(ctx)
+			s := p.Standing()
+			me := Me{ID: string(s.User), UserName: s.UserName, Tenant: string(s.Tenant), Role: string(s.Role), Credential: s.Kind.String(), Mode: "teams"}
+			if a.Single {
+				me.Mode = "single"
+			}
+			return &body[Me]{me}, nil
+		})
+	operation(m, tenure.ListSession, huma.Operation{OperationID: "list-sessions", Method: http.MethodGet, Path: "/api/v1/sessions", Summary: "My open sessions", Tags: []string{"Self"}}, a.sessions)
+	operation(m, tenure.EndSession, huma.Operation{OperationID: "end-session", Method: http.MethodDelete, Path: "/api/v1/sessions/{id}", Summary: "End a session", Tags: []string{"Self"}, DefaultStatus: http.StatusNoContent},
+		func(ctx context.Context, in *idIn) (*struct{}, error) {
+			return nil, a.Directory.EndSession(ctx, web.Principal(ctx), tenure.SessionID(in.ID), "ended by "+web.Principal(ctx).Label())
+		})
+	if a.Single {
+		return
+	}
+	operation(m, tenure.ListTokens, huma.Operation{OperationID: "list-tokens", Method: http.MethodGet, Path: "/api/v1/tokens", Summary: "My tokens, newest first", Tags: []string{"Self"}},
+		func(ctx context.Context, in *paging) (*list[Token], error) {
+			page, err := a.Tokens.Mine(ctx, web.Principal(ctx), tenure.TokenID(in.Cursor), in.Limit)
+			return showTokens(page), err
+		})
+	operation(m, tenure.MintToken, huma.Operation{OperationID: "create-token", Method: http.MethodPost, Path: "/api/v1/tokens", Summary: "Make a personal access token", Tags: []string{"Self"}, DefaultStatus: http.StatusCreated}, a.mint)
+	operation(m, tenure.RevokeToken, huma.Operation{OperationID: "revoke-token", Method: http.MethodDelete, Path: "/api/v1/tokens/{id}", Summary: "Revoke one of my tokens, and cut what it carries", Tags: []string{"Self"}, DefaultStatus: http.StatusNoContent},
+		func(ctx context.Context, in *idIn) (*struct{}, error) {
+			_, err := a.Tokens.Revoke(ctx, web.Principal(ctx), tenure.TokenID(in.ID), "revoked by its owner")
+			return nil, err
+		})
+}
+
+func (a *API) sessions(ctx context.Context, _ *struct{}) (*list[Session], error) {
+	p := web.Principal(ctx)
+	rows, err := a.Directory.Sessions(ctx, p)
+	out := &list[Session]{}
+	out.Body.Items = make([]Session, 0, len(rows))
+	for _, s := range rows {
+		out.Body.Items = append(out.Body.Items, Session{ID: string(s.ID), Current: s.ID == p.Session(), Via: s.Via, Address: s.Address,
+			UserAgent: s.UserAgent, CreatedAt: s.CreatedAt, LastSeenAt: s.SeenAt, ExpiresAt: s.ExpiresAt})
+	}
+	return out, err
+}
+
+func (a *API) mint(ctx context.Context, in *mintIn) (*body[NewToken], error) {
+	t, secret, err := a.Tokens.Mint(ctx, web.Principal(ctx), token.Spec{Name: in.Body.Name, Workspace: in.Body.Workspace,
+		Scopes: in.Body.Scopes, Life: time.Duration(in.Body.ExpiresIn)})
+	if err != nil {
+		return nil, err
+	}
+	return &body[NewToken]{NewToken{Token: secret.Reveal(), ID: string(t.ID), Name: t.Name, Prefix: t.Prefix, Scopes: t.Scopes.Names(),
+		Workspace: string(t.Workspace), CreatedAt: t.CreatedAt, ExpiresAt: when(t.ExpiresAt)}}, nil
+}

@@ -1,0 +1,377 @@
+// Package config is the settings of a serving Tenure: one struct, read from
+// flags and the environment by cmd/tenure, and checked here. It owns what each
+// setting is called, its default, and what is wrong with a wrong one.
+//
+// It opens nothing and connects to nothing.
+package config
+
+import (
+	"fmt"
+	"net"
+	"net/netip"
+	"net/textproto"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/tenure-gateway/tenure"
+)
+
+// Home is the setting that every verb needs.
+type Home struct {
+	Home string `name:"home" env:"TENURE_HOME" placeholder:"DIR" help:"Data directory, made with mode 0700 (default: ~/.tenure)."`
+}
+
+// Dir is the data directory as an absolute path.
+func (h Home) Dir() (string, error) {
+	dir := h.Home
+	if dir == "" {
+		home, err := os.UserHomeDir()
+		if err != nil {
+			return "", wrong("TENURE_HOME", "it is not set and there is no home directory", "/var/lib/tenure")
+		}
+		dir = filepath.Join(home, ".tenure")
+	}
+	dir, err := filepath.Abs(dir)
+	if err != nil {
+		return "", wrong("TENURE_HOME", err.Error(), "/var/lib/tenure")
+	}
+	return dir, nil
+}
+
+// Local are the settings of the verbs that work on the data directory.
+type Local struct {
+	Home
+	DatabaseURL string `name:"database-url" env:"TENURE_DATABASE_URL" placeholder:"URL" help:"sqlite:FILE (default: sqlite: tenure.db in the home)."`
+	KeyURL      string `name:"key-url" env:"TENURE_KEY_URL" placeholder:"URL" help:"Key-encryption key: file:FILE (default: file: master.key in the home)."`
+}
+
+// Serve are the settings of "tenure serve", as text: Check makes them typed, so
+// that every wrong one is told in the same way.
+type Serve struct {
+	Local
+	Mode               string `env:"TENURE_MODE" default:"single" placeholder:"single|teams" help:"single: one person, the root token covers everything. teams: people sign in and make personal access tokens."`
+	Listen             string `env:"TENURE_LISTEN" default:"127.0.0.1:5757" placeholder:"HOST:PORT" help:"Address to listen on; TLS when a certificate and a key are set."`
+	TLSCert            string `name:"tls-cert" env:"TENURE_TLS_CERT" placeholder:"FILE" help:"Certificate chain, PEM."`
+	TLSKey             string `name:"tls-key" env:"TENURE_TLS_KEY" placeholder:"FILE" help:"Private key, PEM."`
+	PublicURL          string `name:"public-url" env:"TENURE_PUBLIC_URL" placeholder:"URL" help:"URL that people and the identity provider use (default: from the request)."`
+	APIToken           string `name:"api-token" env:"TENURE_API_TOKEN" placeholder:"TOKEN" help:"Root token, at least 24 characters (default: generated in single mode, shown once at first start). Prefer the environment: flags show in process lists."`
+	ProxyHeader        string `name:"oidc-proxy-header" env:"OIDC_PROXY_HEADER" placeholder:"NAME" help:"Header by which a trusted proxy asserts who a person is (default in teams mode: x-user-id)."`
+	TrustedProxies     string `name:"trusted-proxies" env:"TENURE_TRUSTED_PROXIES" placeholder:"CIDR,…" help:"Peers whose identity header is believed (default: loopback only)."`
+	SCIMToken          string `name:"scim-token" env:"TENURE_SCIM_TOKEN" placeholder:"TOKEN" help:"Bearer token of the default tenant's SCIM connector, at least 24 characters."`
+	SCIMTokenPrevious  string `name:"scim-token-previous" env:"TENURE_SCIM_TOKEN_PREVIOUS" placeholder:"TOKEN" help:"Its predecessor, good while it is set."`
+	RequireSCIM        string `name:"require-scim" env:"TENURE_REQUIRE_SCIM" default:"false" placeholder:"BOOL" help:"Refuse people whom SCIM never provisioned."`
+	Admins             string `env:"TENURE_ADMINS" placeholder:"NAME,…" help:"userNames that are super_admin of the default tenant from their first sign-in."`
+	MaxStaleness       string `name:"max-staleness" env:"TENURE_MAX_STALENESS" default:"5s" placeholder:"DURATION" help:"How long credentials are admitted while the database is silent; then 503."`
+	StreamStaleness    string `name:"stream-staleness" env:"TENURE_STREAM_STALENESS" default:"60s" placeholder:"DURATION" help:"How long open streams go on while the database is silent; then they are cut."`
+	ShutdownGrace      string `name:"shutdown-grace" env:"TENURE_SHUTDOWN_GRACE" default:"30s" placeholder:"DURATION" help:"How long open streams may finish on SIGTERM."`
+	OpenAIKey          string `name:"openai-api-key" env:"OPENAI_API_KEY" placeholder:"KEY" help:"Seeds the default workspace's provider \"openai\" when it has no provider."`
+	OpenAIBaseURL      string `name:"openai-base-url" env:"OPENAI_BASE_URL" placeholder:"URL" help:"Its base URL, with /v1."`
+	AnthropicKey       string `name:"anthropic-api-key" env:"ANTHROPIC_API_KEY" placeholder:"KEY" help:"Seeds the default workspace's provider \"anthropic\" when it has no provider."`
+	AnthropicBaseURL   string `name:"anthropic-base-url" env:"ANTHROPIC_BASE_URL" placeholder:"URL" help:"Its base URL, without /v1."`
+	MaxBody            string `name:"max-body" env:"TENURE_MAX_BODY" default:"32MiB" placeholder:"SIZE" help:"Largest request body on the model routes; 413 beyond."`
+	BodyTimeout        string `name:"body-timeout" env:"TENURE_BODY_TIMEOUT" default:"60s" placeholder:"DURATION" help:"How long a client may take to send its request."`
+	ConnectTimeout     string `name:"connect-timeout" env:"TENURE_CONNECT_TIMEOUT" default:"10s" placeholder:"DURATION" help:"How long connecting to a provider may take."`
+	FirstByteTimeout   string `name:"first-byte-timeout" env:"TENURE_FIRST_BYTE_TIMEOUT" default:"10m" placeholder:"DURATION" help:"How long a provider may think before it answers; 504 beyond."`
+	StreamIdleTimeout  string `name:"stream-idle-timeout" env:"TENURE_STREAM_IDLE_TIMEOUT" default:"5m" placeholder:"DURATION" help:"How long a provider may pause in the middle of an answer. An answer that goes on has no limit."`
+	SessionIdleTimeout string `name:"session-idle-timeout" env:"TENURE_SESSION_IDLE_TIMEOUT" default:"60m" placeholder:"DURATION" help:"How long a dashboard session lives without use."`
+	SessionLifetime    string `name:"session-lifetime" env:"TENURE_SESSION_LIFETIME" default:"12h" placeholder:"DURATION" help:"How long a dashboard session lives at all."`
+	TokenCache         string `name:"token-cache" env:"TENURE_TOKEN_CACHE" default:"256MiB" placeholder:"SIZE" help:"Memory for tokens that were seen lately."`
+}
+
+// Checked are the settings, typed and complete.
+type Checked struct {
+	Home              string
+	Teams             bool
+	Listen            string
+	TLSCert, TLSKey   string
+	PublicURL         *url.URL // nil: from the request
+	Database          string   // file of the SQLite database
+	APIToken          tenure.Secret
+	IdentityHeader    string // canonical; "": none
+	Trusted           []netip.Prefix
+	SCIMTokens        []tenure.Secret
+	RequireSCIM       bool
+	Admins            map[string]bool // folded
+	KeyFile           string
+	MaxStaleness      time.Duration
+	StreamStaleness   time.Duration
+	ShutdownGrace     time.Duration
+	OpenAI, Anthropic Seed
+	MaxBody           int64
+	BodyTimeout       time.Duration
+	ConnectTimeout    time.Duration
+	FirstByteTimeout  time.Duration
+	StreamIdle        time.Duration
+	SessionIdle       time.Duration
+	SessionLife       time.Duration
+	CachedTokens      int
+}
+
+// Seed is a provider of the default workspace that the environment names.
+type Seed struct {
+	Key     tenure.Secret
+	BaseURL string
+}
+
+// wrong says in one line which setting is wrong, how, and what would be right.
+func wrong(name, what, example string) error {
+	return &tenure.Error{Kind: tenure.Invalid, Code: "invalid_setting", Field: name,
+		Msg: fmt.Sprintf("%s: %s; for example %s=%s", name, what, name, example)}
+}
+
+// cachedToken is about what a cached token takes, in bytes.
+const cachedToken = 800
+
+// later are settings of the contract that this version does not have. Those
+// are refused rather than ignored, because somebody would rely on them.
+var later = [...]string{
+	"TENURE_PROXY_JWKS_URL", "TENURE_PROXY_JWT_HEADER", "TENURE_PROXY_JWT_ISSUER", "TENURE_PROXY_JWT_AUDIENCE",
+	"TENURE_OIDC_ISSUER", "TENURE_OIDC_CLIENT_ID", "TENURE_OIDC_CLIENT_SECRET",
+}
+
+// Check gives the typed settings, or the first thing that is wrong with them.
+func (s Local) Check() (*Checked, error) {
+	home, err := s.Dir()
+	if err != nil {
+		return nil, err
+	}
+	c, r := &Checked{Home: home, CachedTokens: 1}, reader{}
+	r.files(s, c)
+	return c, r.err
+}
+
+// Check gives the typed settings, or the first thing that is wrong with them.
+func (s Serve) Check() (*Checked, error) {
+	c, err := s.Local.Check()
+	if err != nil {
+		return nil, err
+	}
+	c.Listen, c.TLSCert, c.TLSKey, c.Admins = s.Listen, s.TLSCert, s.TLSKey, map[string]bool{}
+	r := reader{}
+	for _, name := range later {
+		if os.Getenv(name) != "" {
+			return nil, &tenure.Error{Kind: tenure.Invalid, Code: "invalid_setting", Field: name,
+				Msg: name + ": this version does not have it yet; unset it, and let a trusted proxy assert identities by OIDC_PROXY_HEADER=x-user-id"}
+		}
+	}
+	r.mode(s.Mode, c)
+	r.listen(s, c)
+	r.identity(s, c)
+	r.tokens(s, c)
+	for name := range strings.SplitSeq(s.Admins, ",") {
+		if name = strings.TrimSpace(name); name != "" {
+			c.Admins[tenure.FoldUserName(name)] = true
+		}
+	}
+	c.MaxStaleness = r.duration("TENURE_MAX_STALENESS", s.MaxStaleness, 200*time.Millisecond, time.Minute)
+	c.StreamStaleness = r.duration("TENURE_STREAM_STALENESS", s.StreamStaleness, c.MaxStaleness, time.Hour)
+	c.ShutdownGrace = r.duration("TENURE_SHUTDOWN_GRACE", s.ShutdownGrace, 0, 24*time.Hour)
+	c.BodyTimeout = r.duration("TENURE_BODY_TIMEOUT", s.BodyTimeout, time.Second, time.Hour)
+	c.ConnectTimeout = r.duration("TENURE_CONNECT_TIMEOUT", s.ConnectTimeout, 10*time.Millisecond, 10*time.Minute)
+	c.FirstByteTimeout = r.duration("TENURE_FIRST_BYTE_TIMEOUT", s.FirstByteTimeout, 10*time.Millisecond, 24*time.Hour)
+	c.StreamIdle = r.duration("TENURE_STREAM_IDLE_TIMEOUT", s.StreamIdleTimeout, 10*time.Millisecond, 24*time.Hour)
+	c.SessionIdle = r.duration("TENURE_SESSION_IDLE_TIMEOUT", s.SessionIdleTimeout, time.Second, 30*24*time.Hour)
+	c.SessionLife = r.duration("TENURE_SESSION_LIFETIME", s.SessionLifetime, time.Second, 30*24*time.Hour)
+	c.MaxBody = r.size("TENURE_MAX_BODY", s.MaxBody, 1<<10, 1<<30)
+	c.CachedTokens = int(r.size("TENURE_TOKEN_CACHE", s.TokenCache, 1<<20, 64<<30) / cachedToken)
+	c.RequireSCIM = r.boolean("TENURE_REQUIRE_SCIM", s.RequireSCIM)
+	c.OpenAI = r.seed("OPENAI", s.OpenAIKey, s.OpenAIBaseURL, "https://api.openai.com/v1")
+	c.Anthropic = r.seed("ANTHROPIC", s.AnthropicKey, s.AnthropicBaseURL, "https://api.anthropic.com")
+	if r.err != nil {
+		return nil, r.err
+	}
+	return c, nil
+}
+
+// reader keeps the first error.
+type reader struct{ err error }
+
+func (r *reader) fail(name, what, example string) {
+	if r.err == nil {
+		r.err = wrong(name, what, example)
+	}
+}
+
+func (r *reader) mode(mode string, c *Checked) {
+	if mode != "single" && mode != "teams" {
+		r.fail("TENURE_MODE", fmt.Sprintf("%q is no mode; the modes are single and teams", mode), "teams")
+	}
+	c.Teams = mode == "teams"
+}
+
+func (r *reader) listen(s Serve, c *Checked) {
+	if _, port, err := net.SplitHostPort(s.Listen); err != nil || port == "" {
+		r.fail("TENURE_LISTEN", fmt.Sprintf("%q is not host:port", s.Listen), "127.0.0.1:5757")
+	}
+	if (s.TLSCert == "") != (s.TLSKey == "") {
+		r.fail("TENURE_TLS_CERT", "it goes together with TENURE_TLS_KEY, and only one of them is set", "/etc/tenure/tls.crt")
+	}
+	if s.PublicURL == "" {
+		return
+	}
+	u, err := url.Parse(s.PublicURL)
+	if err != nil || (u.Scheme != "http" && u.Scheme != "https") || u.Host == "" || strings.Trim(u.Path, "/") != "" || u.RawQuery != "" || u.User != nil {
+		r.fail("TENURE_PUBLIC_URL", "it must be http(s)://host without path or query", "https://tenure.example.com")
+		return
+	}
+	c.PublicURL = &url.URL{Scheme: u.Scheme, Host: u.Host}
+}
+
+// identity fails closed: a header is believed only from peers that are named.
+func (r *reader) identity(s Serve, c *Checked) {
+	header := s.ProxyHeader
+	if header == "" && c.Teams {
+		header = "x-user-id"
+	}
+	for i := range len(header) {
+		if ch := header[i]; !(ch >= 'a' && ch <= 'z' || ch >= 'A' && ch <= 'Z' || ch >= '0' && ch <= '9' || ch == '-') {
+			r.fail("OIDC_PROXY_HEADER", fmt.Sprintf("%q is no plain header name of letters, digits and dashes", header), "x-user-id")
+			return
+		}
+	}
+	c.IdentityHeader = textproto.CanonicalMIMEHeaderKey(header)
+	switch c.IdentityHeader {
+	case "Authorization", "X-Api-Key", "Cookie", "Host", "Connection", "Content-Type", "Content-Length", "X-Forwarded-For", "X-Forwarded-Proto":
+		r.fail("OIDC_PROXY_HEADER", fmt.Sprintf("%q has a meaning of its own", header), "x-user-id")
+	}
+	list := s.TrustedProxies
+	if strings.TrimSpace(list) == "" {
+		list = "127.0.0.0/8,::1/128"
+	}
+	for item := range strings.SplitSeq(list, ",") {
+		p, err := prefix(strings.TrimSpace(item))
+		if err != nil {
+			r.fail("TENURE_TRUSTED_PROXIES", err.Error(), "10.0.3.7/32,10.0.4.0/24")
+			return
+		}
+		c.Trusted = append(c.Trusted, p)
+	}
+}
+
+// prefix reads a network; a bare address is a network of one.
+func prefix(text string) (netip.Prefix, error) {
+	if a, err := netip.ParseAddr(text); err == nil {
+		a = a.Unmap()
+		return netip.PrefixFrom(a, a.BitLen()), nil
+	}
+	p, err := netip.ParsePrefix(text)
+	switch {
+	case err != nil:
+		return p, fmt.Errorf("%q is no address and no network", text)
+	case p.Addr().Is4In6() && p.Bits() >= 96:
+		p = netip.PrefixFrom(p.Addr().Unmap(), p.Bits()-96)
+	}
+	if p.Bits() == 0 || p.Addr().Is4In6() {
+		return p, fmt.Errorf("%q would believe an identity header from everybody", text)
+	}
+	return p.Masked(), nil
+}
+
+func (r *reader) files(s Local, c *Checked) {
+	c.Database = filepath.Join(c.Home, "tenure.db")
+	if s.DatabaseURL != "" {
+		file, ok := strings.CutPrefix(s.DatabaseURL, "sqlite:")
+		file = strings.TrimPrefix(file, "//")
+		if !ok || file == "" || strings.ContainsAny(file, "?#") {
+			r.fail("TENURE_DATABASE_URL", "only sqlite:FILE is supported by this version", "sqlite:/var/lib/tenure/tenure.db")
+		}
+		c.Database = absolute(c.Home, file)
+	}
+	c.KeyFile = filepath.Join(c.Home, "master.key")
+	if s.KeyURL != "" {
+		file, ok := strings.CutPrefix(s.KeyURL, "file:")
+		file = strings.TrimPrefix(file, "//")
+		if !ok || file == "" {
+			r.fail("TENURE_KEY_URL", "only file:FILE is supported by this version", "file:/etc/tenure/master.key")
+		}
+		c.KeyFile = absolute(c.Home, file)
+	}
+}
+
+func absolute(home, file string) string {
+	if filepath.IsAbs(file) {
+		return file
+	}
+	return filepath.Join(home, file)
+}
+
+// minSecret is the least length of a token that the operator sets.
+const minSecret = 24
+
+func (r *reader) tokens(s Serve, c *Checked) {
+	check := func(name, value string) tenure.Secret {
+		if value != "" && (len(value) < minSecret || strings.ContainsFunc(value, func(r rune) bool { return r <= ' ' || r > '~' })) {
+			r.fail(name, fmt.Sprintf("it must have at least %d printable characters without spaces", minSecret), "$(openssl rand -hex 24)")
+		}
+		return tenure.NewSecret(value)
+	}
+	c.APIToken = check("TENURE_API_TOKEN", s.APIToken)
+	if s.SCIMTokenPrevious != "" && s.SCIMToken == "" {
+		r.fail("TENURE_SCIM_TOKEN_PREVIOUS", "it is set and TENURE_SCIM_TOKEN is not", "$(openssl rand -hex 24)")
+	}
+	for _, t := range [...][2]string{{"TENURE_SCIM_TOKEN", s.SCIMToken}, {"TENURE_SCIM_TOKEN_PREVIOUS", s.SCIMTokenPrevious}} {
+		if t[1] == "" {
+			continue
+		}
+		if t[1] == s.APIToken {
+			r.fail(t[0], "it is the same as TENURE_API_TOKEN", "$(openssl rand -hex 24)")
+		}
+		c.SCIMTokens = append(c.SCIMTokens, check(t[0], t[1]))
+	}
+}
+
+func (r *reader) duration(name, text string, least, most time.Duration) time.Duration {
+	d, err := time.ParseDuration(text)
+	if err != nil || d < least || d > most {
+		r.fail(name, fmt.Sprintf("%q is no duration from %s to %s", text, least, most), max(least, min(most, 30*time.Second)).String())
+	}
+	return d
+}
+
+func (r *reader) size(name, text string, least, most int64) int64 {
+	number, unit := strings.TrimRight(text, "BKMGi"), int64(1)
+	switch strings.TrimPrefix(text, number) {
+	case "", "B":
+	case "KiB":
+		unit = 1 << 10
+	case "MiB":
+		unit = 1 << 20
+	case "GiB":
+		unit = 1 << 30
+	default:
+		unit = 0
+	}
+	n, err := strconv.ParseInt(number, 10, 64)
+	if err != nil || unit == 0 || n < 0 || n > most/unit || n*unit < least {
+		r.fail(name, fmt.Sprintf("%q is no size from %d to %d bytes", text, least, most), "32MiB")
+		return least
+	}
+	return n * unit
+}
+
+func (r *reader) boolean(name, text string) bool {
+	switch strings.ToLower(text) {
+	case "true", "1", "yes":
+		return true
+	case "false", "0", "no", "":
+	default:
+		r.fail(name, fmt.Sprintf("%q is neither true nor false", text), "true")
+	}
+	return false
+}
+
+func (r *reader) seed(name, key, base, example string) Seed {
+	if key == "" {
+		return Seed{}
+	}
+	if base != "" {
+		if u, err := url.Parse(base); err != nil || (u.Scheme != "http" && u.Scheme != "https") || u.Host == "" {
+			r.fail(name+"_BASE_URL", fmt.Sprintf("%q is no http(s) URL", base), example)
+		}
+	}
+	return Seed{Key: tenure.NewSecret(key), BaseURL: base}
+}

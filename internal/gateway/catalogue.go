@@ -1,0 +1,308 @@
+package gateway
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/url"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/tenure-gateway/tenure"
+	"github.com/tenure-gateway/tenure/internal/vault"
+)
+
+// Model is a model that a provider lists.
+type Model struct {
+	ID          string
+	DisplayName string
+	Created     time.Time
+	Provider    string // its name
+}
+
+// target is where a request goes.
+type target struct {
+	provider tenure.Provider
+	base     *url.URL
+	model    string // as the provider knows it
+}
+
+// Times of the catalogue.
+const (
+	listFor     = 5 * time.Minute  // a list is used this long before it is fetched anew, in the background
+	retryAfter  = 10 * time.Second // a model that is not listed makes for a new look this often at most
+	listTimeout = 10 * time.Second
+	maxList     = 8 << 20
+)
+
+// catalogue knows which provider of a workspace has which model.
+type catalogue struct {
+	vault  *vault.Vault
+	client *http.Client
+	log    *slog.Logger
+
+	mu    *sync.Mutex
+	known map[tenure.WorkspaceID]*listing
+}
+
+// listing is what a workspace's providers have. It is complete once done is
+// closed, and never modified afterwards.
+type listing struct {
+	done    chan struct{}
+	err     error
+	at      time.Time
+	offers  []offer
+	renewal sync.Once
+}
+
+type offer struct {
+	provider tenure.Provider
+	base     *url.URL
+	models   []Model
+	err      error // the list could not be had
+}
+
+func newCatalogue(v *vault.Vault, rt http.RoundTripper, log *slog.Logger) catalogue {
+	return catalogue{
+		vault: v, log: log, mu: &sync.Mutex{}, known: make(map[tenure.WorkspaceID]*listing),
+		client: &http.Client{Transport: rt, Timeout: listTimeout,
+			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }},
+	}
+}
+
+// find chooses the provider for a model: by its list, else by "provider/model",
+// else the only one of that kind whose list cannot be had.
+func (c *catalogue) find(ctx context.Context, p tenure.Principal, kind tenure.ProviderKind, model string) (target, error) {
+	l, err := c.listing(ctx, p, 0)
+	if err != nil {
+		return target{}, err
+	}
+	if t, ok := l.find(kind, model); ok {
+		return t, nil
+	}
+	if time.Since(l.at) > retryAfter { // it may be new
+		if l, err = c.listing(ctx, p, retryAfter); err != nil {
+			return target{}, err
+		}
+		if t, ok := l.find(kind, model); ok {
+			return t, nil
+		}
+	}
+	return target{}, l.explain(kind, model)
+}
+
+func (l *listing) find(kind tenure.ProviderKind, model string) (target, bool) {
+	unlisted := -1
+	for i, o := range l.offers {
+		if o.provider.Kind != kind {
+			continue
+		}
+		for _, m := range o.models {
+			if m.ID == model {
+				return target{o.provider, o.base, model}, true
+			}
+		}
+		if o.err != nil {
+			if unlisted >= 0 {
+				unlisted = len(l.offers) // two: nobody can tell
+				continue
+			}
+			unlisted = i
+		}
+	}
+	if name, rest, ok := strings.Cut(model, "/"); ok && rest != "" {
+		for _, o := range l.offers {
+			if o.provider.Kind == kind && o.provider.Name == name {
+				return target{o.provider, o.base, rest}, true
+			}
+		}
+	}
+	if unlisted >= 0 && unlisted < len(l.offers) {
+		o := l.offers[unlisted]
+		return target{o.provider, o.base, model}, true
+	}
+	return target{}, false
+}
+
+// explain says why there is no provider for a model, and what would help.
+func (l *listing) explain(kind tenure.ProviderKind, model string) error {
+	e := &tenure.Error{Kind: tenure.NotFound, Code: "model_not_found", Field: "model"}
+	route := map[tenure.ProviderKind]string{tenure.OpenAI: "/v1/chat/completions", tenure.Anthropic: "/v1/messages"}
+	if len(l.offers) == 0 {
+		e.Code, e.Msg = "no_provider", "this workspace has no model provider yet; an administrator adds one with \"tenure provider add\""
+		return e
+	}
+	for _, o := range l.offers {
+		for _, m := range o.models {
+			if m.ID == model && o.provider.Kind != kind {
+				e.Msg = fmt.Sprintf("the model %q is served on %s, not here", model, route[o.provider.Kind])
+				return e
+			}
+		}
+	}
+	return errNoModel(model)
+}
+
+// models lists what can be asked over a protocol.
+func (c *catalogue) models(ctx context.Context, p tenure.Principal, kind tenure.ProviderKind) ([]Model, error) {
+	l, err := c.listing(ctx, p, 0)
+	if err != nil {
+		return nil, err
+	}
+	out := []Model{}
+	for _, o := range l.offers {
+		if o.provider.Kind == kind {
+			out = append(out, o.models...)
+		}
+	}
+	return out, nil
+}
+
+// listing gives a workspace's listing: at once if there is one, which is
+// renewed behind the request when it is old, or older than maxAge (if not 0).
+// Those that need a new one wait for one fetch together.
+func (c *catalogue) listing(ctx context.Context, p tenure.Principal, maxAge time.Duration) (*listing, error) {
+	c.mu.Lock()
+	l := c.known[p.Workspace()]
+	missing := l == nil || (maxAge > 0 && l.isDone() && time.Since(l.at) > maxAge)
+	if missing {
+		l = &listing{done: make(chan struct{})}
+		c.known[p.Workspace()] = l
+		go c.fetch(p.Tenant(), p.Workspace(), l)
+	}
+	c.mu.Unlock()
+	select {
+	case <-l.done:
+	case <-ctx.Done():
+		return nil, failure(ctx, ctx.Err())
+	}
+	if l.err != nil {
+		return nil, &tenure.Error{Kind: tenure.Unavailable, Code: "providers_unavailable", RetryAfter: time.Second,
+			Msg: "the workspace's providers cannot be read", Err: l.err}
+	}
+	if time.Since(l.at) > listFor {
+		l.renewal.Do(func() { go c.renew(p.Tenant(), p.Workspace(), l) })
+	}
+	return l, nil
+}
+
+func (l *listing) isDone() bool {
+	select {
+	case <-l.done:
+		return true
+	default:
+		return false
+	}
+}
+
+// renew fetches anew behind the requests, and swaps the listing when it is there.
+func (c *catalogue) renew(tenant tenure.TenantID, ws tenure.WorkspaceID, old *listing) {
+	l := &listing{done: make(chan struct{})}
+	c.fill(tenant, ws, l)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.known[ws] == old && l.err == nil {
+		c.known[ws] = l
+	}
+}
+
+// fetch fills a new listing, which is not kept if that failed. It stands in
+// known before it is read, so that a change that comes meanwhile forgets it.
+func (c *catalogue) fetch(tenant tenure.TenantID, ws tenure.WorkspaceID, l *listing) {
+	c.fill(tenant, ws, l)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.known[ws] == l && l.err != nil {
+		delete(c.known, ws)
+	}
+}
+
+// fill reads the providers and asks each for its models, all at once.
+func (c *catalogue) fill(tenant tenure.TenantID, ws tenure.WorkspaceID, l *listing) {
+	defer close(l.done)
+	ctx, cancel := context.WithTimeout(context.Background(), listTimeout)
+	defer cancel()
+	providers, err := c.vault.Providers(ctx, tenant, ws)
+	if err != nil {
+		l.err = err
+		return
+	}
+	l.offers = make([]offer, len(providers))
+	var wg sync.WaitGroup
+	for i, p := range providers {
+		wg.Go(func() { l.offers[i] = c.ask(ctx, p) })
+	}
+	wg.Wait()
+	l.at = time.Now()
+}
+
+// ask gets a provider's list of models.
+func (c *catalogue) ask(ctx context.Context, p tenure.Provider) offer {
+	o := offer{provider: p}
+	o.base, o.err = url.Parse(p.BaseURL)
+	if o.err == nil {
+		o.models, o.err = c.fetchModels(ctx, p)
+	}
+	if o.err != nil {
+		c.log.Warn("list of models", "provider", p.Name, "error", o.err)
+	}
+	return o
+}
+
+// fetchModels speaks GET /v1/models of either kind of provider.
+func (c *catalogue) fetchModels(ctx context.Context, p tenure.Provider) ([]Model, error) {
+	key, err := c.vault.Open(ctx, p.Tenant, p.ID)
+	if err != nil {
+		return nil, err
+	}
+	pr, path := &openAI, "/models"
+	if p.Kind == tenure.Anthropic {
+		pr, path = &anthropic, "/v1/models?limit=1000"
+	}
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, p.BaseURL+path, nil)
+	if err != nil {
+		return nil, err
+	}
+	pr.authorize(req.Header, key)
+	res, err := c.client.Do(req)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = res.Body.Close() }()
+	if res.StatusCode != http.StatusOK {
+		return nil, fmt.Errorf("status %s", res.Status)
+	}
+	var list struct {
+		Data []struct {
+			ID          string    `json:"id"`
+			DisplayName string    `json:"display_name"`
+			Created     int64     `json:"created"`
+			CreatedAt   time.Time `json:"created_at"`
+		} `json:"data"`
+	}
+	if err := json.NewDecoder(io.LimitReader(res.Body, maxList)).Decode(&list); err != nil {
+		return nil, err
+	}
+	models := make([]Model, 0, len(list.Data))
+	for _, m := range list.Data {
+		if m.Created != 0 {
+			m.CreatedAt = time.Unix(m.Created, 0)
+		}
+		models = append(models, Model{ID: m.ID, DisplayName: m.DisplayName, Created: m.CreatedAt, Provider: p.Name})
+	}
+	return models, nil
+}
+
+// forget drops listings when providers or workspaces change.
+func (c *catalogue) forget(kind string) {
+	switch kind {
+	case "provider", "workspace", "tenant", "":
+		c.mu.Lock()
+		clear(c.known)
+		c.mu.Unlock()
+	}
+}

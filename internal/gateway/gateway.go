@@ -1,0 +1,272 @@
+// Package gateway is the data plane: the OpenAI and Anthropic routes. It owns
+// the way of a model request: the body, the model's name, the provider, the
+// swap of credentials, the stream, and how a stream ends when access does.
+//
+// It decides nothing about authority and never decodes more of a request or an
+// answer than it needs.
+package gateway
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log"
+	"log/slog"
+	"net/http"
+	"net/http/httputil"
+	"strings"
+	"time"
+
+	"github.com/tenure-gateway/tenure"
+	"github.com/tenure-gateway/tenure/internal/live"
+	"github.com/tenure-gateway/tenure/internal/store"
+	"github.com/tenure-gateway/tenure/internal/vault"
+	"github.com/tenure-gateway/tenure/internal/web"
+)
+
+// Gateway serves the model routes. Make it with New.
+type Gateway struct {
+	Vault  *vault.Vault
+	Live   *live.Live
+	Limits Limits
+	Log    *slog.Logger
+
+	transport http.RoundTripper
+	proxy     *httputil.ReverseProxy
+	catalogue catalogue
+}
+
+// Limits bound a model request. Each is a setting.
+type Limits struct {
+	MaxBody int64 // bytes of a request body
+	// BodyTimeout is how long a client may take to send its request.
+	BodyTimeout time.Duration
+	// ConnectTimeout is how long connecting to a provider may take.
+	ConnectTimeout time.Duration
+	// FirstByteTimeout is how long a provider may think before it answers.
+	FirstByteTimeout time.Duration
+	// IdleTimeout is how long an answer may pause.
+	IdleTimeout time.Duration
+}
+
+// New makes a gateway.
+func New(v *vault.Vault, l *live.Live, limits Limits, logger *slog.Logger) *Gateway {
+	g := &Gateway{Vault: v, Live: l, Limits: limits, Log: logger, transport: newTransport(limits)}
+	g.catalogue = newCatalogue(v, g.transport, logger)
+	g.proxy = &httputil.ReverseProxy{
+		Rewrite: rewrite, ModifyResponse: g.answer, ErrorHandler: g.unreachable,
+		Transport: g.transport, BufferPool: newBuffers(),
+		// What went wrong is in the request's own log line.
+		ErrorLog: log.New(io.Discard, "", 0),
+	}
+	return g
+}
+
+// Routes are the model routes and the catch-all of /v1/.
+func (g *Gateway) Routes() []web.Route {
+	chat := g.model(&openAI, tenure.ChatCompletions, "/chat/completions")
+	messages := g.model(&anthropic, tenure.CreateMessage, "/v1/messages")
+	count := g.model(&anthropic, tenure.CountTokens, "/v1/messages/count_tokens")
+	return []web.Route{
+		{Pattern: "POST /v1/chat/completions", Action: tenure.ChatCompletions, Handle: chat, Fail: openAI.fail},
+		{Pattern: "POST /v1/messages", Action: tenure.CreateMessage, Handle: messages, Fail: anthropic.fail},
+		{Pattern: "POST /v1/messages/count_tokens", Action: tenure.CountTokens, Handle: count, Fail: anthropic.fail},
+		{Pattern: "GET /v1/models", Action: tenure.ListModels, Handle: g.listModels, Fail: failModels},
+		{Pattern: "GET /v1/models/{id...}", Action: tenure.ReadModel, Handle: g.readModel, Fail: failModels},
+		{Pattern: "/v1/", Action: tenure.Unrouted, Handle: nothingHere, Fail: openAI.fail},
+	}
+}
+
+func nothingHere(_ http.ResponseWriter, r *http.Request) error {
+	return &tenure.Error{Kind: tenure.NotFound, Code: "not_found",
+		Msg: fmt.Sprintf("there is no %s here; the model routes are /v1/chat/completions, /v1/messages and /v1/models", r.URL.Path)}
+}
+
+// call is one model request on its way.
+type call struct {
+	protocol *protocol
+	path     string // appended to the provider's base URL
+	target   target
+	key      tenure.Secret
+	body     *body
+	edit     splice // the model's name as the provider knows it
+	event    *web.Event
+	upload   time.Duration // the client's part of the time before sent
+}
+
+type callKey struct{}
+
+// model makes the handler of a route that asks a model.
+func (g *Gateway) model(pr *protocol, action tenure.Action, path string) func(http.ResponseWriter, *http.Request) error {
+	return func(w http.ResponseWriter, r *http.Request) error {
+		p := web.Principal(r.Context())
+		rc := http.NewResponseController(w)
+		ctx, flight, err := g.Live.Enter(r.Context(), p, action, func() {
+			_ = rc.SetWriteDeadline(time.Now().Add(lastWords)) // a slow reader does not hold a cut up
+		})
+		if err != nil {
+			return err
+		}
+		defer g.Live.Leave(flight)
+
+		c := &call{protocol: pr, path: path, event: web.EventOf(ctx)}
+		if err := g.prepare(ctx, rc, w, r, p, c); err != nil {
+			if cut := live.Cause(ctx); cut != nil {
+				c.event.Cut = cut.Code
+				return cut
+			}
+			return err
+		}
+		defer c.body.release()
+		g.Live.SetModel(flight, c.event.Model)
+		g.proxy.ServeHTTP(w, r.WithContext(context.WithValue(ctx, callKey{}, c)))
+		if c.event.Cut != "" {
+			_ = rc.SetWriteDeadline(time.Time{})
+		}
+		return c.event.Err
+	}
+}
+
+// lastWords is how long a cut stream has for its error event.
+const lastWords = 500 * time.Millisecond
+
+// prepare reads the body and finds where it goes.
+func (g *Gateway) prepare(ctx context.Context, rc *http.ResponseController, w http.ResponseWriter, r *http.Request, p tenure.Principal, c *call) error {
+	began := time.Now()
+	b, err := readBody(rc, w, r, g.Limits)
+	if err != nil {
+		return err
+	}
+	c.body, c.upload = b, time.Since(began)
+	err = g.aim(ctx, p, c)
+	if err != nil {
+		b.release()
+	}
+	return err
+}
+
+func (g *Gateway) aim(ctx context.Context, p tenure.Principal, c *call) error {
+	found, err := findModel(c.body.bytes())
+	if err != nil {
+		return err
+	}
+	if found.thread && c.protocol == &anthropic {
+		return errThread
+	}
+	c.event.Model = found.model
+	if c.target, err = g.catalogue.find(ctx, p, c.protocol.kind, found.model); err != nil {
+		return err
+	}
+	c.event.Provider = c.target.provider.Name
+	if c.target.model != found.model {
+		c.edit = splice{from: found.from, to: found.to, text: quote(c.target.model)}
+	}
+	c.key, err = g.Vault.Open(ctx, p.Tenant(), c.target.provider.ID)
+	if err != nil {
+		return &tenure.Error{Kind: tenure.Unavailable, Code: "provider_key_unavailable",
+			Msg: "the provider's key cannot be opened; an administrator must look at the vault", Err: err}
+	}
+	return nil
+}
+
+// errThread refuses conversations that the provider keeps: they would hang on
+// the one key that all users of a workspace share, and whoever knew an id could
+// go on with somebody else's. Clients fall back to sending the whole history.
+var errThread = &tenure.Error{Kind: tenure.Invalid, Code: "thread_unsupported_request", Field: "thread",
+	Msg: "thread: conversations kept by the provider are not available through this gateway; send the full message history"}
+
+// passed are the caller's headers that a provider gets. Everything else stays
+// here: credentials, identity, forwarding, cookies, organisation choice.
+var passed = [...]string{
+	"Accept", "Content-Type", "User-Agent", "Idempotency-Key",
+	"Anthropic-Version", "Anthropic-Beta", "Openai-Beta", "X-Client-Request-Id",
+}
+
+// rewrite swaps everything that names the caller for what the provider needs.
+func rewrite(pr *httputil.ProxyRequest) {
+	c, _ := pr.In.Context().Value(callKey{}).(*call)
+	h := make(http.Header, len(passed)+4)
+	for _, name := range passed {
+		if v := pr.In.Header[name]; len(v) > 0 {
+			h[name] = v
+		}
+	}
+	if h["User-Agent"] == nil {
+		h["User-Agent"] = []string{""} // else the transport would add its own
+	}
+	h["Accept-Encoding"] = []string{"identity"} // an error event cannot be added to a compressed stream
+	c.protocol.authorize(h, c.key)
+	out := pr.Out
+	out.Header, out.Host = h, ""
+	out.URL.Scheme, out.URL.Host = c.target.base.Scheme, c.target.base.Host
+	out.URL.Path, out.URL.RawPath = c.target.base.Path+c.path, ""
+	if pr.In.URL.RawQuery != "beta=true" { // the one query that a client of ours sends
+		out.URL.RawQuery = ""
+	}
+	out.Body = c.body.reader(c.edit)
+	out.ContentLength = c.body.size(c.edit)
+	out.GetBody = func() (io.ReadCloser, error) { return c.body.reader(c.edit), nil }
+	out.TransferEncoding, out.Trailer, out.Form = nil, nil, nil
+	c.event.Added = time.Since(c.event.Start) - c.upload
+}
+
+// unreachable answers when there is no answer of the provider.
+func (g *Gateway) unreachable(w http.ResponseWriter, r *http.Request, err error) {
+	c, _ := r.Context().Value(callKey{}).(*call)
+	e := failure(r.Context(), err)
+	if cut := live.Cause(r.Context()); cut != nil {
+		e, c.event.Cut = cut, cut.Code
+	}
+	c.event.Err = e
+	c.protocol.fail(w, r, e)
+}
+
+// failure says what went wrong with a provider.
+func failure(ctx context.Context, err error) *tenure.Error {
+	var own *tenure.Error
+	if errors.As(err, &own) {
+		return own
+	}
+	var timeout interface{ Timeout() bool }
+	switch {
+	case errors.Is(context.Cause(ctx), context.Canceled):
+		return &tenure.Error{Kind: tenure.ClientClosed, Code: "client_closed", Msg: "the client left", Err: err}
+	case errors.As(err, &timeout) && timeout.Timeout():
+		return &tenure.Error{Kind: tenure.GatewayTimeout, Code: "provider_timeout", Msg: "the provider did not answer in time", Err: err}
+	}
+	return &tenure.Error{Kind: tenure.BadGateway, Code: "provider_unreachable", Msg: "the provider could not be reached", Err: err}
+}
+
+// Forget drops what is known of providers when they or their workspaces change.
+func (g *Gateway) Forget(c store.Change) { g.catalogue.forget(c.Kind) }
+
+func (g *Gateway) listModels(w http.ResponseWriter, r *http.Request) error {
+	pr := speaks(r)
+	models, err := g.catalogue.models(r.Context(), web.Principal(r.Context()), pr.kind)
+	if err != nil {
+		return err
+	}
+	web.WriteJSON(w, "application/json", http.StatusOK, pr.list(models))
+	return nil
+}
+
+func (g *Gateway) readModel(w http.ResponseWriter, r *http.Request) error {
+	pr, id := speaks(r), r.PathValue("id")
+	models, err := g.catalogue.models(r.Context(), web.Principal(r.Context()), pr.kind)
+	if err != nil {
+		return err
+	}
+	for _, m := range models {
+		if m.ID == id || strings.EqualFold(m.Provider+"/"+m.ID, id) {
+			web.WriteJSON(w, "application/json", http.StatusOK, pr.one(m))
+			return nil
+		}
+	}
+	return errNoModel(id)
+}
+
+func errNoModel(id string) error {
+	return &tenure.Error{Kind: tenure.NotFound, Code: "model_not_found", Field: "model",
+		Msg: fmt.Sprintf("no provider of this workspace has a model %q for this route; GET /v1/models lists what there is", id)}
+}

@@ -1,0 +1,196 @@
+package gateway
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"net"
+	"net/http"
+	"strconv"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"github.com/tenure-gateway/tenure"
+	"github.com/tenure-gateway/tenure/internal/live"
+)
+
+// newTransport makes the one client of all providers. It follows no redirect,
+// and asks for no compression: events are passed on as they come.
+func newTransport(limits Limits) *http.Transport {
+	dialer := &net.Dialer{Timeout: limits.ConnectTimeout, KeepAlive: 30 * time.Second}
+	return &http.Transport{
+		Proxy:                  http.ProxyFromEnvironment,
+		DialContext:            dialer.DialContext,
+		ForceAttemptHTTP2:      true,
+		TLSHandshakeTimeout:    limits.ConnectTimeout,
+		ResponseHeaderTimeout:  limits.FirstByteTimeout,
+		MaxIdleConnsPerHost:    1024,
+		IdleConnTimeout:        90 * time.Second,
+		DisableCompression:     true,
+		MaxResponseHeaderBytes: 256 << 10,
+	}
+}
+
+// dropped are headers of a provider that are not the caller's business.
+var dropped = [...]string{
+	"Set-Cookie", "Www-Authenticate", "Alt-Svc", "Strict-Transport-Security", "Server", "Via", "Location",
+	"Openai-Organization", "Openai-Project", "Anthropic-Organization-Id", "Access-Control-Allow-Origin",
+}
+
+// answer looks at a provider's answer before it is passed on.
+func (g *Gateway) answer(res *http.Response) error {
+	ctx := res.Request.Context()
+	c, _ := ctx.Value(callKey{}).(*call)
+	switch {
+	case res.StatusCode >= 300 && res.StatusCode < 400:
+		return &tenure.Error{Kind: tenure.BadGateway, Code: "provider_redirect",
+			Msg: "the provider answered with a redirect, which is not followed; check its base URL"}
+	case res.StatusCode == http.StatusUnauthorized:
+		return &tenure.Error{Kind: tenure.BadGateway, Code: "provider_refused_key",
+			Msg: "the provider refused the key that this workspace has for it; an administrator must replace it"}
+	}
+	for _, name := range dropped {
+		delete(res.Header, name)
+	}
+	if id, ok := res.Header["X-Request-Id"]; ok {
+		res.Header["X-Provider-Request-Id"] = id
+		delete(res.Header, "X-Request-Id")
+	}
+	if res.StatusCode >= 400 {
+		return scrub(res, c.key)
+	}
+	s := &stream{body: res.Body, ctx: ctx, call: c, idle: g.Limits.IdleTimeout,
+		events: strings.HasPrefix(res.Header.Get("Content-Type"), "text/event-stream")}
+	s.timer = time.AfterFunc(s.idle, s.stalled)
+	res.Body = s
+	return nil
+}
+
+// scrub takes the provider's key out of an error that echoes it.
+func scrub(res *http.Response, key tenure.Secret) error {
+	text, err := io.ReadAll(io.LimitReader(res.Body, maxError))
+	if err != nil {
+		return err
+	}
+	_ = res.Body.Close()
+	secret := []byte(key.Reveal())
+	text = bytes.ReplaceAll(text, secret, []byte("[redacted]"))
+	for name, values := range res.Header {
+		for _, v := range values {
+			if bytes.Contains([]byte(v), secret) {
+				delete(res.Header, name)
+			}
+		}
+	}
+	res.Body, res.ContentLength = io.NopCloser(bytes.NewReader(text)), int64(len(text))
+	res.Header.Set("Content-Length", strconv.Itoa(len(text)))
+	return nil
+}
+
+// stream passes a provider's answer on. When access ends, or the provider breaks
+// off or stalls in mid-stream, it ends the event stream with the protocol's own
+// error event instead of silence.
+type stream struct {
+	body   io.ReadCloser
+	ctx    context.Context //nolint:containedctx // the stream's own life
+	call   *call
+	idle   time.Duration
+	timer  *time.Timer
+	silent atomic.Bool // the timer has run out
+	events bool        // text/event-stream
+
+	last [2]byte // the last bytes passed on
+	tail []byte  // the error event that is still to be passed on
+	over bool
+}
+
+// errStalled is the cause of a stream that ends because its provider paused too long.
+var errStalled = &tenure.Error{Kind: tenure.GatewayTimeout, Code: "provider_stalled",
+	Msg: "the provider stopped sending in the middle of its answer"}
+
+// stalled closes the upstream connection, which frees a hanging Read.
+func (s *stream) stalled() {
+	s.silent.Store(true)
+	_ = s.body.Close()
+}
+
+// Read implements io.Reader.
+func (s *stream) Read(p []byte) (int, error) {
+	if s.over {
+		n := copy(p, s.tail)
+		s.tail = s.tail[n:]
+		if n == 0 {
+			return 0, io.EOF
+		}
+		return n, nil
+	}
+	if cut := live.Cause(s.ctx); cut != nil {
+		return s.end(p, cut)
+	}
+	n, err := s.body.Read(p)
+	if n > 0 {
+		s.note(p[:n])
+	}
+	switch {
+	case err == nil:
+		s.timer.Reset(s.idle)
+		return n, nil
+	case errors.Is(err, io.EOF):
+		s.timer.Stop()
+		return n, err
+	case n > 0:
+		return n, nil // the error comes again with the next Read
+	}
+	if cut := live.Cause(s.ctx); cut != nil {
+		return s.end(p, cut)
+	}
+	return s.end(p, s.broken(err))
+}
+
+// broken says why the provider's answer broke off.
+func (s *stream) broken(err error) *tenure.Error {
+	switch {
+	case s.ctx.Err() != nil:
+		return &tenure.Error{Kind: tenure.ClientClosed, Code: "client_closed", Msg: "the client left", Err: err}
+	case s.silent.Load():
+		return errStalled
+	}
+	return &tenure.Error{Kind: tenure.BadGateway, Code: "provider_interrupted",
+		Msg: "the provider broke off in the middle of its answer", Err: err}
+}
+
+// end begins the end of the stream for a reason. What is not an event stream
+// cannot tell it, and must not look whole: the connection is broken instead.
+func (s *stream) end(p []byte, why *tenure.Error) (int, error) {
+	s.timer.Stop()
+	s.call.event.Err = why
+	if live.Cause(s.ctx) != nil {
+		s.call.event.Cut = why.Code
+	}
+	if !s.events || why.Kind == tenure.ClientClosed {
+		return 0, why
+	}
+	s.over = true
+	_ = s.body.Close()
+	if s.last != [2]byte{} && s.last != [2]byte{'\n', '\n'} {
+		s.tail = append(s.tail, "\n\n"...) // an event was under way
+	}
+	s.tail = append(s.tail, s.call.protocol.event(why)...)
+	return s.Read(p)
+}
+
+func (s *stream) note(b []byte) {
+	if len(b) == 1 {
+		s.last = [2]byte{s.last[1], b[0]}
+		return
+	}
+	s.last = [2]byte(b[len(b)-2:])
+}
+
+// Close implements io.Closer.
+func (s *stream) Close() error {
+	s.timer.Stop()
+	return s.body.Close()
+}
