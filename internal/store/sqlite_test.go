@@ -1,0 +1,119 @@
+package store_test
+
+import (
+	"context"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"testing"
+
+	"github.com/tenure-gateway/tenure"
+	"github.com/tenure-gateway/tenure/internal/store"
+	"github.com/tenure-gateway/tenure/internal/store/storetest"
+)
+
+// open opens a fresh database; the hand is the plain sqlite3 shell.
+func open(t *testing.T) (*store.DB, func(string)) {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "tenure.db")
+	db, err := store.OpenSQLite(context.Background(), path, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := db.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return db, func(statement string) {
+		t.Helper()
+		out, err := exec.Command("sqlite3", "-bail", "-cmd", ".timeout 5000", path, statement).CombinedOutput() //nolint:gosec // the test's own words
+		if err != nil {
+			t.Fatalf("sqlite3: %v\n%s", err, out)
+		}
+	}
+}
+
+func TestSQLite(t *testing.T) { storetest.Run(t, open) }
+
+func TestReplaceByHand(t *testing.T) {
+	db, hand := open(t)
+	feed, err := db.Feed(context.Background())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = feed.Close() }()
+	// INSERT OR REPLACE fires no DELETE trigger: the INSERT trigger must do.
+	hand(`INSERT OR REPLACE INTO users (id, tenant_id, user_name, user_name_fold, active, source, created_at, updated_at)
+		VALUES ('u', 'default', 'u', 'u', 0, 'scim', 'x', 'x')`)
+	changes, _, err := feed.Poll(context.Background())
+	if err != nil || len(changes) != 1 || changes[0].ID != "u" {
+		t.Errorf("%v, %v", changes, err)
+	}
+}
+
+func TestFilesArePrivate(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "tenure.db")
+	db, err := store.OpenSQLite(context.Background(), path, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = db.Close() }()
+	files, err := filepath.Glob(path + "*")
+	if err != nil || len(files) < 2 {
+		t.Fatalf("%v, %v", files, err)
+	}
+	for _, f := range files {
+		info, err := os.Stat(f)
+		if err != nil || info.Mode().Perm() != 0o600 {
+			t.Errorf("%s has mode %v (%v)", filepath.Base(f), info.Mode(), err)
+		}
+	}
+}
+
+func TestLease(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "tenure.db")
+	ctx := context.Background()
+	first, err := store.OpenSQLite(ctx, path, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	second, err := store.OpenSQLite(ctx, path, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = second.Close() }()
+	if err := first.Lease(); err != nil {
+		t.Fatal(err)
+	}
+	if err := second.Lease(); !tenure.IsKind(err, tenure.Conflict) {
+		t.Errorf("a second server: %v", err)
+	}
+	if err := first.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if err := second.Lease(); err != nil {
+		t.Errorf("after the first has gone: %v", err)
+	}
+}
+
+func TestFeedNoticesAReplacedFile(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "tenure.db")
+	ctx := context.Background()
+	db, err := store.OpenSQLite(ctx, path, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = db.Close() }()
+	feed, err := db.Feed(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = feed.Close() }()
+	if err := os.Rename(path, path+".old"); err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := feed.Poll(ctx); err == nil {
+		t.Error("the feed goes on with a file that is not there")
+	}
+}

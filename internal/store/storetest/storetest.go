@@ -1,0 +1,192 @@
+// Package storetest is the conformance suite of the store: what every supported
+// database must do, said once. It owns the cases; a database joins by opening
+// itself for them.
+//
+// It tests no act and no edge, and nothing that only one database has.
+package storetest
+
+import (
+	"context"
+	"testing"
+	"time"
+
+	"github.com/tenure-gateway/tenure"
+	"github.com/tenure-gateway/tenure/internal/store"
+)
+
+// Open opens a fresh database for a test. hand runs a statement as an operator
+// would: in another process, through the database's own shell.
+type Open func(t *testing.T) (db *store.DB, hand func(statement string))
+
+// Run runs the suite.
+func Run(t *testing.T, open Open) {
+	t.Helper()
+	for _, c := range []struct {
+		name string
+		test func(*testing.T, *fixture)
+	}{
+		{"a fresh database has the default tenant and workspace", freshDefaults},
+		{"transactions are all or nothing and do not nest", transactions},
+		{"waiting transactions fail alone", failAlone},
+		{"many writers at once lose nothing", manyWriters},
+		{"a panic in a transaction undoes it and nothing else", panics},
+		{"user names are unique without regard to case", uniqueNames},
+		{"a deleted user's name is free and the id is gone", tombstones},
+		{"deactivation ends tokens and sessions for good", deactivation},
+		{"standings tell what Admit decides by", standings},
+		{"tenants do not see each other", tenants},
+		{"lists page without gaps", paging},
+		{"audit events live and die with their transaction", auditInTx},
+		{"the feed tells every change of authority", feedTells},
+		{"the feed does not tell of last use", feedQuiet},
+		{"the feed knows when it has lost something", feedGap},
+		{"edits by hand reach the feed and end what they must", byHand},
+		{"times written by hand are understood", handTimes},
+		{"last use is batched, right to the second, and audited once", lastUse},
+		{"providers keep their sealed keys", providers},
+	} {
+		t.Run(c.name, func(t *testing.T) { c.test(t, newFixture(t, open)) })
+	}
+}
+
+// fixture is a database with a person, a token and a session in it.
+type fixture struct {
+	t       *testing.T
+	ctx     context.Context //nolint:containedctx // a test's own
+	db      *store.DB
+	hand    func(string)
+	user    tenure.User
+	token   tenure.Token
+	secret  tenure.Secret
+	session tenure.Session
+	cookie  tenure.Secret
+}
+
+func newFixture(t *testing.T, open Open) *fixture {
+	t.Helper()
+	db, hand := open(t)
+	f := &fixture{t: t, ctx: context.Background(), db: db, hand: hand}
+	f.tx(func(ctx context.Context, tx *store.Tx) error {
+		f.user = person(tx.Now(), tenure.DefaultTenant, "Alice@Example.com")
+		if err := tx.InsertUser(ctx, f.user); err != nil {
+			return err
+		}
+		return tx.SetMembership(ctx, tenure.DefaultTenant, tenure.DefaultWorkspace, f.user.ID, tenure.Member)
+	})
+	f.token, f.secret = f.mint(f.user)
+	f.session, f.cookie = f.signIn(f.user)
+	return f
+}
+
+func person(now time.Time, tenant tenure.TenantID, name string) tenure.User {
+	return tenure.User{ID: tenure.UserID(tenure.NewID(now)), Tenant: tenant, UserName: name, Active: true, Role: tenure.Member,
+		Source: tenure.SourceSCIM, Profile: []byte(`{"displayName":"x"}`), CreatedAt: now, UpdatedAt: now}
+}
+
+func (f *fixture) tx(fn func(context.Context, *store.Tx) error) {
+	f.t.Helper()
+	if err := f.db.Tx(f.ctx, fn); err != nil {
+		f.t.Fatal(err)
+	}
+}
+
+func (f *fixture) mint(u tenure.User) (tenure.Token, tenure.Secret) {
+	f.t.Helper()
+	secret := tenure.NewToken(tenure.KindPAT)
+	row := tenure.Token{Tenant: u.Tenant, Workspace: tenure.DefaultWorkspace, User: u.ID, UserName: u.UserName, Name: "laptop", Kind: tenure.KindPAT,
+		Prefix: secret.Reveal()[:tenure.TokenPrefixLength], Scopes: tenure.ScopeChat | tenure.ScopeModels}
+	f.tx(func(ctx context.Context, tx *store.Tx) error {
+		row.ID, row.CreatedAt, row.ExpiresAt = tenure.TokenID(tenure.NewID(tx.Now())), tx.Now(), tx.Now().Add(time.Hour)
+		return tx.InsertToken(ctx, row, tenure.DigestOf(secret.Reveal()))
+	})
+	return row, secret
+}
+
+func (f *fixture) signIn(u tenure.User) (tenure.Session, tenure.Secret) {
+	f.t.Helper()
+	secret := tenure.NewSessionSecret()
+	s := tenure.Session{Tenant: u.Tenant, User: u.ID, Via: "proxy"}
+	f.tx(func(ctx context.Context, tx *store.Tx) error {
+		s.ID, s.CreatedAt, s.SeenAt = tenure.SessionID(tenure.NewID(tx.Now())), tx.Now(), tx.Now()
+		s.ExpiresAt = tx.Now().Add(time.Hour)
+		return tx.InsertSession(ctx, s, tenure.DigestOf(secret.Reveal()))
+	})
+	return s, secret
+}
+
+// standing reads the token's standing and admits it.
+func (f *fixture) admitToken() error {
+	f.t.Helper()
+	s, err := f.db.TokenStanding(f.ctx, tenure.DigestOf(f.secret.Reveal()))
+	if err != nil {
+		return err
+	}
+	_, err = s.Admit(f.db.Now(), 0)
+	return err
+}
+
+func (f *fixture) admitSession() error {
+	f.t.Helper()
+	s, _, err := f.db.SessionStanding(f.ctx, tenure.DigestOf(f.cookie.Reveal()))
+	if err != nil {
+		return err
+	}
+	_, err = s.Admit(f.db.Now(), 0)
+	return err
+}
+
+// mustLive and mustDie say what has become of the fixture's credentials.
+func (f *fixture) mustLive(what string) {
+	f.t.Helper()
+	if err := f.admitToken(); err != nil {
+		f.t.Errorf("%s: the token is dead: %v", what, err)
+	}
+	if err := f.admitSession(); err != nil {
+		f.t.Errorf("%s: the session is dead: %v", what, err)
+	}
+}
+
+func (f *fixture) mustDie(what string) {
+	f.t.Helper()
+	if f.admitToken() == nil {
+		f.t.Errorf("%s: the token lives", what)
+	}
+	if f.admitSession() == nil {
+		f.t.Errorf("%s: the session lives", what)
+	}
+}
+
+// feed opens the feed; next waits until it tells something.
+func (f *fixture) feed() *store.Feed {
+	f.t.Helper()
+	feed, err := f.db.Feed(f.ctx)
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	f.t.Cleanup(func() { _ = feed.Close() })
+	return feed
+}
+
+func (f *fixture) next(feed *store.Feed) (changes []store.Change, lost bool) {
+	f.t.Helper()
+	for range 100 {
+		changes, lost, err := feed.Poll(f.ctx)
+		if err != nil {
+			f.t.Fatal(err)
+		}
+		if len(changes) > 0 || lost {
+			return changes, lost
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	return nil, false
+}
+
+func tells(changes []store.Change, kind, id string) bool {
+	for _, c := range changes {
+		if c.Kind == kind && c.ID == id {
+			return true
+		}
+	}
+	return false
+}
