@@ -23,7 +23,19 @@ const (
 )
 
 // Prefix is what a token of this kind begins with, for example "tpat_".
-func (k TokenKind) Prefix() string { return "t" + string(k) + "_" }
+func (k TokenKind) Prefix() string {
+	switch k {
+	case KindPAT:
+		return "tpat_"
+	case KindService:
+		return "tsvc_"
+	case KindSCIM:
+		return "tscim_"
+	case KindRoot:
+		return "troot_"
+	}
+	return ""
+}
 
 // The form of a token: prefix, random part, checksum, the last two in base62.
 const (
@@ -56,7 +68,8 @@ func (d Digest) String() string { return hex.EncodeToString(d[:]) }
 // NewToken makes a token of 238 random bits with its checksum.
 func NewToken(kind TokenKind) Secret {
 	body := kind.Prefix() + randomBase62(tokenRandom)
-	return NewSecret(body + checksum(body))
+	sum := checksum(body)
+	return NewSecret(body + string(sum[:]))
 }
 
 // NewSessionSecret makes the value of a session cookie: 256 random bits in
@@ -96,8 +109,9 @@ func ParseToken(s string) (TokenKind, bool) {
 			return "", false
 		}
 	}
-	body, sum := s[:len(s)-tokenChecksum], s[len(s)-tokenChecksum:]
-	return kind, checksum(body) == sum
+	body := s[:len(s)-tokenChecksum]
+	sum := checksum(body)
+	return kind, string(sum[:]) == s[len(body):]
 }
 
 // Token is a token's row, without anything that could be used to authenticate.
@@ -151,14 +165,14 @@ func ParseLifetime(text string) (time.Duration, error) {
 	return d, nil
 }
 
-func checksum(body string) string {
+func checksum(body string) [tokenChecksum]byte {
 	n := crc32.ChecksumIEEE([]byte(body))
 	var out [tokenChecksum]byte
 	for i := tokenChecksum - 1; i >= 0; i-- {
 		out[i] = base62[n%62]
 		n /= 62
 	}
-	return string(out[:])
+	return out
 }
 
 func isBase62(c byte) bool {
