@@ -165,8 +165,14 @@ func ParseLifetime(text string) (time.Duration, error) {
 	return d, nil
 }
 
+// checksum is the CRC-32 (IEEE) of body in base62. It walks the text itself: the
+// library's function would have it copied to the heap, for every request.
 func checksum(body string) [tokenChecksum]byte {
-	n := crc32.ChecksumIEEE([]byte(body))
+	n := ^uint32(0)
+	for i := range len(body) {
+		n = crc32.IEEETable[byte(n)^body[i]] ^ n>>8
+	}
+	n = ^n
 	var out [tokenChecksum]byte
 	for i := tokenChecksum - 1; i >= 0; i-- {
 		out[i] = base62[n%62]
