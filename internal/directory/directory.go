@@ -9,6 +9,8 @@ package directory
 import (
 	"context"
 	"fmt"
+	"reflect"
+	"slices"
 	"time"
 	"unicode"
 	"unicode/utf8"
@@ -62,8 +64,10 @@ func (d *Directory) Join(ctx context.Context, tenant tenure.TenantID, name strin
 }
 
 func errNotProvisioned(name string) error {
-	return &tenure.Error{Kind: tenure.Forbidden, Code: "not_provisioned",
-		Msg: fmt.Sprintf("%q was not provisioned by the identity provider; ask your administrator to assign you to this application", name)}
+	return &tenure.Error{
+		Kind: tenure.Forbidden, Code: "not_provisioned",
+		Msg: fmt.Sprintf("%q was not provisioned by the identity provider; ask your administrator to assign you to this application", name),
+	}
 }
 
 func (d *Directory) isAdmin(tenant tenure.TenantID, name string) bool {
@@ -150,8 +154,10 @@ func checkUserName(name string) error {
 		bad = bad || !unicode.IsPrint(r)
 	}
 	if bad {
-		return &tenure.Error{Kind: tenure.Invalid, Code: "invalidValue", Field: "userName",
-			Msg: fmt.Sprintf("userName: expected 1 to %d bytes of printable text", tenure.MaxUserName)}
+		return &tenure.Error{
+			Kind: tenure.Invalid, Code: "invalidValue", Field: "userName",
+			Msg: fmt.Sprintf("userName: expected 1 to %d bytes of printable text", tenure.MaxUserName),
+		}
 	}
 	return nil
 }
@@ -171,8 +177,12 @@ func (d *Directory) Update(ctx context.Context, by tenure.Principal, id tenure.U
 			return err
 		}
 		after = before
+		after.Profile = slices.Clone(before.Profile)
 		if err := edit(&after); err != nil {
 			return err
+		}
+		if reflect.DeepEqual(before, after) {
+			return nil // RFC 7644 §3.5.2: what changes nothing is no modification
 		}
 		if err := checkUserName(after.UserName); err != nil {
 			return err
@@ -327,8 +337,11 @@ func (d *Directory) User(ctx context.Context, by tenure.Principal, id tenure.Use
 	return d.DB.User(ctx, by.Tenant(), id)
 }
 
+// UserFilter chooses people.
+type UserFilter = store.UserFilter
+
 // Users lists people of the asker's tenant and tells how many the filter finds.
-func (d *Directory) Users(ctx context.Context, by tenure.Principal, f store.UserFilter) ([]tenure.User, int, error) {
+func (d *Directory) Users(ctx context.Context, by tenure.Principal, f UserFilter) ([]tenure.User, int, error) {
 	if err := access.Check(by, tenure.ListUsers); err != nil && access.Check(by, tenure.ReadSCIM) != nil {
 		return nil, 0, err
 	}

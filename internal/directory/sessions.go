@@ -21,8 +21,10 @@ func (d *Directory) OpenSession(ctx context.Context, by tenure.Principal) (tenur
 	}
 	origin := tenure.OriginOf(ctx)
 	secret := tenure.NewSessionSecret()
-	s := tenure.Session{Tenant: by.Tenant(), User: by.User(), UserName: by.Standing().UserName, Via: "proxy",
-		Address: origin.Address, UserAgent: origin.UserAgent[:min(len(origin.UserAgent), 255)]}
+	s := tenure.Session{
+		Tenant: by.Tenant(), User: by.User(), UserName: by.Standing().UserName, Via: "proxy",
+		Address: origin.Address, UserAgent: origin.UserAgent[:min(len(origin.UserAgent), 255)],
+	}
 	if by.Kind() == tenure.RootToken {
 		s.Via, s.Token = "root", by.Token()
 	}
