@@ -70,30 +70,46 @@ func IsKind(err error, kind Kind) bool {
 var (
 	// ErrInvalidToken tells nothing of why: unknown, malformed, expired and
 	// revoked look the same (RFC 6750 §3.1 invalid_token).
-	ErrInvalidToken = &Error{Kind: Unauthenticated, Code: "invalid_token",
-		Msg: "the access token is invalid, expired or revoked"}
+	ErrInvalidToken = &Error{
+		Kind: Unauthenticated, Code: "invalid_token",
+		Msg: "the access token is invalid, expired or revoked",
+	}
 	// ErrNoCredential is the absence of any credential.
-	ErrNoCredential = &Error{Kind: Unauthenticated, Code: "missing_credential",
-		Msg: "no credential: send a personal access token as \"Authorization: Bearer …\" or sign in"}
+	ErrNoCredential = &Error{
+		Kind: Unauthenticated, Code: "missing_credential",
+		Msg: "no credential: send a personal access token as \"Authorization: Bearer …\" or sign in",
+	}
 	// ErrDeactivated is a known person whom the identity provider has deactivated.
-	ErrDeactivated = &Error{Kind: Forbidden, Code: "account_deactivated",
-		Msg: "this account is deactivated; only your organisation's identity provider or an administrator can reactivate it"}
+	ErrDeactivated = &Error{
+		Kind: Forbidden, Code: "account_deactivated",
+		Msg: "this account is deactivated; only your organisation's identity provider or an administrator can reactivate it",
+	}
 	// ErrForbidden is a live credential that may not do what it asks.
-	ErrForbidden = &Error{Kind: Forbidden, Code: "insufficient_scope",
-		Msg: "this credential may not do that"}
+	ErrForbidden = &Error{
+		Kind: Forbidden, Code: "insufficient_scope",
+		Msg: "this credential may not do that",
+	}
 	// ErrNotFound says the same of what does not exist and of what is not the asker's.
 	ErrNotFound = &Error{Kind: NotFound, Code: "not_found", Msg: "not found"}
 	// ErrRevoked is the cause of a request that is cut because its access was revoked.
-	ErrRevoked = &Error{Kind: Unauthenticated, Code: "access_revoked",
-		Msg: "access was revoked while the request was running"}
+	ErrRevoked = &Error{
+		Kind: Unauthenticated, Code: "access_revoked",
+		Msg: "access was revoked while the request was running",
+	}
 	// ErrExpired is the cause of a request that is cut because its token expired.
-	ErrExpired = &Error{Kind: Unauthenticated, Code: "access_revoked",
-		Msg: "the access token expired while the request was running"}
+	ErrExpired = &Error{
+		Kind: Unauthenticated, Code: "access_revoked",
+		Msg: "the access token expired while the request was running",
+	}
 	// ErrStale is the answer of a replica that cannot know whether a credential
 	// still holds.
-	ErrStale = &Error{Kind: Unavailable, Code: "authority_unavailable", RetryAfter: time.Second,
-		Msg: "cannot verify access at the moment; try again"}
+	ErrStale = &Error{
+		Kind: Unavailable, Code: "authority_unavailable", RetryAfter: time.Second,
+		Msg: "cannot verify access at the moment; try again",
+	}
 	// ErrShutdown is the cause of a request that is cut because this process ends.
-	ErrShutdown = &Error{Kind: Unavailable, Code: "shutting_down", RetryAfter: time.Second,
-		Msg: "the gateway is shutting down; try again"}
+	ErrShutdown = &Error{
+		Kind: Unavailable, Code: "shutting_down", RetryAfter: time.Second,
+		Msg: "the gateway is shutting down; try again",
+	}
 )

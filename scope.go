@@ -33,8 +33,10 @@ func ParseScopes(text string) (Scopes, error) {
 	for name := range strings.FieldsSeq(text) {
 		bit := scopeOf(name)
 		if bit == 0 {
-			err = &Error{Kind: Invalid, Code: "invalid_scope", Field: "scopes",
-				Msg: fmt.Sprintf("unknown scope %q; the scopes are %s", name, strings.Join(scopeNames[:], ", "))}
+			err = &Error{
+				Kind: Invalid, Code: "invalid_scope", Field: "scopes",
+				Msg: fmt.Sprintf("unknown scope %q; the scopes are %s", name, strings.Join(scopeNames[:], ", ")),
+			}
 		}
 		set |= bit
 	}

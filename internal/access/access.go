@@ -121,8 +121,10 @@ func (r rule) checkToken(s *tenure.Standing, a tenure.Action) error {
 		return refuse("an access token opens the model routes and nothing else")
 	}
 	if !s.Scopes.Has(r.scope) {
-		return &tenure.Error{Kind: tenure.Forbidden, Code: "insufficient_scope", Field: r.scope.String(),
-			Msg: fmt.Sprintf("this token lacks the scope %q", r.scope)}
+		return &tenure.Error{
+			Kind: tenure.Forbidden, Code: "insufficient_scope", Field: r.scope.String(),
+			Msg: fmt.Sprintf("this token lacks the scope %q", r.scope),
+		}
 	}
 	if s.Kind == tenure.PAT && !slices.Contains(workspaceUsers, s.WorkspaceRole) {
 		return refuse("the role %s in the token's workspace does not permit %s", s.WorkspaceRole, a)

@@ -8,7 +8,7 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 
 	"github.com/tenure-gateway/tenure"
-	"github.com/tenure-gateway/tenure/internal/store"
+	"github.com/tenure-gateway/tenure/internal/directory"
 	"github.com/tenure-gateway/tenure/internal/vault"
 	"github.com/tenure-gateway/tenure/internal/web"
 )
@@ -28,8 +28,10 @@ type User struct {
 }
 
 func showUser(u tenure.User) User {
-	return User{ID: string(u.ID), UserName: u.UserName, DisplayName: u.DisplayName, ExternalID: u.ExternalID, Active: u.Active, Role: string(u.Role),
-		Source: string(u.Source), CreatedAt: u.CreatedAt, DeactivatedAt: when(u.DeactivatedAt), LastSeenAt: when(u.LastSeenAt)}
+	return User{
+		ID: string(u.ID), UserName: u.UserName, DisplayName: u.DisplayName, ExternalID: u.ExternalID, Active: u.Active, Role: string(u.Role),
+		Source: string(u.Source), CreatedAt: u.CreatedAt, DeactivatedAt: when(u.DeactivatedAt), LastSeenAt: when(u.LastSeenAt),
+	}
 }
 
 // UserEnded is a person and what an act has ended of theirs.
@@ -47,7 +49,7 @@ func (a *API) mountUsers(m *mounting) {
 	tags := []string{"Administration: users"}
 	operation(m, tenure.ListUsers, huma.Operation{OperationID: "list-users", Method: http.MethodGet, Path: "/api/v1/admin/users", Summary: "People, in the order of their making", Tags: tags},
 		func(ctx context.Context, in *usersIn) (*list[User], error) {
-			rows, _, err := a.Directory.Users(ctx, web.Principal(ctx), store.UserFilter{UserName: in.UserName, After: tenure.UserID(in.Cursor), Limit: in.Limit + 1})
+			rows, _, err := a.Directory.Users(ctx, web.Principal(ctx), directory.UserFilter{UserName: in.UserName, After: tenure.UserID(in.Cursor), Limit: in.Limit + 1})
 			out := &list[User]{}
 			if len(rows) > in.Limit {
 				rows = rows[:in.Limit]
@@ -146,8 +148,10 @@ func (a *API) mountProviders(m *mounting) {
 		})
 	operation(m, tenure.CreateProvider, huma.Operation{OperationID: "create-provider", Method: http.MethodPost, Path: "/api/v1/admin/providers", Summary: "Add a model provider", Tags: tags, DefaultStatus: http.StatusCreated},
 		func(ctx context.Context, in *providerIn) (*body[Provider], error) {
-			p, err := a.Vault.Add(ctx, web.Principal(ctx), vault.Spec{Workspace: in.Body.Workspace, Name: in.Body.Name,
-				Kind: tenure.ProviderKind(in.Body.Kind), BaseURL: in.Body.BaseURL, Key: tenure.NewSecret(in.Body.Key)})
+			p, err := a.Vault.Add(ctx, web.Principal(ctx), vault.Spec{
+				Workspace: in.Body.Workspace, Name: in.Body.Name,
+				Kind: tenure.ProviderKind(in.Body.Kind), BaseURL: in.Body.BaseURL, Key: tenure.NewSecret(in.Body.Key),
+			})
 			return &body[Provider]{showProvider(p)}, err
 		})
 	operation(m, tenure.DeleteProvider, huma.Operation{OperationID: "delete-provider", Method: http.MethodDelete, Path: "/api/v1/admin/providers/{id}", Summary: "Remove a model provider and its key", Tags: tags, DefaultStatus: http.StatusNoContent},

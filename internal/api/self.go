@@ -44,9 +44,11 @@ type Token struct {
 }
 
 func showToken(t tenure.Token) Token {
-	return Token{ID: string(t.ID), Name: t.Name, Kind: string(t.Kind), Prefix: t.Prefix, State: t.State(time.Now()), User: t.UserName,
+	return Token{
+		ID: string(t.ID), Name: t.Name, Kind: string(t.Kind), Prefix: t.Prefix, State: t.State(time.Now()), User: t.UserName,
 		Workspace: string(t.Workspace), Scopes: t.Scopes.Names(), CreatedAt: t.CreatedAt, ExpiresAt: when(t.ExpiresAt),
-		LastUsedAt: when(t.LastUsedAt), RevokedAt: when(t.RevokedAt), RevokedBy: t.RevokedBy, Reason: t.RevokedReason}
+		LastUsedAt: when(t.LastUsedAt), RevokedAt: when(t.RevokedAt), RevokedBy: t.RevokedBy, Reason: t.RevokedReason,
+	}
 }
 
 func showTokens(page token.Page) *list[Token] {
@@ -90,8 +92,10 @@ func (l *Lifetime) UnmarshalJSON(b []byte) error {
 
 // Schema implements huma.SchemaProvider.
 func (l Lifetime) Schema(huma.Registry) *huma.Schema {
-	return &huma.Schema{OneOf: []*huma.Schema{{Type: huma.TypeInteger}, {Type: huma.TypeString}},
-		Description: "Seconds, or text such as \"90d\", \"12h\"", Examples: []any{7776000, "90d"}}
+	return &huma.Schema{
+		OneOf:       []*huma.Schema{{Type: huma.TypeInteger}, {Type: huma.TypeString}},
+		Description: "Seconds, or text such as \"90d\", \"12h\"", Examples: []any{7776000, "90d"},
+	}
 }
 
 // Session is a signed-in browser.
@@ -157,18 +161,24 @@ func (a *API) sessions(ctx context.Context, _ *struct{}) (*list[Session], error)
 	out := &list[Session]{}
 	out.Body.Items = make([]Session, 0, len(rows))
 	for _, s := range rows {
-		out.Body.Items = append(out.Body.Items, Session{ID: string(s.ID), Current: s.ID == p.Session(), Via: s.Via, Address: s.Address,
-			UserAgent: s.UserAgent, CreatedAt: s.CreatedAt, LastSeenAt: s.SeenAt, ExpiresAt: s.ExpiresAt})
+		out.Body.Items = append(out.Body.Items, Session{
+			ID: string(s.ID), Current: s.ID == p.Session(), Via: s.Via, Address: s.Address,
+			UserAgent: s.UserAgent, CreatedAt: s.CreatedAt, LastSeenAt: s.SeenAt, ExpiresAt: s.ExpiresAt,
+		})
 	}
 	return out, err
 }
 
 func (a *API) mint(ctx context.Context, in *mintIn) (*body[NewToken], error) {
-	t, secret, err := a.Tokens.Mint(ctx, web.Principal(ctx), token.Spec{Name: in.Body.Name, Workspace: in.Body.Workspace,
-		Scopes: in.Body.Scopes, Life: time.Duration(in.Body.ExpiresIn)})
+	t, secret, err := a.Tokens.Mint(ctx, web.Principal(ctx), token.Spec{
+		Name: in.Body.Name, Workspace: in.Body.Workspace,
+		Scopes: in.Body.Scopes, Life: time.Duration(in.Body.ExpiresIn),
+	})
 	if err != nil {
 		return nil, err
 	}
-	return &body[NewToken]{NewToken{Token: secret.Reveal(), ID: string(t.ID), Name: t.Name, Prefix: t.Prefix, Scopes: t.Scopes.Names(),
-		Workspace: string(t.Workspace), CreatedAt: t.CreatedAt, ExpiresAt: when(t.ExpiresAt)}}, nil
+	return &body[NewToken]{NewToken{
+		Token: secret.Reveal(), ID: string(t.ID), Name: t.Name, Prefix: t.Prefix, Scopes: t.Scopes.Names(),
+		Workspace: string(t.Workspace), CreatedAt: t.CreatedAt, ExpiresAt: when(t.ExpiresAt),
+	}}, nil
 }

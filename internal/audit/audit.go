@@ -1,8 +1,9 @@
 // Package audit is the vocabulary of the audit log: one constructor for each
-// thing that is told. It owns the names and the fields of events.
+// thing that is told. It owns the names and the fields of events, and the
+// counting of what is too frequent for an event each.
 //
-// It does not store them (internal/store appends an event in the transaction of
-// what it tells of) and never holds a secret.
+// An event is appended by internal/store in the transaction of what it tells of;
+// only what changes nothing is recorded here. It never holds a secret.
 package audit
 
 import (
@@ -42,8 +43,10 @@ func aboutToken(e tenure.AuditEvent, t tenure.Token) tenure.AuditEvent {
 
 // SignedIn tells of a new browser session.
 func SignedIn(s tenure.Session) tenure.AuditEvent {
-	e := tenure.AuditEvent{Tenant: s.Tenant, Action: "session.opened", Outcome: Success, ActorKind: tenure.AssertedIdentity.String(),
-		ActorID: string(s.User), Actor: s.UserName, ObjectID: string(s.ID), Address: s.Address, Detail: map[string]string{"via": s.Via}}
+	e := tenure.AuditEvent{
+		Tenant: s.Tenant, Action: "session.opened", Outcome: Success, ActorKind: tenure.AssertedIdentity.String(),
+		ActorID: string(s.User), Actor: s.UserName, ObjectID: string(s.ID), Address: s.Address, Detail: map[string]string{"via": s.Via},
+	}
 	if s.User == "" {
 		e.ActorKind, e.ActorID, e.Actor = tenure.RootToken.String(), string(s.Token), tenure.RootToken.String()
 	}
@@ -76,8 +79,10 @@ func TokenRevoked(p tenure.Principal, t tenure.Token, reason string) tenure.Audi
 
 // TokenFirstUsed tells of the first request that a token authenticated.
 func TokenFirstUsed(t tenure.Token) tenure.AuditEvent {
-	return aboutToken(tenure.AuditEvent{Action: "token.first_used", Outcome: Success,
-		ActorKind: string(t.Kind), ActorID: string(t.ID), Actor: t.UserName}, t)
+	return aboutToken(tenure.AuditEvent{
+		Action: "token.first_used", Outcome: Success,
+		ActorKind: string(t.Kind), ActorID: string(t.ID), Actor: t.UserName,
+	}, t)
 }
 
 // UserProvisioned tells of a new person and where they came from.

@@ -119,8 +119,10 @@ type Seed struct {
 
 // wrong says in one line which setting is wrong, how, and what would be right.
 func wrong(name, what, example string) error {
-	return &tenure.Error{Kind: tenure.Invalid, Code: "invalid_setting", Field: name,
-		Msg: fmt.Sprintf("%s: %s; for example %s=%s", name, what, name, example)}
+	return &tenure.Error{
+		Kind: tenure.Invalid, Code: "invalid_setting", Field: name,
+		Msg: fmt.Sprintf("%s: %s; for example %s=%s", name, what, name, example),
+	}
 }
 
 // cachedToken is about what a cached token takes, in bytes.
@@ -154,8 +156,10 @@ func (s Serve) Check() (*Checked, error) {
 	r := reader{}
 	for _, name := range later {
 		if os.Getenv(name) != "" {
-			return nil, &tenure.Error{Kind: tenure.Invalid, Code: "invalid_setting", Field: name,
-				Msg: name + ": this version does not have it yet; unset it, and let a trusted proxy assert identities by OIDC_PROXY_HEADER=x-user-id"}
+			return nil, &tenure.Error{
+				Kind: tenure.Invalid, Code: "invalid_setting", Field: name,
+				Msg: name + ": this version does not have it yet; unset it, and let a trusted proxy assert identities by OIDC_PROXY_HEADER=x-user-id",
+			}
 		}
 	}
 	r.mode(s.Mode, c)
@@ -228,7 +232,8 @@ func (r *reader) identity(s Serve, c *Checked) {
 		header = "x-user-id"
 	}
 	for i := range len(header) {
-		if ch := header[i]; !(ch >= 'a' && ch <= 'z' || ch >= 'A' && ch <= 'Z' || ch >= '0' && ch <= '9' || ch == '-') {
+		ch := header[i]
+		if plain := ch >= 'a' && ch <= 'z' || ch >= 'A' && ch <= 'Z' || ch >= '0' && ch <= '9' || ch == '-'; !plain {
 			r.fail("OIDC_PROXY_HEADER", fmt.Sprintf("%q is no plain header name of letters, digits and dashes", header), "x-user-id")
 			return
 		}

@@ -23,27 +23,30 @@ const (
 // handler and every reader of the transport have let go of it, and not before:
 // the transport may still send a body when the answer is already over.
 type body struct {
+	pool *sync.Pool
 	buf  *[]byte
 	refs atomic.Int32
 }
 
-// bodies has one pool: sizes of chat requests are alike.
-//
-//nolint:gochecknoglobals // a pool is process-wide by its nature
-var bodies = sync.Pool{New: func() any { b := make([]byte, 0, bodyStart); return &b }}
+func newBodies() *sync.Pool {
+	return &sync.Pool{New: func() any { b := make([]byte, 0, bodyStart); return &b }}
+}
 
 // readBody reads the whole body within the limits of size and time.
-func readBody(rc *http.ResponseController, w http.ResponseWriter, r *http.Request, limits Limits) (*body, error) {
+func (g *Gateway) readBody(rc *http.ResponseController, w http.ResponseWriter, r *http.Request) (*body, error) {
+	limits := g.Limits
 	if enc := r.Header.Get("Content-Encoding"); enc != "" && enc != "identity" {
-		return nil, &tenure.Error{Kind: tenure.UnsupportedMedia, Code: "unsupported_content_encoding",
-			Msg: "send the request body without Content-Encoding"}
+		return nil, &tenure.Error{
+			Kind: tenure.UnsupportedMedia, Code: "unsupported_content_encoding",
+			Msg: "send the request body without Content-Encoding",
+		}
 	}
 	if r.ContentLength > limits.MaxBody {
 		return nil, tooLarge(limits.MaxBody)
 	}
 	_ = rc.SetReadDeadline(time.Now().Add(limits.BodyTimeout))
-	b := &body{}
-	b.buf, _ = bodies.Get().(*[]byte)
+	b := &body{pool: g.bodies}
+	b.buf, _ = g.bodies.Get().(*[]byte)
 	b.refs.Store(1)
 	err := b.fill(http.MaxBytesReader(w, r.Body, limits.MaxBody), int(max(r.ContentLength, 0)))
 	_ = rc.SetReadDeadline(time.Time{})
@@ -63,8 +66,10 @@ func readBody(rc *http.ResponseController, w http.ResponseWriter, r *http.Reques
 }
 
 func tooLarge(limit int64) error {
-	return &tenure.Error{Kind: tenure.TooLarge, Code: "request_too_large",
-		Msg: "the request body is larger than " + sizeText(limit)}
+	return &tenure.Error{
+		Kind: tenure.TooLarge, Code: "request_too_large",
+		Msg: "the request body is larger than " + sizeText(limit),
+	}
 }
 
 func (b *body) fill(src io.Reader, expect int) error {
@@ -95,7 +100,7 @@ func (b *body) release() {
 		return
 	}
 	if cap(*b.buf) <= bodyKeep {
-		bodies.Put(b.buf)
+		b.pool.Put(b.buf)
 	}
 	b.buf = nil
 }

@@ -69,8 +69,10 @@ type offer struct {
 func newCatalogue(v *vault.Vault, rt http.RoundTripper, log *slog.Logger) catalogue {
 	return catalogue{
 		vault: v, log: log, mu: &sync.Mutex{}, known: make(map[tenure.WorkspaceID]*listing),
-		client: &http.Client{Transport: rt, Timeout: listTimeout,
-			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }},
+		client: &http.Client{
+			Transport: rt, Timeout: listTimeout,
+			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+		},
 	}
 }
 
@@ -172,7 +174,7 @@ func (c *catalogue) listing(ctx context.Context, p tenure.Principal, maxAge time
 	if missing {
 		l = &listing{done: make(chan struct{})}
 		c.known[p.Workspace()] = l
-		go c.fetch(p.Tenant(), p.Workspace(), l)
+		go c.fetch(context.WithoutCancel(ctx), p.Tenant(), p.Workspace(), l)
 	}
 	c.mu.Unlock()
 	select {
@@ -181,11 +183,13 @@ func (c *catalogue) listing(ctx context.Context, p tenure.Principal, maxAge time
 		return nil, failure(ctx, ctx.Err())
 	}
 	if l.err != nil {
-		return nil, &tenure.Error{Kind: tenure.Unavailable, Code: "providers_unavailable", RetryAfter: time.Second,
-			Msg: "the workspace's providers cannot be read", Err: l.err}
+		return nil, &tenure.Error{
+			Kind: tenure.Unavailable, Code: "providers_unavailable", RetryAfter: time.Second,
+			Msg: "the workspace's providers cannot be read", Err: l.err,
+		}
 	}
 	if time.Since(l.at) > listFor {
-		l.renewal.Do(func() { go c.renew(p.Tenant(), p.Workspace(), l) })
+		l.renewal.Do(func() { go c.renew(context.WithoutCancel(ctx), p.Tenant(), p.Workspace(), l) })
 	}
 	return l, nil
 }
@@ -200,9 +204,9 @@ func (l *listing) isDone() bool {
 }
 
 // renew fetches anew behind the requests, and swaps the listing when it is there.
-func (c *catalogue) renew(tenant tenure.TenantID, ws tenure.WorkspaceID, old *listing) {
+func (c *catalogue) renew(ctx context.Context, tenant tenure.TenantID, ws tenure.WorkspaceID, old *listing) {
 	l := &listing{done: make(chan struct{})}
-	c.fill(tenant, ws, l)
+	c.fill(ctx, tenant, ws, l)
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.known[ws] == old && l.err == nil {
@@ -212,8 +216,8 @@ func (c *catalogue) renew(tenant tenure.TenantID, ws tenure.WorkspaceID, old *li
 
 // fetch fills a new listing, which is not kept if that failed. It stands in
 // known before it is read, so that a change that comes meanwhile forgets it.
-func (c *catalogue) fetch(tenant tenure.TenantID, ws tenure.WorkspaceID, l *listing) {
-	c.fill(tenant, ws, l)
+func (c *catalogue) fetch(ctx context.Context, tenant tenure.TenantID, ws tenure.WorkspaceID, l *listing) {
+	c.fill(ctx, tenant, ws, l)
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.known[ws] == l && l.err != nil {
@@ -222,9 +226,9 @@ func (c *catalogue) fetch(tenant tenure.TenantID, ws tenure.WorkspaceID, l *list
 }
 
 // fill reads the providers and asks each for its models, all at once.
-func (c *catalogue) fill(tenant tenure.TenantID, ws tenure.WorkspaceID, l *listing) {
+func (c *catalogue) fill(ctx context.Context, tenant tenure.TenantID, ws tenure.WorkspaceID, l *listing) {
 	defer close(l.done)
-	ctx, cancel := context.WithTimeout(context.Background(), listTimeout)
+	ctx, cancel := context.WithTimeout(ctx, listTimeout)
 	defer cancel()
 	providers, err := c.vault.Providers(ctx, tenant, ws)
 	if err != nil {

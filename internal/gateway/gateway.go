@@ -16,11 +16,11 @@ import (
 	"net/http"
 	"net/http/httputil"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/tenure-gateway/tenure"
 	"github.com/tenure-gateway/tenure/internal/live"
-	"github.com/tenure-gateway/tenure/internal/store"
 	"github.com/tenure-gateway/tenure/internal/vault"
 	"github.com/tenure-gateway/tenure/internal/web"
 )
@@ -35,6 +35,7 @@ type Gateway struct {
 	transport http.RoundTripper
 	proxy     *httputil.ReverseProxy
 	catalogue catalogue
+	bodies    *sync.Pool
 }
 
 // Limits bound a model request. Each is a setting.
@@ -52,7 +53,7 @@ type Limits struct {
 
 // New makes a gateway.
 func New(v *vault.Vault, l *live.Live, limits Limits, logger *slog.Logger) *Gateway {
-	g := &Gateway{Vault: v, Live: l, Limits: limits, Log: logger, transport: newTransport(limits)}
+	g := &Gateway{Vault: v, Live: l, Limits: limits, Log: logger, transport: newTransport(limits), bodies: newBodies()}
 	g.catalogue = newCatalogue(v, g.transport, logger)
 	g.proxy = &httputil.ReverseProxy{
 		Rewrite: rewrite, ModifyResponse: g.answer, ErrorHandler: g.unreachable,
@@ -79,8 +80,10 @@ func (g *Gateway) Routes() []web.Route {
 }
 
 func nothingHere(_ http.ResponseWriter, r *http.Request) error {
-	return &tenure.Error{Kind: tenure.NotFound, Code: "not_found",
-		Msg: fmt.Sprintf("there is no %s here; the model routes are /v1/chat/completions, /v1/messages and /v1/models", r.URL.Path)}
+	return &tenure.Error{
+		Kind: tenure.NotFound, Code: "not_found",
+		Msg: fmt.Sprintf("there is no %s here; the model routes are /v1/chat/completions, /v1/messages and /v1/models", r.URL.Path),
+	}
 }
 
 // call is one model request on its way.
@@ -134,7 +137,7 @@ const lastWords = 500 * time.Millisecond
 // prepare reads the body and finds where it goes.
 func (g *Gateway) prepare(ctx context.Context, rc *http.ResponseController, w http.ResponseWriter, r *http.Request, p tenure.Principal, c *call) error {
 	began := time.Now()
-	b, err := readBody(rc, w, r, g.Limits)
+	b, err := g.readBody(rc, w, r)
 	if err != nil {
 		return err
 	}
@@ -164,8 +167,10 @@ func (g *Gateway) aim(ctx context.Context, p tenure.Principal, c *call) error {
 	}
 	c.key, err = g.Vault.Open(ctx, p.Tenant(), c.target.provider.ID)
 	if err != nil {
-		return &tenure.Error{Kind: tenure.Unavailable, Code: "provider_key_unavailable",
-			Msg: "the provider's key cannot be opened; an administrator must look at the vault", Err: err}
+		return &tenure.Error{
+			Kind: tenure.Unavailable, Code: "provider_key_unavailable",
+			Msg: "the provider's key cannot be opened; an administrator must look at the vault", Err: err,
+		}
 	}
 	return nil
 }
@@ -173,8 +178,10 @@ func (g *Gateway) aim(ctx context.Context, p tenure.Principal, c *call) error {
 // errThread refuses conversations that the provider keeps: they would hang on
 // the one key that all users of a workspace share, and whoever knew an id could
 // go on with somebody else's. Clients fall back to sending the whole history.
-var errThread = &tenure.Error{Kind: tenure.Invalid, Code: "thread_unsupported_request", Field: "thread",
-	Msg: "thread: conversations kept by the provider are not available through this gateway; send the full message history"}
+var errThread = &tenure.Error{
+	Kind: tenure.Invalid, Code: "thread_unsupported_request", Field: "thread",
+	Msg: "thread: conversations kept by the provider are not available through this gateway; send the full message history",
+}
 
 // passed are the caller's headers that a provider gets. Everything else stays
 // here: credentials, identity, forwarding, cookies, organisation choice.
@@ -238,8 +245,9 @@ func failure(ctx context.Context, err error) *tenure.Error {
 	return &tenure.Error{Kind: tenure.BadGateway, Code: "provider_unreachable", Msg: "the provider could not be reached", Err: err}
 }
 
-// Forget drops what is known of providers when they or their workspaces change.
-func (g *Gateway) Forget(c store.Change) { g.catalogue.forget(c.Kind) }
+// Forget drops what is known of providers when something of the kind changes:
+// providers, their workspaces, or ("") all.
+func (g *Gateway) Forget(kind string) { g.catalogue.forget(kind) }
 
 func (g *Gateway) listModels(w http.ResponseWriter, r *http.Request) error {
 	pr := speaks(r)
@@ -267,6 +275,8 @@ func (g *Gateway) readModel(w http.ResponseWriter, r *http.Request) error {
 }
 
 func errNoModel(id string) error {
-	return &tenure.Error{Kind: tenure.NotFound, Code: "model_not_found", Field: "model",
-		Msg: fmt.Sprintf("no provider of this workspace has a model %q for this route; GET /v1/models lists what there is", id)}
+	return &tenure.Error{
+		Kind: tenure.NotFound, Code: "model_not_found", Field: "model",
+		Msg: fmt.Sprintf("no provider of this workspace has a model %q for this route; GET /v1/models lists what there is", id),
+	}
 }

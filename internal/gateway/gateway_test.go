@@ -57,8 +57,10 @@ func (b *lockedBuffer) String() string {
 	return b.buf.String()
 }
 
-var limits = gateway.Limits{MaxBody: 1 << 20, BodyTimeout: 2 * time.Second, ConnectTimeout: time.Second,
-	FirstByteTimeout: 500 * time.Millisecond, IdleTimeout: 500 * time.Millisecond}
+var limits = gateway.Limits{
+	MaxBody: 1 << 20, BodyTimeout: 2 * time.Second, ConnectTimeout: time.Second,
+	FirstByteTimeout: 500 * time.Millisecond, IdleTimeout: 500 * time.Millisecond,
+}
 
 // newWorld starts a gateway whose workspace has the provider "up" at upstream,
 // of both kinds. Every request comes from one person with one token.
@@ -73,9 +75,11 @@ func newWorld(t *testing.T, upstream string) *world {
 	w := &world{t: t, log: &lockedBuffer{}}
 	logger := slog.New(slog.NewJSONHandler(w.log, nil))
 	var gw *gateway.Gateway
-	w.live = &live.Live{DB: db, Log: logger, Recheck: func(context.Context, tenure.Principal) error { return nil },
-		Forget:  func(c store.Change) { w.vault.Forget(c); gw.Forget(c) },
-		Options: live.Options{Now: time.Now, MaxStaleness: time.Minute, StreamStaleness: time.Minute}}
+	w.live = &live.Live{
+		DB: db, Log: logger, Recheck: func(context.Context, tenure.Principal) error { return nil },
+		Forget:  func(c store.Change) { w.vault.Forget(c); gw.Forget(c.Kind) },
+		Options: live.Options{Now: time.Now, MaxStaleness: time.Minute, StreamStaleness: time.Minute},
+	}
 	w.live.Metrics = live.NewMetrics(prometheus.NewRegistry(), w.live)
 	key, err := vault.LoadMasterKey(ctx, db, filepath.Join(dir, "master.key"))
 	if err != nil {
@@ -90,14 +94,18 @@ func newWorld(t *testing.T, upstream string) *world {
 	if err := w.vault.Seed(ctx, seed); err != nil {
 		t.Fatal(err)
 	}
-	rt := &web.Router{Known: access.Known, Now: time.Now, Log: logger, Metrics: web.NewMetrics(prometheus.NewRegistry()),
+	rt := &web.Router{
+		Known: access.Known, Now: time.Now, Log: logger, Metrics: web.NewMetrics(prometheus.NewRegistry()),
 		Address: func(*http.Request) string { return "192.0.2.1" }, Observe: func(*http.Request, *web.Event) {},
 		Check: func(_ context.Context, p tenure.Principal, a tenure.Action) error { return access.Check(p, a) },
 		Authenticate: func(*http.Request, bool) (tenure.Principal, error) {
-			s := &tenure.Standing{Kind: tenure.PAT, Tenant: tenure.DefaultTenant, TenantActive: true, Workspace: tenure.DefaultWorkspace, WorkspaceRole: tenure.Member,
-				User: "u", UserName: "alice", UserActive: true, Token: "t", Scopes: tenure.DataPlane}
+			s := &tenure.Standing{
+				Kind: tenure.PAT, Tenant: tenure.DefaultTenant, TenantActive: true, Workspace: tenure.DefaultWorkspace, WorkspaceRole: tenure.Member,
+				User: "u", UserName: "alice", UserActive: true, Token: "t", Scopes: tenure.DataPlane,
+			}
 			return s.Admit(time.Now(), w.live.Generation())
-		}}
+		},
+	}
 	if err := rt.Mount(gw.Routes()); err != nil {
 		t.Fatal(err)
 	}
@@ -185,9 +193,11 @@ func message(content string, stream bool) string {
 func TestWhatReachesTheProvider(t *testing.T) {
 	_, rec, up := simulate(t)
 	w := newWorld(t, up)
-	headers := []string{"Authorization", "Bearer tpat_callers", "X-Api-Key", "callers", "Cookie", "a=b", "X-User-Id", "alice", "X_User_Id", "alice",
+	headers := []string{
+		"Authorization", "Bearer tpat_callers", "X-Api-Key", "callers", "Cookie", "a=b", "X-User-Id", "alice", "X_User_Id", "alice",
 		"X-Forwarded-For", "10.1.1.1", "X-Forwarded-Host", "h", "Forwarded", "for=1", "Openai-Organization", "org-x", "Proxy-Authorization", "Basic x",
-		"Upgrade", "h2c", "Connection", "Upgrade", "Te", "trailers", "Accept-Encoding", "gzip", "X-Anything", "else", "Openai-Beta", "assistants=v2"}
+		"Upgrade", "h2c", "Connection", "Upgrade", "Te", "trailers", "Accept-Encoding", "gzip", "X-Anything", "else", "Openai-Beta", "assistants=v2",
+	}
 	if res := w.post("/v1/chat/completions", chat("hi", false), headers...); res.StatusCode != 200 {
 		t.Fatalf("%d %s", res.StatusCode, text(t, res))
 	}
@@ -231,8 +241,13 @@ func TestErrorsOfProviders(t *testing.T) {
 		status int
 		code   string
 	}{
-		{"fail 500", 500, ""}, {"fail 429", 429, ""}, {"fail 400", 400, ""}, {"fail 401", 502, "provider_refused_key"},
-		{"echo key", 500, ""}, {"redirect", 502, "provider_redirect"}, {"hang", 504, "provider_timeout"},
+		{"fail 500", 500, ""},
+		{"fail 429", 429, ""},
+		{"fail 400", 400, ""},
+		{"fail 401", 502, "provider_refused_key"},
+		{"echo key", 500, ""},
+		{"redirect", 502, "provider_redirect"},
+		{"hang", 504, "provider_timeout"},
 	} {
 		for path, body := range map[string]string{"/v1/chat/completions": chat(c.say, false), "/v1/messages": message(c.say, true)} {
 			res := w.post(path, body)

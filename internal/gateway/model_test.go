@@ -13,7 +13,7 @@ func TestFindModel(t *testing.T) {
 	image := `"` + strings.Repeat("QUJD", 50_000) + `"`
 	for doc, want := range map[string]string{
 		`{"model":"gpt-4o"}`: "gpt-4o",
-		` { "messages" : [{"content":"{\"model\":\"evil\"}"}] , "model" : "a/b" } `: "a/b",
+		`{ "messages" : [{"content":"{\"model\":\"evil\"}"}] , "model" : "a/b"	}`:   "a/b",
 		`{"x":{"model":"inner"},"y":[{"model":"inner"}],"model":"outer","z":1.5e3}`: "outer",
 		`{"messages":[{"image_url":` + image + `}],"model":"big","stream":true}`:    "big",
 		`{"mod\u0065l":"x"}`:                        "x",
@@ -59,6 +59,9 @@ func TestFindModelRefuses(t *testing.T) {
 	}
 	if f, err := findModel([]byte(`{"thread":{"continue":"x"},"model":"a"}`)); err != nil || !f.thread {
 		t.Errorf("thread: %+v, %v", f, err)
+	}
+	if f, err := findModel([]byte("\n\t {\"model\":\"a\"} \r\n")); err != nil || f.model != "a" {
+		t.Errorf("white space around: %+v, %v", f, err)
 	}
 	if f, err := findModel([]byte(`{"thread":null,"model":"a"}`)); err != nil || f.thread {
 		t.Errorf("no thread: %+v, %v", f, err)

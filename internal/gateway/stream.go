@@ -45,11 +45,15 @@ func (g *Gateway) answer(res *http.Response) error {
 	c, _ := ctx.Value(callKey{}).(*call)
 	switch {
 	case res.StatusCode >= 300 && res.StatusCode < 400:
-		return &tenure.Error{Kind: tenure.BadGateway, Code: "provider_redirect",
-			Msg: "the provider answered with a redirect, which is not followed; check its base URL"}
+		return &tenure.Error{
+			Kind: tenure.BadGateway, Code: "provider_redirect",
+			Msg: "the provider answered with a redirect, which is not followed; check its base URL",
+		}
 	case res.StatusCode == http.StatusUnauthorized:
-		return &tenure.Error{Kind: tenure.BadGateway, Code: "provider_refused_key",
-			Msg: "the provider refused the key that this workspace has for it; an administrator must replace it"}
+		return &tenure.Error{
+			Kind: tenure.BadGateway, Code: "provider_refused_key",
+			Msg: "the provider refused the key that this workspace has for it; an administrator must replace it",
+		}
 	}
 	for _, name := range dropped {
 		delete(res.Header, name)
@@ -61,8 +65,10 @@ func (g *Gateway) answer(res *http.Response) error {
 	if res.StatusCode >= 400 {
 		return scrub(res, c.key)
 	}
-	s := &stream{body: res.Body, ctx: ctx, call: c, idle: g.Limits.IdleTimeout,
-		events: strings.HasPrefix(res.Header.Get("Content-Type"), "text/event-stream")}
+	s := &stream{
+		body: res.Body, ctx: ctx, call: c, idle: g.Limits.IdleTimeout,
+		events: strings.HasPrefix(res.Header.Get("Content-Type"), "text/event-stream"),
+	}
 	s.timer = time.AfterFunc(s.idle, s.stalled)
 	res.Body = s
 	return nil
@@ -107,8 +113,10 @@ type stream struct {
 }
 
 // errStalled is the cause of a stream that ends because its provider paused too long.
-var errStalled = &tenure.Error{Kind: tenure.GatewayTimeout, Code: "provider_stalled",
-	Msg: "the provider stopped sending in the middle of its answer"}
+var errStalled = &tenure.Error{
+	Kind: tenure.GatewayTimeout, Code: "provider_stalled",
+	Msg: "the provider stopped sending in the middle of its answer",
+}
 
 // stalled closes the upstream connection, which frees a hanging Read.
 func (s *stream) stalled() {
@@ -157,8 +165,10 @@ func (s *stream) broken(err error) *tenure.Error {
 	case s.silent.Load():
 		return errStalled
 	}
-	return &tenure.Error{Kind: tenure.BadGateway, Code: "provider_interrupted",
-		Msg: "the provider broke off in the middle of its answer", Err: err}
+	return &tenure.Error{
+		Kind: tenure.BadGateway, Code: "provider_interrupted",
+		Msg: "the provider broke off in the middle of its answer", Err: err,
+	}
 }
 
 // end begins the end of the stream for a reason. What is not an event stream

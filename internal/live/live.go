@@ -101,8 +101,10 @@ func (l *Live) Lag() time.Duration {
 // principal's authority ended since it was looked up.
 func (l *Live) Enter(ctx context.Context, p tenure.Principal, action tenure.Action, unblock func()) (context.Context, *Flight, error) {
 	ctx, cancel := context.WithCancelCause(ctx)
-	f := &Flight{Principal: p, Action: action, Started: l.Options.Now(), cancel: cancel, unblock: unblock,
-		RequestID: tenure.OriginOf(ctx).RequestID}
+	f := &Flight{
+		Principal: p, Action: action, Started: l.Options.Now(), cancel: cancel, unblock: unblock,
+		RequestID: tenure.OriginOf(ctx).RequestID,
+	}
 	if end := p.Standing().ExpiresAt; !end.IsZero() {
 		f.expires = end.UnixNano()
 	}

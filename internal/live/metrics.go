@@ -18,17 +18,25 @@ type Metrics struct {
 // NewMetrics registers the metrics of l, its gauges among them.
 func NewMetrics(reg prometheus.Registerer, l *Live) *Metrics {
 	m := &Metrics{
-		cuts: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "tenure_cuts_total",
-			Help: "Requests in flight that were ended, by reason."}, []string{"reason"}),
-		takes: prometheus.NewHistogram(prometheus.HistogramOpts{Name: "tenure_revocation_seconds",
+		cuts: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "tenure_cuts_total",
+			Help: "Requests in flight that were ended, by reason.",
+		}, []string{"reason"}),
+		takes: prometheus.NewHistogram(prometheus.HistogramOpts{
+			Name:    "tenure_revocation_seconds",
 			Help:    "From the start of an act that ends access until the last stream was told to end.",
-			Buckets: []float64{.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5}}),
+			Buckets: []float64{.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5},
+		}),
 	}
 	reg.MustRegister(m.cuts, m.takes,
-		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "tenure_streams_open",
-			Help: "Requests in flight on the model routes."}, func() float64 { return float64(l.Open()) }),
-		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "tenure_feed_lag_seconds",
-			Help: "Since the change feed last answered."}, func() float64 { return l.Lag().Seconds() }))
+		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+			Name: "tenure_streams_open",
+			Help: "Requests in flight on the model routes.",
+		}, func() float64 { return float64(l.Open()) }),
+		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+			Name: "tenure_feed_lag_seconds",
+			Help: "Since the change feed last answered.",
+		}, func() float64 { return l.Lag().Seconds() }))
 	return m
 }
 

@@ -15,18 +15,16 @@ import (
 	"github.com/tenure-gateway/tenure"
 	"github.com/tenure-gateway/tenure/internal/audit"
 	"github.com/tenure-gateway/tenure/internal/directory"
-	"github.com/tenure-gateway/tenure/internal/store"
 	"github.com/tenure-gateway/tenure/internal/token"
 	"github.com/tenure-gateway/tenure/internal/web"
 )
 
 // Signin establishes principals. Its fields are set before first use.
 type Signin struct {
-	DB        *store.DB
 	Tokens    *token.Tokens
 	Directory *directory.Directory
 	Carriers  *web.Carriers
-	Refusals  *Refusals
+	Log       *audit.Log
 	// Origins refuses writes that a browser makes for another site.
 	Origins *http.CrossOriginProtection
 	// AuditRoot tells the audit log of every use of the root token.
@@ -35,11 +33,15 @@ type Signin struct {
 	PublicHTTPS bool
 }
 
-var errCrossSite = &tenure.Error{Kind: tenure.Forbidden, Code: "cross_site",
-	Msg: "a write that another site's page asked for is refused"}
+var errCrossSite = &tenure.Error{
+	Kind: tenure.Forbidden, Code: "cross_site",
+	Msg: "a write that another site's page asked for is refused",
+}
 
-var errTwoPeople = &tenure.Error{Kind: tenure.Invalid, Code: "two_credentials",
-	Msg: "the request carries credentials of two different principals; send exactly one"}
+var errTwoPeople = &tenure.Error{
+	Kind: tenure.Invalid, Code: "two_credentials",
+	Msg: "the request carries credentials of two different principals; send exactly one",
+}
 
 // Authenticate establishes the principal of a request, by exactly one
 // credential. On a public route only a token of ours counts, and only to refuse
@@ -47,7 +49,7 @@ var errTwoPeople = &tenure.Error{Kind: tenure.Invalid, Code: "two_credentials",
 func (s *Signin) Authenticate(r *http.Request, public bool) (tenure.Principal, error) {
 	c, err := s.Carriers.Extract(r)
 	if c.Forged {
-		s.Refusals.Count("identity.forged", "identity header from an untrusted peer", c.Peer.String())
+		s.Log.Count("identity.forged", "identity header from an untrusted peer", c.Peer.String())
 	}
 	if err != nil {
 		return tenure.Principal{}, err
@@ -128,7 +130,7 @@ func (s *Signin) RootUsed(ctx context.Context, p tenure.Principal, a tenure.Acti
 	if !s.AuditRoot || p.Kind() != tenure.RootToken {
 		return nil
 	}
-	return s.DB.Tx(ctx, func(ctx context.Context, tx *store.Tx) error { return tx.Append(ctx, audit.RootUsed(p, a)) })
+	return s.Log.Record(ctx, audit.RootUsed(p, a))
 }
 
 // Observe counts refusals, for the audit log.
@@ -139,7 +141,7 @@ func (s *Signin) Observe(_ *http.Request, ev *web.Event) {
 	switch e := tenure.AsError(ev.Err); {
 	case e.Kind == tenure.Unauthenticated, e.Kind == tenure.Forbidden,
 		e.Code == "two_credentials", e.Code == "token_in_query", e.Code == "ambiguous_identity":
-		s.Refusals.Count("request.refused", e.Code, ev.Origin.Address)
+		s.Log.Count("request.refused", e.Code, ev.Origin.Address)
 	}
 }
 
@@ -214,6 +216,9 @@ func SessionCookie(secure bool, r *http.Request) string {
 
 // cookie has no lifetime of its own: the limits are kept at the server.
 func (s *Signin) cookie(name, value string, maxAge int) *http.Cookie {
-	return &http.Cookie{Name: name, Value: value, Path: "/", MaxAge: maxAge, HttpOnly: true,
-		Secure: name == web.SecureCookie, SameSite: http.SameSiteLaxMode}
+	//nolint:gosec // Secure exactly where the name demands it; plain HTTP is for this machine only
+	return &http.Cookie{
+		Name: name, Value: value, Path: "/", MaxAge: maxAge, HttpOnly: true,
+		Secure: name == web.SecureCookie, SameSite: http.SameSiteLaxMode,
+	}
 }

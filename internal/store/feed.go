@@ -94,7 +94,7 @@ func (f *Feed) read(ctx context.Context) (changes []Change, lost bool, err error
 	if err := f.control(ctx, `BEGIN`); err != nil {
 		return nil, false, err
 	}
-	version, end, err := int64(0), int64(0), error(nil)
+	var version, end int64
 	changes, err = many(ctx, f.conn, scanChange, `SELECT seq, kind, id FROM changes WHERE seq > $1 ORDER BY seq LIMIT $2`, f.last, feedPage)
 	if err == nil {
 		version, err = f.number(ctx, `PRAGMA data_version`)

@@ -22,8 +22,10 @@ func (db *DB) Lease() error {
 	}
 	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
 		_ = f.Close()
-		return &tenure.Error{Kind: tenure.Conflict, Code: "already_serving",
-			Msg: fmt.Sprintf("another tenure serves from %s; stop it first, or give this one a TENURE_HOME of its own", db.path), Err: err}
+		return &tenure.Error{
+			Kind: tenure.Conflict, Code: "already_serving",
+			Msg: fmt.Sprintf("another tenure serves from %s; stop it first, or give this one a TENURE_HOME of its own", db.path), Err: err,
+		}
 	}
 	db.lease.f = f
 	return nil

@@ -110,14 +110,20 @@ func classify(err error) error {
 			return fmt.Errorf("%w: %w", errUnique, err)
 		}
 	case sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED:
-		return &tenure.Error{Kind: tenure.Unavailable, Code: "database_busy", RetryAfter: time.Second,
-			Msg: "the database is busy; try again", Err: err}
+		return &tenure.Error{
+			Kind: tenure.Unavailable, Code: "database_busy", RetryAfter: time.Second,
+			Msg: "the database is busy; try again", Err: err,
+		}
 	case sqlite3.SQLITE_FULL:
-		return &tenure.Error{Kind: tenure.InsufficientSpace, Code: "database_full",
-			Msg: "the disk that holds the database is full", Err: err}
+		return &tenure.Error{
+			Kind: tenure.InsufficientSpace, Code: "database_full",
+			Msg: "the disk that holds the database is full", Err: err,
+		}
 	case sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB:
-		return &tenure.Error{Kind: tenure.Unavailable, Code: "database_unavailable", RetryAfter: time.Second,
-			Msg: "the database cannot be read or written", Err: err}
+		return &tenure.Error{
+			Kind: tenure.Unavailable, Code: "database_unavailable", RetryAfter: time.Second,
+			Msg: "the database cannot be read or written", Err: err,
+		}
 	}
 	return err
 }

@@ -27,7 +27,7 @@ func open(t *testing.T) (*store.DB, func(string)) {
 	})
 	return db, func(statement string) {
 		t.Helper()
-		out, err := exec.Command("sqlite3", "-bail", "-cmd", ".timeout 5000", path, statement).CombinedOutput() //nolint:gosec // the test's own words
+		out, err := exec.Command("sqlite3", "-bail", "-cmd", ".timeout 5000", path, statement).CombinedOutput()
 		if err != nil {
 			t.Fatalf("sqlite3: %v\n%s", err, out)
 		}

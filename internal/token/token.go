@@ -131,8 +131,10 @@ func ownerOf(ctx context.Context, tx *store.Tx, by tenure.Principal, name string
 	case by.Kind() == tenure.Operator && name != "":
 		u, err = tx.UserByName(ctx, by.Tenant(), name)
 		if tenure.IsKind(err, tenure.NotFound) {
-			return u, &tenure.Error{Kind: tenure.NotFound, Code: "user_not_found", Field: "user",
-				Msg: fmt.Sprintf("no user named %q; people appear when they first sign in or when SCIM provisions them", name)}
+			return u, &tenure.Error{
+				Kind: tenure.NotFound, Code: "user_not_found", Field: "user",
+				Msg: fmt.Sprintf("no user named %q; people appear when they first sign in or when SCIM provisions them", name),
+			}
 		}
 	case by.User() != "" && name == "":
 		u, err = tx.User(ctx, by.Tenant(), by.User())

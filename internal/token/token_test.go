@@ -34,8 +34,10 @@ func newFixture(t testing.TB) *fixture {
 	}
 	tk := &Tokens{DB: db, Cache: NewCache(1000)}
 	tk.Uses = &store.LastUse{DB: db, FirstUse: func(tenure.Token) tenure.AuditEvent { return tenure.AuditEvent{} }}
-	tk.Live = &live.Live{DB: db, Recheck: tk.Recheck, Forget: tk.Forget, Log: slog.New(slog.DiscardHandler),
-		Options: live.Options{Now: time.Now, MaxStaleness: time.Minute, StreamStaleness: time.Minute}}
+	tk.Live = &live.Live{
+		DB: db, Recheck: tk.Recheck, Forget: tk.Forget, Log: slog.New(slog.DiscardHandler),
+		Options: live.Options{Now: time.Now, MaxStaleness: time.Minute, StreamStaleness: time.Minute},
+	}
 	tk.Live.Metrics = live.NewMetrics(prometheus.NewRegistry(), tk.Live)
 	var wg sync.WaitGroup
 	ready := make(chan struct{})
@@ -60,8 +62,10 @@ func (f *fixture) person(t testing.TB, name string, role tenure.Role) tenure.Pri
 	t.Helper()
 	var u tenure.User
 	err := f.DB.Tx(f.ctx, func(ctx context.Context, tx *store.Tx) error {
-		u = tenure.User{ID: tenure.UserID(tenure.NewID(tx.Now())), Tenant: tenure.DefaultTenant, UserName: name, Active: true, Role: role,
-			Source: tenure.SourceProxy, CreatedAt: tx.Now(), UpdatedAt: tx.Now()}
+		u = tenure.User{
+			ID: tenure.UserID(tenure.NewID(tx.Now())), Tenant: tenure.DefaultTenant, UserName: name, Active: true, Role: role,
+			Source: tenure.SourceProxy, CreatedAt: tx.Now(), UpdatedAt: tx.Now(),
+		}
 		if err := tx.InsertUser(ctx, u); err != nil {
 			return err
 		}
@@ -188,7 +192,7 @@ func TestRevoke(t *testing.T) {
 	if err != nil || ended.Tokens != 1 || ended.Streams != 1 {
 		t.Errorf("%+v, %v", ended, err)
 	}
-	if live.Cause(ctx) != tenure.ErrRevoked { //nolint:errorlint // the very error
+	if live.Cause(ctx) != tenure.ErrRevoked {
 		t.Errorf("the stream ended by %v", context.Cause(ctx))
 	}
 	if _, err := f.Resolve(f.ctx, secret); !tenure.IsKind(err, tenure.Unauthenticated) {

@@ -35,12 +35,18 @@ type Presented struct {
 
 // Errors of carrying.
 var (
-	errTwoCredentials = &tenure.Error{Kind: tenure.Invalid, Code: "two_credentials",
-		Msg: "the request carries two different credentials; send exactly one"}
-	errTokenInQuery = &tenure.Error{Kind: tenure.Invalid, Code: "token_in_query",
-		Msg: "a token must never be in a URL: it ends up in logs; send \"Authorization: Bearer …\" and revoke this one"}
-	errAmbiguousIdentity = &tenure.Error{Kind: tenure.Invalid, Code: "ambiguous_identity",
-		Msg: "the proxy asserted an identity that cannot be trusted: it must send exactly one plain value, and drop what clients send under that name"}
+	errTwoCredentials = &tenure.Error{
+		Kind: tenure.Invalid, Code: "two_credentials",
+		Msg: "the request carries two different credentials; send exactly one",
+	}
+	errTokenInQuery = &tenure.Error{
+		Kind: tenure.Invalid, Code: "token_in_query",
+		Msg: "a token must never be in a URL: it ends up in logs; send \"Authorization: Bearer …\" and revoke this one",
+	}
+	errAmbiguousIdentity = &tenure.Error{
+		Kind: tenure.Invalid, Code: "ambiguous_identity",
+		Msg: "the proxy asserted an identity that cannot be trusted: it must send exactly one plain value, and drop what clients send under that name",
+	}
 )
 
 // MaxIdentity is the longest asserted identity, in bytes.

@@ -15,11 +15,15 @@ type Metrics struct {
 // NewMetrics registers the figures of requests.
 func NewMetrics(reg prometheus.Registerer) *Metrics {
 	m := &Metrics{
-		requests: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "tenure_requests_total",
-			Help: "Requests answered, by route, status and provider."}, []string{"route", "status", "provider"}),
-		added: prometheus.NewHistogram(prometheus.HistogramOpts{Name: "tenure_added_seconds",
+		requests: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "tenure_requests_total",
+			Help: "Requests answered, by route, status and provider.",
+		}, []string{"route", "status", "provider"}),
+		added: prometheus.NewHistogram(prometheus.HistogramOpts{
+			Name:    "tenure_added_seconds",
 			Help:    "Time that Tenure itself added before the first byte of a proxied answer.",
-			Buckets: []float64{.00005, .0001, .00025, .0005, .001, .0025, .005, .01, .05, .1}}),
+			Buckets: []float64{.00005, .0001, .00025, .0005, .001, .0025, .005, .01, .05, .1},
+		}),
 	}
 	reg.MustRegister(m.requests, m.added)
 	return m

@@ -87,8 +87,10 @@ func (rt *Router) otherMethods(path string, like Route) Route {
 	like.Handle = func(w http.ResponseWriter, r *http.Request) error {
 		allow := slices.Compact(slices.Sorted(slices.Values(rt.methods[path])))
 		w.Header().Set("Allow", strings.Join(allow, ", "))
-		return &tenure.Error{Kind: tenure.MethodNotAllowed, Code: "method_not_allowed",
-			Msg: fmt.Sprintf("%s is not allowed here; use %s", r.Method, strings.Join(allow, " or "))}
+		return &tenure.Error{
+			Kind: tenure.MethodNotAllowed, Code: "method_not_allowed",
+			Msg: fmt.Sprintf("%s is not allowed here; use %s", r.Method, strings.Join(allow, " or ")),
+		}
 	}
 	return like
 }
@@ -104,7 +106,7 @@ func (rt *Router) handler(route Route) http.Handler {
 		ev.recorder = recorder{ResponseWriter: w, ev: ev}
 		w.Header().Set("X-Request-Id", ev.ID)
 		r = r.WithContext(tenure.WithOrigin(context.WithValue(r.Context(), eventKey{}, ev), &ev.Origin))
-		defer rt.finish(route, r, ev)
+		defer func() { rt.finish(route, r, ev, recover()) }()
 		if ev.Err = rt.run(route, &ev.recorder, r, ev); ev.Err != nil && ev.Status == 0 {
 			route.Fail(&ev.recorder, r, ev.Err)
 		}
@@ -127,10 +129,9 @@ func (rt *Router) run(route Route, w http.ResponseWriter, r *http.Request, ev *E
 	return route.Handle(w, r)
 }
 
-// finish runs when the handler is over, also by a panic. http.ErrAbortHandler
+// finish runs when the handler is over, also by a panic with thrown. http.ErrAbortHandler
 // goes on upwards: it is how a broken answer is kept from looking whole.
-func (rt *Router) finish(route Route, r *http.Request, ev *Event) {
-	thrown := recover()
+func (rt *Router) finish(route Route, r *http.Request, ev *Event, thrown any) {
 	if thrown != nil && thrown != http.ErrAbortHandler { //nolint:errorlint // a panic value, not an error chain
 		ev.Err = fmt.Errorf("panic: %v\n%s", thrown, debug.Stack())
 		if ev.Status == 0 {

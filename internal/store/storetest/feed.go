@@ -155,8 +155,12 @@ func handTimes(t *testing.T, f *fixture) {
 		value string
 		live  bool
 	}{
-		{"'2999-01-01 00:00:00'", true}, {"'2999-01-01T00:00:00Z'", true}, {"'2999-01-01'", true}, {"NULL", true},
-		{"CURRENT_TIMESTAMP", false}, {"'2001-01-01 00:00:00'", false},
+		{"'2999-01-01 00:00:00'", true},
+		{"'2999-01-01T00:00:00Z'", true},
+		{"'2999-01-01'", true},
+		{"NULL", true},
+		{"CURRENT_TIMESTAMP", false},
+		{"'2001-01-01 00:00:00'", false},
 	} {
 		f.hand(fmt.Sprintf(`UPDATE api_tokens SET expires_at = %s WHERE id = '%s'`, c.value, f.token.ID))
 		if err := f.admitToken(); (err == nil) != c.live {

@@ -295,8 +295,10 @@ func auditInTx(t *testing.T, f *fixture) {
 }
 
 func providers(t *testing.T, f *fixture) {
-	p := tenure.Provider{ID: "p1", Tenant: tenure.DefaultTenant, Workspace: tenure.DefaultWorkspace, Name: "openai", Kind: tenure.OpenAI,
-		BaseURL: "https://x/v1", Last4: "abcd", Version: 1, CreatedAt: f.db.Now(), UpdatedAt: f.db.Now()}
+	p := tenure.Provider{
+		ID: "p1", Tenant: tenure.DefaultTenant, Workspace: tenure.DefaultWorkspace, Name: "openai", Kind: tenure.OpenAI,
+		BaseURL: "https://x/v1", Last4: "abcd", Version: 1, CreatedAt: f.db.Now(), UpdatedAt: f.db.Now(),
+	}
 	key := store.SealedKey{Sealed: []byte{0, 1, 2, 255}, DataKey: []byte{3, 0}}
 	f.tx(func(ctx context.Context, tx *store.Tx) error { return tx.InsertProvider(ctx, p, key) })
 	again := p

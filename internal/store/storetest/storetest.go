@@ -79,8 +79,10 @@ func newFixture(t *testing.T, open Open) *fixture {
 }
 
 func person(now time.Time, tenant tenure.TenantID, name string) tenure.User {
-	return tenure.User{ID: tenure.UserID(tenure.NewID(now)), Tenant: tenant, UserName: name, Active: true, Role: tenure.Member,
-		Source: tenure.SourceSCIM, Profile: []byte(`{"displayName":"x"}`), CreatedAt: now, UpdatedAt: now}
+	return tenure.User{
+		ID: tenure.UserID(tenure.NewID(now)), Tenant: tenant, UserName: name, Active: true, Role: tenure.Member,
+		Source: tenure.SourceSCIM, Profile: []byte(`{"displayName":"x"}`), CreatedAt: now, UpdatedAt: now,
+	}
 }
 
 func (f *fixture) tx(fn func(context.Context, *store.Tx) error) {
@@ -93,8 +95,10 @@ func (f *fixture) tx(fn func(context.Context, *store.Tx) error) {
 func (f *fixture) mint(u tenure.User) (tenure.Token, tenure.Secret) {
 	f.t.Helper()
 	secret := tenure.NewToken(tenure.KindPAT)
-	row := tenure.Token{Tenant: u.Tenant, Workspace: tenure.DefaultWorkspace, User: u.ID, UserName: u.UserName, Name: "laptop", Kind: tenure.KindPAT,
-		Prefix: secret.Reveal()[:tenure.TokenPrefixLength], Scopes: tenure.ScopeChat | tenure.ScopeModels}
+	row := tenure.Token{
+		Tenant: u.Tenant, Workspace: tenure.DefaultWorkspace, User: u.ID, UserName: u.UserName, Name: "laptop", Kind: tenure.KindPAT,
+		Prefix: secret.Reveal()[:tenure.TokenPrefixLength], Scopes: tenure.ScopeChat | tenure.ScopeModels,
+	}
 	f.tx(func(ctx context.Context, tx *store.Tx) error {
 		row.ID, row.CreatedAt, row.ExpiresAt = tenure.TokenID(tenure.NewID(tx.Now())), tx.Now(), tx.Now().Add(time.Hour)
 		return tx.InsertToken(ctx, row, tenure.DigestOf(secret.Reveal()))

@@ -1,0 +1,234 @@
+// Package app puts the product together: it opens the store, builds the acts
+// and the edges, mounts their routes, serves, and drains. It owns the order of
+// starting and stopping, and is the only room that knows all the others.
+//
+// It holds no behaviour of its own that a request could meet.
+package app
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io"
+	"log"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"sync"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/tenure-gateway/tenure"
+	"github.com/tenure-gateway/tenure/internal/audit"
+	"github.com/tenure-gateway/tenure/internal/config"
+	"github.com/tenure-gateway/tenure/internal/directory"
+	"github.com/tenure-gateway/tenure/internal/gateway"
+	"github.com/tenure-gateway/tenure/internal/live"
+	"github.com/tenure-gateway/tenure/internal/store"
+	"github.com/tenure-gateway/tenure/internal/token"
+	"github.com/tenure-gateway/tenure/internal/vault"
+)
+
+// App is a Tenure that is open: its acts can be used, and it can be served.
+type App struct {
+	Config    *config.Checked
+	Log       *slog.Logger
+	Store     *store.DB
+	Live      *live.Live
+	Uses      *store.LastUse
+	Tokens    *token.Tokens
+	Directory *directory.Directory
+	Vault     *vault.Vault
+	Metrics   *prometheus.Registry
+
+	events  *audit.Log
+	gateway *gateway.Gateway
+}
+
+// OpenHome makes the data directory, with mode 0700, and opens the database in it.
+func OpenHome(ctx context.Context, home, database string) (*store.DB, error) {
+	if err := os.MkdirAll(home, 0o700); err != nil {
+		return nil, fmt.Errorf("data directory: %w", err)
+	}
+	if err := os.Chmod(home, 0o700); err != nil { //nolint:gosec // a directory needs its execute bit
+		return nil, fmt.Errorf("data directory: %w", err)
+	}
+	return store.OpenSQLite(ctx, database, nil)
+}
+
+// Open opens the store and builds the acts on it.
+func Open(ctx context.Context, cfg *config.Checked, logger *slog.Logger) (*App, error) {
+	db, err := OpenHome(ctx, cfg.Home, cfg.Database)
+	if err != nil {
+		return nil, err
+	}
+	a := &App{Config: cfg, Log: logger, Store: db, Metrics: prometheus.NewRegistry()}
+	if err := a.build(ctx); err != nil {
+		return nil, errors.Join(err, db.Close())
+	}
+	return a, nil
+}
+
+func (a *App) build(ctx context.Context) error {
+	cfg := a.Config
+	a.Live = &live.Live{
+		DB: a.Store, Log: a.Log, Recheck: a.recheck, Forget: a.forget,
+		Options: live.Options{Now: time.Now, MaxStaleness: cfg.MaxStaleness, StreamStaleness: cfg.StreamStaleness},
+	}
+	a.Live.Metrics = live.NewMetrics(a.Metrics, a.Live)
+	a.Uses = &store.LastUse{DB: a.Store, FirstUse: firstUse}
+	a.events = &audit.Log{DB: a.Store}
+	a.Tokens = &token.Tokens{DB: a.Store, Live: a.Live, Uses: a.Uses, Cache: token.NewCache(cfg.CachedTokens), Configured: configured(cfg)}
+	if !cfg.Teams {
+		a.Tokens.RootScopes = tenure.DataPlane
+	}
+	a.Directory = &directory.Directory{
+		DB: a.Store, Live: a.Live, Uses: a.Uses, Admins: cfg.Admins,
+		RequireSCIM: cfg.RequireSCIM, SessionIdle: cfg.SessionIdle, SessionLife: cfg.SessionLife,
+	}
+	key, err := vault.LoadMasterKey(ctx, a.Store, cfg.KeyFile)
+	if err != nil {
+		return err
+	}
+	a.Vault = &vault.Vault{DB: a.Store, Live: a.Live, Key: key}
+	a.gateway = gateway.New(a.Vault, a.Live, gateway.Limits{
+		MaxBody: cfg.MaxBody, BodyTimeout: cfg.BodyTimeout,
+		ConnectTimeout: cfg.ConnectTimeout, FirstByteTimeout: cfg.FirstByteTimeout, IdleTimeout: cfg.StreamIdle,
+	}, a.Log)
+	a.registerMetrics()
+	return a.Vault.Seed(ctx, seeds(cfg))
+}
+
+// forget tells every cache of a change.
+func (a *App) forget(c store.Change) {
+	a.Tokens.Forget(c)
+	a.Vault.Forget(c)
+	a.gateway.Forget(c.Kind)
+}
+
+// recheck asks the act that knows the kind of credential.
+func (a *App) recheck(ctx context.Context, p tenure.Principal) error {
+	switch p.Kind() {
+	case tenure.BrowserSession, tenure.AssertedIdentity:
+		return a.Directory.Recheck(ctx, p)
+	}
+	return a.Tokens.Recheck(ctx, p)
+}
+
+// configured are the tokens that the operator sets.
+func configured(cfg *config.Checked) map[tenure.Digest]*tenure.Standing {
+	out := map[tenure.Digest]*tenure.Standing{}
+	if !cfg.APIToken.IsZero() {
+		s := &tenure.Standing{Kind: tenure.RootToken, Tenant: tenure.DefaultTenant, TenantActive: true, Role: tenure.SuperAdmin, Name: "TENURE_API_TOKEN"}
+		if !cfg.Teams {
+			s.Scopes, s.Workspace = tenure.DataPlane, tenure.DefaultWorkspace
+		}
+		out[tenure.DigestOf(cfg.APIToken.Reveal())] = s
+	}
+	for _, t := range cfg.SCIMTokens {
+		out[tenure.DigestOf(t.Reveal())] = &tenure.Standing{Kind: tenure.ConnectorToken, Tenant: tenure.DefaultTenant, TenantActive: true, Name: "TENURE_SCIM_TOKEN"}
+	}
+	return out
+}
+
+func seeds(cfg *config.Checked) []vault.Spec {
+	var out []vault.Spec
+	if !cfg.OpenAI.Key.IsZero() {
+		out = append(out, vault.Spec{Name: "openai", Kind: tenure.OpenAI, BaseURL: cfg.OpenAI.BaseURL, Key: cfg.OpenAI.Key})
+	}
+	if !cfg.Anthropic.Key.IsZero() {
+		out = append(out, vault.Spec{Name: "anthropic", Kind: tenure.Anthropic, BaseURL: cfg.Anthropic.BaseURL, Key: cfg.Anthropic.Key})
+	}
+	return out
+}
+
+// Close ends what Open began.
+func (a *App) Close() error { return a.Store.Close() }
+
+// Serve serves on the configured address until ctx ends, then drains: open
+// streams finish within the grace, what is noted is written. ready is told the
+// address once requests are answered. banner gets what is shown to the operator
+// once, such as a generated root token.
+func (a *App) Serve(ctx context.Context, banner io.Writer, ready func(net.Addr)) error {
+	if err := a.Store.Lease(); err != nil {
+		return err
+	}
+	if err := a.ensureRoot(ctx, banner); err != nil {
+		return err
+	}
+	ln, err := (&net.ListenConfig{}).Listen(ctx, "tcp", a.Config.Listen)
+	if err != nil {
+		return fmt.Errorf("TENURE_LISTEN: %w", err)
+	}
+	if a.Config.TLSCert != "" {
+		cert, err := tls.LoadX509KeyPair(a.Config.TLSCert, a.Config.TLSKey)
+		if err != nil {
+			return errors.Join(fmt.Errorf("TENURE_TLS_CERT: %w", err), ln.Close())
+		}
+		ln = tls.NewListener(ln, &tls.Config{Certificates: []tls.Certificate{cert}, MinVersion: tls.VersionTLS12, NextProtos: []string{"h2", "http/1.1"}})
+	}
+	router, err := a.router()
+	if err != nil {
+		return errors.Join(err, ln.Close())
+	}
+	return a.serve(ctx, ln, router, ready)
+}
+
+// serve runs the server and what works behind it.
+func (a *App) serve(ctx context.Context, ln net.Listener, h http.Handler, ready func(net.Addr)) error {
+	// The work behind outlives the server: the last requests still use it.
+	behind, stop := context.WithCancel(context.WithoutCancel(ctx))
+	var wg sync.WaitGroup
+	report := func(err error) { a.Log.Error("write behind", "error", err) }
+	wg.Go(func() { a.Uses.Run(behind, report) })
+	wg.Go(func() { a.events.Run(behind, report) })
+	following := make(chan struct{})
+	failed := make(chan error, 2)
+	wg.Go(func() {
+		if err := a.Live.Follow(behind, sync.OnceFunc(func() { close(following) })); err != nil {
+			failed <- fmt.Errorf("change feed: %w", err)
+		}
+	})
+	srv := &http.Server{
+		Handler: h, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 64 << 10,
+		ErrorLog: log.New(io.Discard, "", 0),
+	}
+	select {
+	case <-following:
+		go func() { failed <- srv.Serve(ln) }()
+		a.Log.Info("serving", "address", ln.Addr().String(), "teams", a.Config.Teams, "home", a.Config.Home)
+		ready(ln.Addr())
+	case err := <-failed:
+		failed <- errors.Join(err, ln.Close())
+	}
+	var err error
+	select {
+	case <-ctx.Done():
+		err = a.drain(context.WithoutCancel(ctx), srv)
+	case err = <-failed:
+	}
+	stop()
+	wg.Wait()
+	return err
+}
+
+// drain stops accepting and lets open requests finish within the grace; what is
+// still open then is cut with a retryable error.
+func (a *App) drain(ctx context.Context, srv *http.Server) error {
+	a.Log.Info("draining", "open", a.Live.Open(), "grace", a.Config.ShutdownGrace)
+	grace, cancel := context.WithTimeout(ctx, a.Config.ShutdownGrace)
+	defer cancel()
+	if srv.Shutdown(grace) == nil {
+		return nil
+	}
+	a.Live.CutAll(tenure.ErrShutdown)
+	last, done := context.WithTimeout(ctx, 2*time.Second)
+	defer done()
+	if srv.Shutdown(last) == nil {
+		return nil
+	}
+	return srv.Close()
+}

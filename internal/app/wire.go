@@ -1,0 +1,149 @@
+package app
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net/http"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"github.com/tenure-gateway/tenure"
+	"github.com/tenure-gateway/tenure/internal/access"
+	"github.com/tenure-gateway/tenure/internal/api"
+	"github.com/tenure-gateway/tenure/internal/audit"
+	"github.com/tenure-gateway/tenure/internal/dash"
+	"github.com/tenure-gateway/tenure/internal/scim"
+	"github.com/tenure-gateway/tenure/internal/signin"
+	"github.com/tenure-gateway/tenure/internal/web"
+)
+
+func firstUse(t tenure.Token) tenure.AuditEvent { return audit.TokenFirstUsed(t) }
+
+// Operator is the principal of whoever runs verbs on the machine that holds the
+// data: they could edit the database by hand.
+func Operator(name string) tenure.Principal {
+	s := &tenure.Standing{Kind: tenure.Operator, Tenant: tenure.DefaultTenant, TenantActive: true, Role: tenure.SuperAdmin, Name: name}
+	p, err := s.Admit(time.Now(), 0)
+	if err != nil {
+		return tenure.Principal{} // may do nothing
+	}
+	return p
+}
+
+// router mounts every edge.
+func (a *App) router() (*web.Router, error) {
+	cfg := a.Config
+	carriers := &web.Carriers{IdentityHeader: cfg.IdentityHeader, Trusted: cfg.Trusted}
+	si := &signin.Signin{
+		Tokens: a.Tokens, Directory: a.Directory, Carriers: carriers, Log: a.events,
+		Origins: http.NewCrossOriginProtection(), AuditRoot: cfg.Teams, PublicHTTPS: cfg.PublicURL != nil && cfg.PublicURL.Scheme == "https",
+	}
+	if cfg.PublicURL != nil {
+		if err := si.Origins.AddTrustedOrigin(cfg.PublicURL.String()); err != nil {
+			return nil, fmt.Errorf("TENURE_PUBLIC_URL: %w", err)
+		}
+	}
+	base := func(r *http.Request) string { return a.base(r, carriers) }
+	rt := &web.Router{
+		Authenticate: si.Authenticate, Known: access.Known, Address: carriers.Address, Observe: si.Observe,
+		Log: a.Log, Metrics: web.NewMetrics(a.Metrics), Now: time.Now,
+		Check: func(ctx context.Context, p tenure.Principal, action tenure.Action) error {
+			if err := access.Check(p, action); err != nil {
+				return err
+			}
+			return si.RootUsed(ctx, p, action)
+		},
+	}
+	pages := &dash.Dash{
+		Tokens: a.Tokens, Directory: a.Directory, Single: !cfg.Teams, Base: base,
+		Establish: si.Establish, WithRoot: si.WithRoot, SignOut: si.SignOut,
+	}
+	pageRoutes, err := pages.Routes()
+	if err != nil {
+		return nil, err
+	}
+	admin := &api.API{Tokens: a.Tokens, Directory: a.Directory, Vault: a.Vault, Live: a.Live, Single: !cfg.Teams}
+	for _, routes := range [][]web.Route{
+		a.gateway.Routes(), (&scim.SCIM{Directory: a.Directory, Base: base}).Routes(), admin.Routes(), pageRoutes, a.health(),
+	} {
+		if err := rt.Mount(routes); err != nil {
+			return nil, err
+		}
+	}
+	return rt, nil
+}
+
+// base is the URL under which the caller reaches this installation.
+func (a *App) base(r *http.Request, c *web.Carriers) string {
+	if a.Config.PublicURL != nil {
+		return a.Config.PublicURL.String()
+	}
+	if c.Secure(r) {
+		return "https://" + r.Host
+	}
+	return "http://" + r.Host
+}
+
+// health are the routes for machines that watch.
+func (a *App) health() []web.Route {
+	metrics := promhttp.HandlerFor(a.Metrics, promhttp.HandlerOpts{})
+	fail := func(w http.ResponseWriter, _ *http.Request, err error) {
+		e := tenure.AsError(err)
+		web.RetryAfter(w.Header(), e)
+		http.Error(w, e.Msg, web.Status(e.Kind))
+	}
+	route := func(pattern string, h func(http.ResponseWriter, *http.Request) error) web.Route {
+		return web.Route{Pattern: pattern, Action: tenure.Public, Handle: h, Fail: fail}
+	}
+	return []web.Route{
+		route("GET /healthz", func(w http.ResponseWriter, _ *http.Request) error {
+			web.WriteJSON(w, "application/json", http.StatusOK, map[string]string{"status": "alive"})
+			return nil
+		}),
+		route("GET /readyz", func(w http.ResponseWriter, _ *http.Request) error {
+			if err := a.Live.Fresh(); err != nil {
+				return err
+			}
+			web.WriteJSON(w, "application/json", http.StatusOK, map[string]string{"status": "ready"})
+			return nil
+		}),
+		route("GET /metrics", func(w http.ResponseWriter, r *http.Request) error {
+			metrics.ServeHTTP(w, r)
+			return nil
+		}),
+	}
+}
+
+func (a *App) registerMetrics() {
+	a.Metrics.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
+		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+			Name: "tenure_last_use_waiting",
+			Help: "Tokens whose last use is not written yet.",
+		}, func() float64 { return float64(a.Uses.Waiting()) }),
+		prometheus.NewCounterFunc(prometheus.CounterOpts{
+			Name: "tenure_token_cache_hits_total",
+			Help: "Tokens resolved without the database.",
+		}, func() float64 { return float64(a.Tokens.Cache.Hits()) }),
+		prometheus.NewCounterFunc(prometheus.CounterOpts{
+			Name: "tenure_token_cache_misses_total",
+			Help: "Tokens looked up in the database.",
+		}, func() float64 { return float64(a.Tokens.Cache.Misses()) }))
+}
+
+// ensureRoot makes the root token of a fresh single-mode installation and shows
+// it once.
+func (a *App) ensureRoot(ctx context.Context, banner io.Writer) error {
+	if a.Config.Teams || !a.Config.APIToken.IsZero() {
+		return nil
+	}
+	secret, err := a.Tokens.EnsureRoot(ctx, Operator("first start"))
+	if err != nil || secret.IsZero() {
+		return err
+	}
+	_, err = fmt.Fprintf(banner, "\nYour root token, shown only this once:\n\n    %s\n\nUse it as the API key of your clients, and to sign in to the dashboard.\n\n", secret.Reveal())
+	return err
+}

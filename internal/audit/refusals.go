@@ -1,0 +1,99 @@
+package audit
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"github.com/tenure-gateway/tenure"
+	"github.com/tenure-gateway/tenure/internal/store"
+)
+
+// Bounds of the counting.
+const (
+	refusalsEvery = 5 * time.Second
+	refusalsMax   = 10_000 // different ones in one span; further ones are counted together
+)
+
+// Log records what is no part of a change: single events, and counts of what
+// was refused. Whoever tries a million tokens leaves a number, not a million rows.
+type Log struct {
+	DB *store.DB
+
+	mu     sync.Mutex
+	counts map[refusal]int
+	since  time.Time
+}
+
+type refusal struct{ action, reason, address string }
+
+// Record appends an event that tells of no change, in a transaction of its own.
+func (l *Log) Record(ctx context.Context, e tenure.AuditEvent) error {
+	return l.DB.Tx(ctx, func(ctx context.Context, tx *store.Tx) error { return tx.Append(ctx, e) })
+}
+
+// Count notes one refusal. It never waits for the database.
+func (l *Log) Count(action, reason, address string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.counts == nil {
+		l.counts, l.since = make(map[refusal]int), l.DB.Now()
+	}
+	key := refusal{action, reason, address}
+	if _, ok := l.counts[key]; !ok && len(l.counts) >= refusalsMax {
+		key.address = "many"
+	}
+	l.counts[key]++
+}
+
+// Run writes the counts until ctx ends, and then once more.
+func (l *Log) Run(ctx context.Context, report func(error)) {
+	tick := time.NewTicker(refusalsEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-tick.C:
+			if err := l.Flush(ctx); err != nil {
+				report(err)
+			}
+		case <-ctx.Done():
+			last, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+			defer cancel()
+			if err := l.Flush(last); err != nil {
+				report(err)
+			}
+			return
+		}
+	}
+}
+
+// Flush writes what has been counted; what could not be written is kept.
+func (l *Log) Flush(ctx context.Context) error {
+	l.mu.Lock()
+	counts, since := l.counts, l.since
+	l.counts = nil
+	l.mu.Unlock()
+	if len(counts) == 0 {
+		return nil
+	}
+	err := l.DB.Tx(ctx, func(ctx context.Context, tx *store.Tx) error {
+		span := tx.Now().Sub(since)
+		for k, n := range counts {
+			if err := tx.Append(ctx, Counted(k.action, k.reason, k.address, n, span)); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		if l.counts == nil {
+			l.counts, l.since = make(map[refusal]int), since
+		}
+		for k, n := range counts {
+			l.counts[k] += n
+		}
+	}
+	return err
+}
