@@ -81,7 +81,8 @@ func (d *Directory) Sessions(ctx context.Context, by tenure.Principal) ([]tenure
 	if by.User() == "" {
 		return []tenure.Session{}, nil
 	}
-	return d.DB.OpenSessions(ctx, by.Tenant(), by.User(), d.DB.Now())
+	now := d.DB.Now()
+	return d.DB.OpenSessions(ctx, by.Tenant(), by.User(), now, now.Add(-d.SessionIdle))
 }
 
 // EndSession ends a session, the asker's own or, for an administrator, anybody's.

@@ -23,11 +23,12 @@ func (r reads) Session(ctx context.Context, tenant tenure.TenantID, id tenure.Se
 	return one(ctx, r.run, scanSession, `SELECT `+sessionColumns+` WHERE s.tenant_id = $1 AND s.id = $2`, tenant, id)
 }
 
-// OpenSessions lists the sessions of a person that have not ended, newest first.
-func (r reads) OpenSessions(ctx context.Context, tenant tenure.TenantID, user tenure.UserID, now time.Time) ([]tenure.Session, error) {
+// OpenSessions lists the sessions of a person that have not ended and were used
+// since idle, newest first.
+func (r reads) OpenSessions(ctx context.Context, tenant tenure.TenantID, user tenure.UserID, now, idle time.Time) ([]tenure.Session, error) {
 	return many(ctx, r.run, scanSession, `SELECT `+sessionColumns+`
-		WHERE s.tenant_id = $1 AND s.user_id = $2 AND s.ended_at IS NULL AND s.expires_at > $3 ORDER BY s.id DESC LIMIT 1000`,
-		tenant, user, stamp(now))
+		WHERE s.tenant_id = $1 AND s.user_id = $2 AND s.ended_at IS NULL AND s.expires_at > $3 AND s.last_seen_at > $4 ORDER BY s.id DESC LIMIT 1000`,
+		tenant, user, stamp(now), stamp(idle))
 }
 
 // SessionStanding reads what is known of the session whose secret has this

@@ -3,6 +3,7 @@ package token
 import (
 	"context"
 	"fmt"
+	"time"
 
 	"github.com/tenure-gateway/tenure"
 	"github.com/tenure-gateway/tenure/internal/access"
@@ -34,6 +35,7 @@ func (t *Tokens) EnsureRoot(ctx context.Context, by tenure.Principal) (tenure.Se
 // RotateRoot makes a new root token and ends the old one, the sessions that it
 // opened, and what it carries. Conflict: the root token is set by the operator.
 func (t *Tokens) RotateRoot(ctx context.Context, by tenure.Principal) (tenure.Secret, tenure.Ended, error) {
+	start := time.Now()
 	var ended tenure.Ended
 	if err := access.Check(by, tenure.RotateRoot); err != nil {
 		return tenure.Secret{}, ended, err
@@ -49,10 +51,10 @@ func (t *Tokens) RotateRoot(ctx context.Context, by tenure.Principal) (tenure.Se
 	secret := tenure.NewToken(tenure.KindRoot)
 	err := t.DB.Tx(ctx, func(ctx context.Context, tx *store.Tx) error {
 		var err error
-		if ended.Tokens, err = tx.RevokeTokensOfKind(ctx, tenure.DefaultTenant, tenure.KindRoot, by.Label(), "rotated"); err != nil {
+		if ended.Sessions, err = tx.EndRootSessions(ctx, tenure.DefaultTenant, by.Label(), "root token rotated"); err != nil {
 			return err
 		}
-		if ended.Sessions, err = tx.EndRootSessions(ctx, tenure.DefaultTenant, by.Label(), "root token rotated"); err != nil {
+		if ended.Tokens, err = tx.RevokeTokensOfKind(ctx, tenure.DefaultTenant, tenure.KindRoot, by.Label(), "rotated"); err != nil {
 			return err
 		}
 		row, err := insertRoot(ctx, tx, secret)
@@ -66,6 +68,8 @@ func (t *Tokens) RotateRoot(ctx context.Context, by tenure.Principal) (tenure.Se
 	}
 	isRoot := live.Subject(func(s *tenure.Standing) bool { return s.Kind == tenure.RootToken })
 	ended.Streams = t.Live.Cut(store.Change{}, isRoot, tenure.ErrRevoked)
+	ended.Took = time.Since(start)
+	t.Live.Took(ended.Took)
 	return secret, ended, nil
 }
 
