@@ -1,0 +1,123 @@
+// Package dash is the dashboard: server-rendered pages that answer "who has
+// access right now, and how do I end it?". It owns the pages, their templates
+// and their static files.
+//
+// It holds no rule of its own: every act is another room's, and a page that may
+// not be seen is refused before dash is asked.
+package dash
+
+import (
+	"errors"
+	"fmt"
+	"html/template"
+	"net/http"
+	"strings"
+
+	"github.com/tenure-gateway/tenure"
+	"github.com/tenure-gateway/tenure/internal/directory"
+	"github.com/tenure-gateway/tenure/internal/token"
+	"github.com/tenure-gateway/tenure/internal/web"
+)
+
+// Dash serves the pages. Its fields are set before first use.
+type Dash struct {
+	Tokens    *token.Tokens
+	Directory *directory.Directory
+	// Single tells that this installation serves one person: no personal
+	// tokens, the root token's card instead.
+	Single bool
+	// Base is the public URL of a request, without a slash at its end.
+	Base func(*http.Request) string
+	// Establish opens a session for a browser that came by an asserted identity.
+	Establish func(http.ResponseWriter, *http.Request) error
+	// WithRoot opens a session for whoever presents the root token (single mode).
+	WithRoot func(w http.ResponseWriter, r *http.Request, presented string) error
+	// SignOut ends the request's session.
+	SignOut func(http.ResponseWriter, *http.Request) error
+
+	pages map[string]*template.Template // by name; set by Routes
+}
+
+// Routes lists the pages, the forms that they send, and their static files, and
+// parses the templates, which is its only error. In single mode there are no
+// routes of personal tokens.
+func (d *Dash) Routes() ([]web.Route, error) {
+	var err error
+	if d.pages, err = parsePages("settings", "confirm", "rotated", "login", "fail"); err != nil {
+		return nil, fmt.Errorf("dash: %w", err)
+	}
+	routes := []web.Route{
+		d.route("GET /{$}", tenure.ViewPages, toSettings),
+		d.route("GET /settings", tenure.ViewPages, d.settings),
+		d.route("GET /settings/sessions/{id}/end", tenure.ListSession, d.askEndSession),
+		d.route("POST /settings/sessions/{id}/end", tenure.EndSession, d.endSession),
+		d.route("GET /login", tenure.Public, d.login),
+		d.route("POST /logout", tenure.EndSession, d.logout),
+		d.route("GET /static/{file}", tenure.Public, static),
+		d.route("/admin/", tenure.Unrouted, nowhere),
+		d.route("/", tenure.Unrouted, nowhere),
+	}
+	if d.Single {
+		return append(routes,
+			d.route("POST /login", tenure.Public, d.signInWithRoot),
+			d.route("GET /settings/root/rotate", tenure.RotateRoot, d.askRotateRoot),
+			d.route("POST /settings/root/rotate", tenure.RotateRoot, d.rotateRoot)), nil
+	}
+	return append(routes,
+		d.route("POST /login", tenure.Public, nowhere),
+		d.route("GET /settings/tokens", tenure.ViewPages, toSettings), // the address that a generated token's page has
+		d.route("POST /settings/tokens", tenure.MintToken, d.mint),
+		d.route("GET /settings/tokens/{id}/revoke", tenure.ListTokens, d.askRevoke),
+		d.route("POST /settings/tokens/{id}/revoke", tenure.RevokeToken, d.revoke)), nil
+}
+
+func (d *Dash) route(pattern string, action tenure.Action, handle func(http.ResponseWriter, *http.Request) error) web.Route {
+	return web.Route{Pattern: pattern, Action: action, Fail: d.Fail, Handle: func(w http.ResponseWriter, r *http.Request) error {
+		d.secure(w, r)
+		return handle(w, r)
+	}}
+}
+
+// policy lets a page load what this server sends, and nothing else: no inline
+// script, no inline style, no frame, no other host.
+const policy = "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self'; font-src 'self'; " +
+	"connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+
+// secure sets the headers that every answer of the dashboard carries.
+func (d *Dash) secure(w http.ResponseWriter, r *http.Request) {
+	h := w.Header()
+	h.Set("Content-Security-Policy", policy)
+	h.Set("X-Content-Type-Options", "nosniff")
+	h.Set("Referrer-Policy", "same-origin") // under no-referrer a form's Origin would be "null"
+	h.Set("Cache-Control", "no-store")
+	h.Set("Cross-Origin-Opener-Policy", "same-origin")
+	h.Set("Cross-Origin-Resource-Policy", "same-origin")
+	h.Set("Permissions-Policy", "camera=(), geolocation=(), microphone=(), payment=(), usb=(), clipboard-write=(self)")
+	if r.TLS != nil || strings.HasPrefix(d.Base(r), "https://") {
+		h.Set("Strict-Transport-Security", "max-age=63072000")
+	}
+}
+
+// maxForm is the largest form that is read, in bytes.
+const maxForm = 16 << 10
+
+// form reads what a page's form sent; nothing is ever read from the URL.
+func form(w http.ResponseWriter, r *http.Request) error {
+	r.Body = http.MaxBytesReader(w, r.Body, maxForm)
+	err := r.ParseForm()
+	var large *http.MaxBytesError
+	switch {
+	case errors.As(err, &large):
+		return &tenure.Error{Kind: tenure.TooLarge, Code: "form_too_large", Msg: "the form is too large", Err: err}
+	case err != nil:
+		return &tenure.Error{Kind: tenure.Invalid, Code: "invalid_form", Msg: "the form could not be read; go back and try again", Err: err}
+	}
+	return nil
+}
+
+func toSettings(w http.ResponseWriter, r *http.Request) error {
+	http.Redirect(w, r, "/settings", http.StatusSeeOther)
+	return nil
+}
+
+func nowhere(http.ResponseWriter, *http.Request) error { return tenure.ErrNotFound }

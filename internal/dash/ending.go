@@ -1,0 +1,157 @@
+package dash
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/tenure-gateway/tenure"
+	"github.com/tenure-gateway/tenure/internal/web"
+)
+
+// Why a thing ended, as its row and the audit log tell it.
+const byOwner = "ended by its owner in Settings"
+
+// A confirmPage asks before something ends: it says what it is and what will
+// end with it. It is a page of its own, so that it needs no script.
+type confirmPage struct {
+	frame
+	Heading string
+	Facts   []fact
+	Ends    []string // what will end, in sentences
+	Over    string   // it has ended already: how; then there is no button
+	Action  string   // where the form goes
+	Button  string
+}
+
+// A fact is one line about what will end.
+type fact struct {
+	Name string
+	Text string
+	Code bool // Text is an identifier
+	At   moment
+}
+
+func (d *Dash) askRevoke(w http.ResponseWriter, r *http.Request) error {
+	t, err := d.mine(r.Context(), tenure.TokenID(r.PathValue("id")))
+	if err != nil {
+		return err
+	}
+	page := confirmPage{
+		frame: d.frame(r, "Revoke a token"), Heading: fmt.Sprintf("Revoke “%s”?", t.Name), Button: "Revoke",
+		Action: "/settings/tokens/" + string(t.ID) + "/revoke",
+	}
+	page.Facts = []fact{
+		{Name: "Token", Text: t.Prefix + "…", Code: true},
+		{Name: "Scopes", Text: strings.Join(t.Scopes.Names(), ", ")},
+		{Name: "Created", At: page.At(t.CreatedAt)},
+		{Name: "Last used", At: page.At(t.LastUsedAt)},
+		{Name: "Expires", At: page.At(t.ExpiresAt)},
+	}
+	if t.Live(page.Now) {
+		page.Ends = []string{
+			"This token ends at once, on every replica.",
+			"So does every request and stream that it carries at that moment.",
+			"Nothing brings it back: whoever uses it needs a new one.",
+		}
+	} else {
+		page.Over = "This token has ended already: it is " + t.State(page.Now) + "."
+	}
+	return d.show(w, http.StatusOK, "confirm", page)
+}
+
+func (d *Dash) revoke(w http.ResponseWriter, r *http.Request) error {
+	ctx := r.Context()
+	t, err := d.mine(ctx, tenure.TokenID(r.PathValue("id")))
+	if err != nil {
+		return err
+	}
+	ended, err := d.Tokens.Revoke(ctx, web.Principal(ctx), t.ID, byOwner)
+	if err != nil {
+		return err
+	}
+	page, err := d.settingsPage(r)
+	if err != nil {
+		return err
+	}
+	page.Title = "Token revoked"
+	page.Notice = fmt.Sprintf("“%s” is revoked: %s ended in %s.", t.Name, total(ended), took(ended.Took))
+	if ended.Tokens == 0 {
+		page.Notice = fmt.Sprintf("“%s” had ended already.", t.Name)
+	}
+	return d.show(w, http.StatusOK, "settings", page)
+}
+
+// mine finds one of the asker's own tokens. What is not theirs does not exist,
+// also for administrators: these pages are about oneself.
+func (d *Dash) mine(ctx context.Context, id tenure.TokenID) (tenure.Token, error) {
+	// The list goes from new to old and begins behind a cursor. Ids are of one
+	// length, so the first one behind "id and one more letter" is id itself.
+	page, err := d.Tokens.Mine(ctx, web.Principal(ctx), id+"z", 1)
+	if err != nil {
+		return tenure.Token{}, err
+	}
+	if len(page.Tokens) == 0 || page.Tokens[0].ID != id {
+		return tenure.Token{}, tenure.ErrNotFound
+	}
+	return page.Tokens[0], nil
+}
+
+func (d *Dash) askEndSession(w http.ResponseWriter, r *http.Request) error {
+	s, err := d.session(r)
+	if err != nil {
+		return err
+	}
+	page := confirmPage{
+		frame: d.frame(r, "End a session"), Heading: "End the session on " + s.Device + "?", Button: "End session",
+		Action: "/settings/sessions/" + string(s.ID) + "/end",
+	}
+	page.Facts = []fact{
+		{Name: "Address", Text: s.Address, Code: true},
+		{Name: "Signed in", At: page.At(s.CreatedAt)},
+		{Name: "Last seen", At: page.At(s.SeenAt)},
+	}
+	page.Ends = []string{"This session ends at once. Your tokens stay as they are."}
+	if s.Here {
+		page.Ends = append(page.Ends, "It is the session of this browser: you will be signed out.")
+	}
+	return d.show(w, http.StatusOK, "confirm", page)
+}
+
+func (d *Dash) endSession(w http.ResponseWriter, r *http.Request) error {
+	s, err := d.session(r)
+	if err != nil {
+		return err
+	}
+	if s.Here {
+		return d.logout(w, r)
+	}
+	start := time.Now()
+	if err := d.Directory.EndSession(r.Context(), web.Principal(r.Context()), s.ID, byOwner); err != nil {
+		return err
+	}
+	ended := tenure.Ended{Sessions: 1, Took: time.Since(start)}
+	page, err := d.settingsPage(r)
+	if err != nil {
+		return err
+	}
+	page.Title = "Session ended"
+	page.Notice = fmt.Sprintf("%s: %s ended in %s.", s.Device, total(ended), took(ended.Took))
+	return d.show(w, http.StatusOK, "settings", page)
+}
+
+// session finds one of the asker's own open sessions.
+func (d *Dash) session(r *http.Request) (openSession, error) {
+	all, err := d.sessions(r)
+	if err != nil {
+		return openSession{}, err
+	}
+	for _, s := range all {
+		if string(s.ID) == r.PathValue("id") {
+			return s, nil
+		}
+	}
+	return openSession{}, tenure.ErrNotFound
+}

@@ -1,0 +1,234 @@
+package dash
+
+import (
+	"context"
+	"io"
+	"log/slog"
+	"math"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/tenure-gateway/tenure"
+	"github.com/tenure-gateway/tenure/internal/access"
+	"github.com/tenure-gateway/tenure/internal/audit"
+	"github.com/tenure-gateway/tenure/internal/directory"
+	"github.com/tenure-gateway/tenure/internal/live"
+	"github.com/tenure-gateway/tenure/internal/store"
+	"github.com/tenure-gateway/tenure/internal/token"
+	"github.com/tenure-gateway/tenure/internal/web"
+)
+
+// A house is the dashboard over a real database, behind a router that believes
+// X-User-Id, the session cookie and tokens without asking further.
+type house struct {
+	*Dash
+	t      *testing.T
+	router *web.Router
+	now    time.Time
+	log    *strings.Builder
+}
+
+func open(t *testing.T, single bool) *house {
+	t.Helper()
+	h := &house{t: t, now: time.Date(2025, 11, 21, 9, 14, 3, 0, time.UTC), log: &strings.Builder{}}
+	clock := func() time.Time { return h.now }
+	db, err := store.OpenSQLite(t.Context(), filepath.Join(t.TempDir(), "tenure.db"), clock)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = db.Close() })
+	reg := prometheus.NewRegistry()
+	l := &live.Live{
+		DB: db, Log: slog.New(slog.DiscardHandler),
+		Recheck: func(context.Context, tenure.Principal) error { return nil },
+		// Nothing follows the feed here: what is known never grows stale.
+		Options: live.Options{Now: clock, MaxStaleness: math.MaxInt64, StreamStaleness: math.MaxInt64},
+	}
+	l.Metrics = live.NewMetrics(reg, l)
+	uses := &store.LastUse{DB: db, FirstUse: audit.TokenFirstUsed}
+	tokens := &token.Tokens{DB: db, Live: l, Uses: uses, Cache: token.NewCache(100)}
+	l.Forget = tokens.Forget
+	people := &directory.Directory{
+		DB: db, Live: l, Uses: uses, Admins: map[string]bool{"root@example.com": true},
+		SessionIdle: time.Hour, SessionLife: 24 * time.Hour,
+	}
+	h.Dash = &Dash{
+		Tokens: tokens, Directory: people, Single: single, Base: func(r *http.Request) string { return "http://" + r.Host },
+		Establish: h.establish, WithRoot: h.withRoot, SignOut: h.signOut,
+	}
+	h.router = &web.Router{
+		Authenticate: h.authenticate, Known: access.Known, Now: clock,
+		Check:   func(_ context.Context, p tenure.Principal, a tenure.Action) error { return access.Check(p, a) },
+		Address: func(*http.Request) string { return "192.0.2.7" }, Observe: func(*http.Request, *web.Event) {},
+		Log: slog.New(slog.NewTextHandler(h.log, nil)), Metrics: web.NewMetrics(reg),
+	}
+	routes, err := h.Routes()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := h.router.Mount(routes); err != nil {
+		t.Fatal(err)
+	}
+	return h
+}
+
+func (h *house) authenticate(r *http.Request, public bool) (tenure.Principal, error) {
+	bearer := strings.TrimPrefix(r.Header.Get("Authorization"), "Bearer ")
+	switch cookie, _ := r.Cookie(web.PlainCookie); {
+	case public:
+		return tenure.Principal{}, nil
+	case bearer != "":
+		return h.Tokens.Resolve(r.Context(), bearer)
+	case cookie != nil:
+		return h.Directory.ResolveSession(r.Context(), cookie.Value)
+	case r.Header.Get("X-User-Id") != "":
+		return h.Directory.Join(r.Context(), tenure.DefaultTenant, r.Header.Get("X-User-Id"))
+	}
+	return tenure.Principal{}, tenure.ErrNoCredential
+}
+
+func (h *house) establish(w http.ResponseWriter, r *http.Request) error {
+	if p := web.Principal(r.Context()); p.Kind() == tenure.AssertedIdentity {
+		return h.session(w, r, p)
+	}
+	return nil
+}
+
+func (h *house) withRoot(w http.ResponseWriter, r *http.Request, presented string) error {
+	p, err := h.Tokens.Resolve(r.Context(), presented)
+	if err != nil {
+		return err
+	}
+	return h.session(w, r, p)
+}
+
+func (h *house) session(w http.ResponseWriter, r *http.Request, p tenure.Principal) error {
+	_, secret, err := h.Directory.OpenSession(r.Context(), p)
+	if err == nil && !strings.HasPrefix(r.Host, "plain.") {
+		http.SetCookie(w, &http.Cookie{Name: web.PlainCookie, Value: secret.Reveal(), Path: "/", HttpOnly: true})
+	}
+	return err
+}
+
+func (h *house) signOut(w http.ResponseWriter, r *http.Request) error {
+	p := web.Principal(r.Context())
+	http.SetCookie(w, &http.Cookie{Name: web.PlainCookie, Path: "/", MaxAge: -1})
+	if p.Session() == "" {
+		return nil
+	}
+	return h.Directory.EndSession(r.Context(), p, p.Session(), "signed out")
+}
+
+// operator may do all that a person at the machine may.
+func (h *house) operator() tenure.Principal {
+	p, err := (&tenure.Standing{Kind: tenure.Operator, Tenant: tenure.DefaultTenant, TenantActive: true}).Admit(h.now, 0)
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	return p
+}
+
+// A visitor is one browser or program: the headers that it sends each time.
+type visitor struct {
+	*house
+	headers http.Header
+}
+
+func (h *house) as(user string) visitor {
+	v := visitor{h, http.Header{"Accept": {"text/html,*/*;q=0.8"}}}
+	if user != "" {
+		v.headers.Set("X-User-Id", user)
+	}
+	return v
+}
+
+// with gives the same visitor with one more header.
+func (v visitor) with(name, value string) visitor {
+	v.headers = v.headers.Clone()
+	v.headers.Set(name, value)
+	return v
+}
+
+func (v visitor) get(path string) page { return v.do(http.MethodGet, path, nil) }
+
+// post sends a form of name, value, name, value.
+func (v visitor) post(path string, fields ...string) page {
+	form := url.Values{}
+	for i := 0; i+1 < len(fields); i += 2 {
+		form.Set(fields[i], fields[i+1])
+	}
+	return v.do(http.MethodPost, path, strings.NewReader(form.Encode()))
+}
+
+func (v visitor) do(method, path string, body io.Reader) page {
+	v.t.Helper()
+	h := v.house
+	h.now = h.now.Add(time.Millisecond) // ids are in the order of their milliseconds
+	r := httptest.NewRequestWithContext(v.t.Context(), method, path, body)
+	r.Host = "tenure.example.com"
+	r.Header = v.headers.Clone()
+	if host := r.Header.Get("Host"); host != "" {
+		r.Host = host
+	}
+	if method == http.MethodPost {
+		r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	}
+	w := httptest.NewRecorder()
+	v.router.ServeHTTP(w, r)
+	return page{t: v.t, Response: w.Result(), body: w.Body.String()}
+}
+
+// generate makes a token through the page and gives what it reveals.
+func (v visitor) generate(name string) string {
+	v.t.Helper()
+	p := v.post("/settings/tokens", "name", name, "expires_in", "90").must(http.StatusOK)
+	return p.one("#secret").text()
+}
+
+// join gives the principal of a person.
+func (h *house) join(name string) tenure.Principal {
+	h.t.Helper()
+	p, err := h.Directory.Join(h.t.Context(), tenure.DefaultTenant, name)
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	return p
+}
+
+// newest gives the id of a person's newest token.
+func (h *house) newest(name string) string {
+	h.t.Helper()
+	p, err := h.Tokens.Mine(h.t.Context(), h.join(name), "", 1)
+	if err != nil || len(p.Tokens) == 0 {
+		h.t.Fatalf("no token of %s: %v", name, err)
+	}
+	return string(p.Tokens[0].ID)
+}
+
+// signIn visits Settings by an asserted identity and goes on with the session
+// that this opens.
+func (h *house) signIn(name, userAgent string) visitor {
+	h.t.Helper()
+	v := h.as(name).with("User-Agent", userAgent)
+	p := v.get("/settings").must(http.StatusOK)
+	return v.withSession(p)
+}
+
+// withSession takes the cookie that an answer set.
+func (v visitor) withSession(p page) visitor {
+	v.t.Helper()
+	for _, c := range p.Cookies() {
+		if c.Name == web.PlainCookie && c.Value != "" {
+			return v.with("Cookie", c.Name+"="+c.Value)
+		}
+	}
+	v.t.Fatal("no session cookie")
+	return v
+}

@@ -1,0 +1,145 @@
+package dash
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"html/template"
+	"net/http"
+	"strings"
+	"time"
+	"unicode"
+	"unicode/utf8"
+
+	"github.com/tenure-gateway/tenure"
+	"github.com/tenure-gateway/tenure/internal/web"
+)
+
+// parsePages reads the templates: one for each page, over the frame that they share.
+func parsePages(names ...string) (map[string]*template.Template, error) {
+	words := template.FuncMap{"asset": assetURL, "sentence": sentence, "pair": pair}
+	shared, err := template.New("frame.html").Funcs(words).ParseFS(templateFiles, "templates/frame.html", "templates/parts.html")
+	if err != nil {
+		return nil, err
+	}
+	all := make(map[string]*template.Template, len(names))
+	for _, name := range names {
+		page, err := shared.Clone()
+		if err != nil {
+			return nil, err
+		}
+		if all[name], err = page.ParseFS(templateFiles, "templates/"+name+".html"); err != nil {
+			return nil, err
+		}
+	}
+	return all, nil
+}
+
+// A frame is what surrounds every page.
+type frame struct {
+	Title  string
+	Tenant tenure.TenantID
+	// Workspace is where the page's tokens live.
+	Workspace tenure.WorkspaceID
+	Who       string // "" when nobody is signed in: then there is no navigation
+	CanLeave  bool   // there is a session to sign out of
+	Single    bool
+	// InSettings tells that the page is Settings or below it.
+	InSettings bool
+	Base       string // public URL
+	Address    string // what a page that answers a form gives as its address, so that loading it again sends nothing
+	Now        time.Time
+}
+
+func (d *Dash) frame(r *http.Request, title string) frame {
+	p := web.Principal(r.Context())
+	f := frame{Title: title, Tenant: p.Tenant(), Workspace: p.Workspace(), Single: d.Single, Base: d.Base(r), Now: d.Tokens.DB.Now()}
+	if f.Workspace == "" {
+		f.Workspace = tenure.DefaultWorkspace
+	}
+	f.InSettings = r.URL.Path == "/settings" || strings.HasPrefix(r.URL.Path, "/settings/")
+	if r.Method == http.MethodPost {
+		f.Address = "/login"
+		if f.InSettings {
+			f.Address = "/settings"
+		}
+	}
+	switch p.Kind() {
+	case tenure.BrowserSession, tenure.AssertedIdentity:
+		f.Who, f.CanLeave = p.Label(), true
+	case tenure.RootToken:
+		f.Who = p.Label()
+	case tenure.PAT, tenure.ServiceToken, tenure.ConnectorToken, tenure.Operator: // no page is theirs
+	}
+	if f.Who != "" && p.User() == "" {
+		f.Who = "Root token"
+	}
+	return f
+}
+
+// At is an instant as the pages show it: relative, with the exact one beside it.
+func (f frame) At(t time.Time) moment {
+	if t.IsZero() {
+		return moment{}
+	}
+	t = t.UTC()
+	return moment{ISO: t.Format(time.RFC3339), Exact: t.Format("Mon, 2 Jan 2006, 15:04:05 UTC"), Words: relative(f.Now, t)}
+}
+
+// soon is how long before its end a token is marked.
+const soon = 7 * 24 * time.Hour
+
+// Soon tells that t is near.
+func (f frame) Soon(t time.Time) bool { return !t.IsZero() && t.Sub(f.Now) < soon }
+
+// show answers with a page, once the whole of it could be made.
+func (d *Dash) show(w http.ResponseWriter, status int, name string, page any) error {
+	var body bytes.Buffer
+	if err := d.pages[name].ExecuteTemplate(&body, "frame.html", page); err != nil {
+		return fmt.Errorf("page %s: %w", name, err)
+	}
+	w.Header().Set("Content-Type", "text/html; charset=utf-8")
+	w.WriteHeader(status)
+	_, err := w.Write(body.Bytes())
+	return err
+}
+
+// refused is how a page tells a field that was wrong.
+type refused struct {
+	Field string
+	Msg   string
+}
+
+// asRefused reads an error that belongs beside a field of a form.
+func asRefused(err error) (refused, bool) {
+	var e *tenure.Error
+	if errors.As(err, &e) && e.Kind == tenure.Invalid && e.Field != "" {
+		return refused{Field: e.Field, Msg: e.Msg}, true
+	}
+	return refused{}, false
+}
+
+// sentence makes a message of a room, which begins small and has no stop, one
+// for people.
+func sentence(msg string) string {
+	r, size := utf8.DecodeRuneInString(msg)
+	if size == 0 {
+		return ""
+	}
+	msg = string(unicode.ToUpper(r)) + msg[size:]
+	if strings.HasSuffix(msg, ".") || strings.HasSuffix(msg, "!") {
+		return msg
+	}
+	return msg + "."
+}
+
+// plural counts in words: "1 token", "3 tokens".
+func plural(n int, one string) string {
+	if n == 1 {
+		return "1 " + one
+	}
+	return fmt.Sprintf("%d %ss", n, one)
+}
+
+// pair hands two values to a template that takes both.
+func pair(a, b any) map[string]any { return map[string]any{"A": a, "B": b} }

@@ -1,0 +1,99 @@
+// What the pages gain from a script; all of them work without it.
+'use strict';
+
+(() => {
+  const root = document.documentElement;
+  const themes = ['system', 'light', 'dark'];
+
+  // The theme is the only thing that is remembered.
+  function remembered() {
+    try {
+      const name = localStorage.getItem('theme');
+      return themes.includes(name) ? name : 'system';
+    } catch {
+      return 'system';
+    }
+  }
+
+  function setTheme(name) {
+    if (name === 'system') root.removeAttribute('data-theme');
+    else root.dataset.theme = name;
+  }
+
+  function switchTheme(button) {
+    const name = themes[(themes.indexOf(remembered()) + 1) % themes.length];
+    try {
+      localStorage.setItem('theme', name);
+    } catch {
+      // It holds for this page only.
+    }
+    setTheme(name);
+    button.querySelector('span').textContent = name;
+  }
+
+  // Where the clipboard is closed to us (plain http), the browser's own copying
+  // of what is selected still works.
+  async function copy(source) {
+    try {
+      await navigator.clipboard.writeText(source.textContent);
+      return true;
+    } catch {
+      const selection = getSelection();
+      selection.removeAllRanges();
+      const range = document.createRange();
+      range.selectNodeContents(source);
+      selection.addRange(range);
+      return document.execCommand('copy');
+    }
+  }
+
+  async function copyFor(button) {
+    const done = await copy(document.getElementById(button.dataset.copy));
+    button.textContent = done ? 'Copied' : 'Press Ctrl+C';
+    setTimeout(() => { button.textContent = 'Copy'; }, 2500);
+  }
+
+  // The same words as relative in words.go, by the server's clock.
+  function words(ms) {
+    const seconds = Math.floor(Math.abs(ms) / 1000);
+    if (seconds < 60) return ms >= 0 ? 'just now' : 'in a moment';
+    let span = `${Math.round(seconds / 86400)} days`;
+    if (seconds < 3600) span = `${Math.floor(seconds / 60)} min`;
+    else if (seconds < 48 * 3600) span = `${Math.floor(seconds / 3600)} h`;
+    return ms > 0 ? `${span} ago` : `in ${span}`;
+  }
+
+  function refreshTimes(ahead) {
+    const now = Date.now() + ahead;
+    for (const time of document.querySelectorAll('time[data-relative]')) {
+      const text = words(now - Date.parse(time.dateTime));
+      if (time.textContent !== text) time.textContent = text;
+    }
+  }
+
+  setTheme(remembered()); // before anything is painted
+
+  document.addEventListener('DOMContentLoaded', () => {
+    const { now, address } = document.body.dataset;
+    if (address) history.replaceState(null, '', address); // loading again must not send the form again
+
+    const ahead = Date.parse(now) - Date.now();
+    setInterval(() => refreshTimes(ahead), 20000);
+
+    for (const button of document.querySelectorAll('[data-theme-switch]')) {
+      button.querySelector('span').textContent = remembered();
+      button.addEventListener('click', () => switchTheme(button));
+      button.hidden = false;
+    }
+    for (const button of document.querySelectorAll('[data-copy]')) {
+      button.setAttribute('aria-live', 'polite');
+      button.addEventListener('click', () => copyFor(button));
+      button.hidden = false;
+    }
+  });
+
+  // A secret does not wait in the browser's memory for the way back.
+  addEventListener('pagehide', () => {
+    for (const once of document.querySelectorAll('[data-once]')) once.remove();
+  });
+})();

@@ -1,0 +1,122 @@
+package dash
+
+import (
+	"fmt"
+	"math"
+	"strings"
+	"time"
+
+	"github.com/tenure-gateway/tenure"
+)
+
+// A moment is an instant on a page; the zero one is an empty cell.
+type moment struct {
+	ISO   string // RFC 3339, for machines and static/app.js
+	Exact string // for the title
+	Words string // relative
+}
+
+// relative says when t is, seen from now: "2 min ago", "in 88 days".
+// static/app.js says the same while the page stands open.
+func relative(now, t time.Time) string {
+	d := now.Sub(t)
+	text := span(d.Abs())
+	switch {
+	case text == "" && d >= 0:
+		return "just now"
+	case text == "":
+		return "in a moment"
+	case d > 0:
+		return text + " ago"
+	}
+	return "in " + text
+}
+
+// span rounds down, but days to the nearest: a new token has 90 days, not 89.
+func span(d time.Duration) string {
+	switch {
+	case d < time.Minute:
+		return ""
+	case d < time.Hour:
+		return fmt.Sprintf("%d min", int(d.Minutes()))
+	case d < 48*time.Hour:
+		return fmt.Sprintf("%d h", int(d.Hours()))
+	}
+	return fmt.Sprintf("%d days", int(math.Round(d.Hours()/24)))
+}
+
+// took says how long an act took, in milliseconds.
+func took(d time.Duration) string {
+	ms := float64(d) / float64(time.Millisecond)
+	if ms < 10 {
+		return fmt.Sprintf("%.1f ms", ms)
+	}
+	return fmt.Sprintf("%.0f ms", ms)
+}
+
+// total says what an act ended: "1 token and 2 streams".
+func total(e tenure.Ended) string {
+	var parts []string
+	for _, c := range [...]struct {
+		n   int
+		one string
+	}{{e.Tokens, "token"}, {e.Sessions, "session"}, {e.Streams, "stream"}} {
+		if c.n > 0 {
+			parts = append(parts, plural(c.n, c.one))
+		}
+	}
+	if len(parts) == 0 {
+		return "nothing"
+	}
+	last := len(parts) - 1
+	if last == 0 {
+		return parts[0]
+	}
+	return strings.Join(parts[:last], ", ") + " and " + parts[last]
+}
+
+// browsers and systems are looked for in this order: most name their elders too.
+var browsers = []struct{ sign, name string }{
+	{"Edg", "Edge"},
+	{"OPR/", "Opera"},
+	{"SamsungBrowser", "Samsung Internet"},
+	{"Firefox/", "Firefox"},
+	{"FxiOS", "Firefox"},
+	{"CriOS", "Chrome"},
+	{"HeadlessChrome", "Chrome"},
+	{"Chrome/", "Chrome"},
+	{"Safari/", "Safari"},
+	{"curl/", "curl"},
+}
+
+var systems = []struct{ sign, name string }{
+	{"iPhone", "iPhone"},
+	{"iPad", "iPad"},
+	{"Android", "Android"},
+	{"CrOS", "ChromeOS"},
+	{"Windows", "Windows"},
+	{"Mac OS X", "macOS"},
+	{"Linux", "Linux"},
+}
+
+// device names a browser for people: "Firefox on Linux".
+func device(userAgent string) string {
+	find := func(table []struct{ sign, name string }) string {
+		for _, row := range table {
+			if strings.Contains(userAgent, row.sign) {
+				return row.name
+			}
+		}
+		return ""
+	}
+	switch b, s := find(browsers), find(systems); {
+	case b != "" && s != "":
+		return b + " on " + s
+	case b+s != "":
+		return b + s
+	case userAgent == "":
+		return "Unknown device"
+	}
+	name, _, _ := strings.Cut(userAgent, " ")
+	return strings.ToValidUTF8(name[:min(len(name), 40)], "")
+}

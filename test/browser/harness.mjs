@@ -1,0 +1,121 @@
+// What the tests stand on: the built program in a fresh home, and pages that
+// note whatever must not happen while they are open.
+import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
+import { mkdir, mkdtemp, rm } from 'node:fs/promises';
+import { createServer } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+
+import AxeBuilder from '@axe-core/playwright';
+import { chromium } from 'playwright-core';
+
+const output = join(import.meta.dirname, 'output');
+
+export async function launch() {
+  await mkdir(output, { recursive: true });
+  return chromium.launch({
+    executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium',
+    args: ['--no-sandbox', '--disable-gpu', '--disable-dev-shm-usage', '--disable-quic', '--no-first-run',
+      '--disable-background-networking', '--disable-component-update', '--disable-sync'],
+  });
+}
+
+function freePort() {
+  return new Promise((resolve, reject) => {
+    const server = createServer();
+    server.on('error', reject);
+    server.listen(0, '127.0.0.1', () => {
+      const { port } = server.address();
+      server.close(() => resolve(port));
+    });
+  });
+}
+
+// serve starts `tenure serve` and waits until it is ready.
+export async function serve(mode) {
+  assert.ok(process.env.TENURE_BIN, 'TENURE_BIN must name the program to test');
+  const home = await mkdtemp(join(tmpdir(), 'tenure-browser-'));
+  const listen = `127.0.0.1:${await freePort()}`;
+  const base = `http://${listen}`;
+  const child = spawn(process.env.TENURE_BIN, ['serve'], {
+    env: { PATH: process.env.PATH, HOME: home, TENURE_MODE: mode, TENURE_LISTEN: listen, TENURE_HOME: join(home, 'data') },
+  });
+  let stdout = '';
+  let stderr = '';
+  child.stdout.on('data', (text) => { stdout += text; });
+  child.stderr.on('data', (text) => { stderr += text; });
+  const ended = new Promise((resolve) => { child.on('close', resolve); });
+  const stop = async () => {
+    child.kill();
+    await ended;
+    await rm(home, { recursive: true, force: true });
+  };
+  for (let tries = 0; ; tries++) {
+    const ready = await fetch(`${base}/readyz`).then((answer) => answer.ok, () => false);
+    if (ready) return { base, stop, stdout: () => stdout, stderr: () => stderr };
+    if (tries === 200 || child.exitCode !== null) {
+      await stop();
+      assert.fail(`tenure does not serve:\n${stderr}`);
+    }
+    await new Promise((resolve) => { setTimeout(resolve, 50); });
+  }
+}
+
+// visit opens a page and runs fn with it. Nothing may go wrong meanwhile: no
+// error on the console, no breach of the policy, no request to another host.
+// `refusals` is how many answers with an error status are expected.
+export async function visit(browser, server, { user, refusals = 0, permissions = [], ...options }, fn) {
+  const context = await browser.newContext({
+    baseURL: server.base,
+    viewport: { width: 1280, height: 800 },
+    extraHTTPHeaders: user ? { 'x-user-id': user } : {},
+    ...options,
+  });
+  await context.grantPermissions(permissions, { origin: server.base });
+  const faults = [];
+  let refused = 0;
+  context.on('page', (page) => {
+    page.on('console', (message) => {
+      if (message.type() !== 'error') return;
+      if (/the server responded with a status of 4\d\d/.test(message.text())) refused++;
+      else faults.push(message.text());
+    });
+    page.on('pageerror', (error) => faults.push(String(error)));
+    page.on('request', (request) => {
+      const url = new URL(request.url());
+      if (url.protocol.startsWith('http') && url.origin !== server.base) faults.push(`request to ${url.origin}`);
+    });
+  });
+  const page = await context.newPage();
+  page.setDefaultTimeout(10_000);
+  await page.addInitScript(() => addEventListener('securitypolicyviolation', (event) => {
+    console.error(`policy: ${event.violatedDirective} ${event.blockedURI}`);
+  }));
+  try {
+    await fn(page);
+    assert.deepEqual(faults, []);
+    assert.equal(refused, refusals, 'answers with an error status');
+  } finally {
+    await context.close();
+  }
+}
+
+// shot keeps a picture for people to look at.
+export async function shot(page, name) {
+  await page.screenshot({ path: join(output, `${name}.png`), fullPage: true });
+}
+
+// accessible fails on what hinders somebody seriously.
+export async function accessible(page, where) {
+  const { violations } = await new AxeBuilder({ page }).analyze();
+  const grave = violations.filter((v) => v.impact === 'serious' || v.impact === 'critical');
+  const told = grave.map((v) => `${v.id}: ${v.help}\n  ${v.nodes.map((n) => `${n.target} ${n.failureSummary}`).join('\n  ')}`);
+  assert.deepEqual(told, [], where);
+}
+
+// fits fails when a page is wider than its window.
+export async function fits(page, where) {
+  const over = await page.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth);
+  assert.equal(over, 0, `${where} is ${over} pixels too wide`);
+}
