@@ -1,0 +1,243 @@
+package live_test
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/tenure-gateway/tenure"
+	"github.com/tenure-gateway/tenure/internal/live"
+	"github.com/tenure-gateway/tenure/internal/store"
+)
+
+// world is a Live on a real database; which users are dead is the test's to say.
+type world struct {
+	*live.Live
+	path   string
+	dead   sync.Map // tenure.UserID
+	forgot atomic.Int64
+}
+
+func newWorld(t *testing.T, options live.Options) *world {
+	t.Helper()
+	w := &world{path: filepath.Join(t.TempDir(), "tenure.db")}
+	db, err := store.OpenSQLite(context.Background(), w.path, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = db.Close() })
+	if options.Now == nil {
+		options.Now = time.Now
+	}
+	w.Live = &live.Live{
+		DB: db, Log: slog.New(slog.DiscardHandler), Options: options,
+		Forget: func(store.Change) { w.forgot.Add(1) },
+		Recheck: func(_ context.Context, p tenure.Principal) error {
+			if _, dead := w.dead.Load(p.User()); dead {
+				return tenure.ErrInvalidToken
+			}
+			return nil
+		},
+	}
+	w.Metrics = live.NewMetrics(prometheus.NewRegistry(), w.Live)
+	return w
+}
+
+func (w *world) follow(t *testing.T) {
+	t.Helper()
+	ctx, stop := context.WithCancel(context.Background())
+	ready, done := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(done)
+		if err := w.Follow(ctx, func() { close(ready) }); err != nil {
+			t.Error(err)
+		}
+	}()
+	<-ready
+	t.Cleanup(func() { stop(); <-done })
+}
+
+func (w *world) principal(t *testing.T, user tenure.UserID, expires time.Time) tenure.Principal {
+	t.Helper()
+	s := &tenure.Standing{
+		Kind: tenure.PAT, Tenant: "default", TenantActive: true, User: user, UserActive: true, Token: tenure.TokenID("t-" + user),
+		Workspace: "default", WorkspaceRole: tenure.Member, ExpiresAt: expires,
+	}
+	p, err := s.Admit(time.Now(), w.Generation())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return p
+}
+
+func (w *world) enter(t *testing.T, p tenure.Principal) (context.Context, *live.Flight) {
+	t.Helper()
+	ctx, f, err := w.Enter(context.Background(), p, tenure.ChatCompletions, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { w.Leave(f) })
+	return ctx, f
+}
+
+func ends(t *testing.T, what string, ctx context.Context, within time.Duration) error { //nolint:revive // the context is what is asked about
+	t.Helper()
+	select {
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	case <-time.After(within):
+		t.Errorf("%s: not ended within %v", what, within)
+		return nil
+	}
+}
+
+func TestCutEndsTheSubjectAndNobodyElse(t *testing.T) {
+	w := newWorld(t, live.Options{})
+	alice, _ := w.enter(t, w.principal(t, "alice", time.Time{}))
+	again, f := w.enter(t, w.principal(t, "alice", time.Time{}))
+	bob, _ := w.enter(t, w.principal(t, "bob", time.Time{}))
+	if w.Open() != 3 {
+		t.Errorf("%d open", w.Open())
+	}
+	w.Leave(f)
+	w.Leave(f) // twice is once
+	if n := w.Cut(store.Change{Kind: "user", ID: "alice"}, live.User("alice"), tenure.ErrRevoked); n != 1 || w.forgot.Load() != 1 {
+		t.Errorf("%d cut, %d forgotten", n, w.forgot.Load())
+	}
+	if live.Cause(alice) != tenure.ErrRevoked || bob.Err() != nil { //nolint:errorlint // the very error
+		t.Errorf("alice ended by %v, bob by %v", context.Cause(alice), bob.Err())
+	}
+	if live.Cause(again) != nil || !errors.Is(context.Cause(again), context.Canceled) {
+		t.Errorf("the one that had left ended by %v", context.Cause(again))
+	}
+	if n := w.Cut(store.Change{}, live.User("alice"), tenure.ErrRevoked); n != 0 {
+		t.Errorf("cut twice: %d", n)
+	}
+}
+
+func TestEnterLooksAgainWhenSomethingChanged(t *testing.T) {
+	w := newWorld(t, live.Options{})
+	p := w.principal(t, "alice", time.Time{})
+	w.dead.Store(tenure.UserID("alice"), true)
+	w.Cut(store.Change{Kind: "user", ID: "alice"}, live.User("alice"), tenure.ErrRevoked) // between look-up and Enter
+	if _, _, err := w.Enter(context.Background(), p, tenure.ChatCompletions, nil); !errors.Is(err, tenure.ErrInvalidToken) {
+		t.Errorf("a request entered on a standing that had ended: %v", err)
+	}
+	if w.Open() != 0 {
+		t.Error("the refused request is still in the register")
+	}
+}
+
+func TestFeedEndsWhatDoesNotStand(t *testing.T) {
+	w := newWorld(t, live.Options{MaxStaleness: time.Minute, StreamStaleness: time.Minute})
+	w.follow(t)
+	alice, _ := w.enter(t, w.principal(t, "alice", time.Time{}))
+	bob, _ := w.enter(t, w.principal(t, "bob", time.Time{}))
+	w.dead.Store(tenure.UserID("alice"), true)
+	for _, id := range []string{"alice", "bob"} { // a change of somebody who stands cuts nobody
+		if err := change(w, "user", id); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := ends(t, "alice", alice, time.Second); !errors.Is(err, tenure.ErrRevoked) {
+		t.Errorf("alice ended by %v", err)
+	}
+	time.Sleep(3 * store.FeedPoll)
+	if bob.Err() != nil {
+		t.Errorf("bob, who stands, ended by %v", context.Cause(bob))
+	}
+}
+
+// change commits something that the feed tells of.
+func change(w *world, _, id string) error {
+	return w.DB.Tx(context.Background(), func(ctx context.Context, tx *store.Tx) error {
+		return tx.SetMembership(ctx, "default", tenure.WorkspaceID("w-"+tenure.NewID(tx.Now())), tenure.UserID(id), tenure.Member)
+	})
+}
+
+func TestTokensExpireInMidFlight(t *testing.T) {
+	w := newWorld(t, live.Options{MaxStaleness: time.Minute, StreamStaleness: time.Minute})
+	w.follow(t)
+	ctx, _ := w.enter(t, w.principal(t, "alice", time.Now().Add(200*time.Millisecond)))
+	if err := ends(t, "the expired", ctx, time.Second); !errors.Is(err, tenure.ErrExpired) {
+		t.Errorf("ended by %v", err)
+	}
+}
+
+// Without news from the database, first nobody is admitted, then streams end.
+func TestStaleness(t *testing.T) {
+	w := newWorld(t, live.Options{MaxStaleness: 300 * time.Millisecond, StreamStaleness: 900 * time.Millisecond})
+	if err := w.Fresh(); !errors.Is(err, tenure.ErrStale) {
+		t.Errorf("fresh before the feed was ever read: %v", err)
+	}
+	w.follow(t)
+	if err := w.Fresh(); err != nil {
+		t.Error(err)
+	}
+	ctx, _ := w.enter(t, w.principal(t, "alice", time.Time{}))
+	if err := os.Rename(w.path, w.path+".gone"); err != nil {
+		t.Fatal(err)
+	}
+	time.Sleep(600 * time.Millisecond)
+	if err := w.Fresh(); !errors.Is(err, tenure.ErrStale) {
+		t.Errorf("fresh without a database: %v", err)
+	}
+	if ctx.Err() != nil {
+		t.Errorf("the stream ended too early: %v", context.Cause(ctx))
+	}
+	if err := ends(t, "the stream", ctx, 2*time.Second); !errors.Is(err, tenure.ErrStale) {
+		t.Errorf("ended by %v", err)
+	}
+	if err := os.Rename(w.path+".gone", w.path); err != nil {
+		t.Fatal(err)
+	}
+	time.Sleep(5 * store.FeedPoll)
+	if err := w.Fresh(); err != nil {
+		t.Errorf("not fresh after the database came back: %v", err)
+	}
+}
+
+func TestEnterAllocates(t *testing.T) {
+	w := newWorld(t, live.Options{})
+	p := w.principal(t, "alice", time.Time{})
+	ctx := context.Background()
+	n := testing.AllocsPerRun(1000, func() {
+		_, f, err := w.Enter(ctx, p, tenure.ChatCompletions, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		w.Leave(f)
+	})
+	if n > 6 {
+		t.Errorf("entering and leaving allocates %v times", n)
+	}
+}
+
+func BenchmarkCutAmong10000(b *testing.B) {
+	w := &world{Live: &live.Live{
+		Forget: func(store.Change) {}, Options: live.Options{Now: time.Now},
+		Recheck: func(context.Context, tenure.Principal) error { return nil },
+	}}
+	w.Metrics = live.NewMetrics(prometheus.NewRegistry(), w.Live)
+	s := &tenure.Standing{Kind: tenure.PAT, Tenant: "default", TenantActive: true, User: "bob", UserActive: true, Workspace: "w", WorkspaceRole: tenure.Member}
+	p, err := s.Admit(time.Now(), 0)
+	if err != nil {
+		b.Fatal(err)
+	}
+	for range 10_000 {
+		if _, _, err := w.Enter(context.Background(), p, tenure.ChatCompletions, nil); err != nil {
+			b.Fatal(err)
+		}
+	}
+	for b.Loop() {
+		w.Cut(store.Change{}, live.User("alice"), tenure.ErrRevoked)
+	}
+}

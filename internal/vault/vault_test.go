@@ -1,0 +1,173 @@
+package vault_test
+
+import (
+	"bytes"
+	"context"
+	"log/slog"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/tenure-gateway/tenure"
+	"github.com/tenure-gateway/tenure/internal/live"
+	"github.com/tenure-gateway/tenure/internal/store"
+	"github.com/tenure-gateway/tenure/internal/vault"
+)
+
+const secret = "sk-canary-0123456789abcdef"
+
+type world struct {
+	*vault.Vault
+	ctx  context.Context //nolint:containedctx // a test's own
+	dir  string
+	by   tenure.Principal
+	hand func(string)
+}
+
+func newWorld(t *testing.T) *world {
+	t.Helper()
+	w := &world{ctx: context.Background(), dir: t.TempDir()}
+	path := filepath.Join(w.dir, "tenure.db")
+	db, err := store.OpenSQLite(w.ctx, path, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = db.Close() })
+	l := &live.Live{
+		DB: db, Log: slog.New(slog.DiscardHandler), Forget: func(c store.Change) { w.Forget(c) },
+		Recheck: func(context.Context, tenure.Principal) error { return nil }, Options: live.Options{Now: time.Now},
+	}
+	l.Metrics = live.NewMetrics(prometheus.NewRegistry(), l)
+	key, err := vault.LoadMasterKey(w.ctx, db, filepath.Join(w.dir, "master.key"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.Vault = &vault.Vault{DB: db, Live: l, Key: key}
+	w.by, err = (&tenure.Standing{Kind: tenure.Operator, Tenant: tenure.DefaultTenant, TenantActive: true}).Admit(time.Now(), 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.hand = func(statement string) {
+		t.Helper()
+		if out, err := exec.Command("sqlite3", "-bail", "-cmd", ".timeout 5000", path, statement).CombinedOutput(); err != nil {
+			t.Fatalf("%v\n%s", err, out)
+		}
+	}
+	return w
+}
+
+func (w *world) add(t *testing.T, name string) tenure.Provider {
+	t.Helper()
+	p, err := w.Add(w.ctx, w.by, vault.Spec{Name: name, Kind: tenure.OpenAI, Key: tenure.NewSecret(secret)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return p
+}
+
+func TestSealAndOpen(t *testing.T) {
+	w := newWorld(t)
+	p := w.add(t, "openai")
+	if p.BaseURL != "https://api.openai.com/v1" || p.Last4 != "cdef" {
+		t.Errorf("%+v", p)
+	}
+	key, err := w.Open(w.ctx, p.Tenant, p.ID)
+	if err != nil || key.Reveal() != secret {
+		t.Errorf("opened %q, %v", key.Reveal(), err)
+	}
+	files, _ := filepath.Glob(filepath.Join(w.dir, "*"))
+	for _, f := range files {
+		if b, err := os.ReadFile(f); err != nil || bytes.Contains(b, []byte(secret)) {
+			t.Errorf("%s holds the key in plain text (%v)", filepath.Base(f), err)
+		}
+	}
+}
+
+// Whatever is changed or moved in the database does not open.
+func TestTamperingIsNoticed(t *testing.T) {
+	for name, edit := range map[string]string{
+		"a flipped byte of the key":      `UPDATE provider_credentials SET key_sealed = CAST(substr(key_sealed,1,length(key_sealed)-1) || X'00' AS BLOB) WHERE name='a'`,
+		"a flipped byte of the data key": `UPDATE provider_credentials SET data_key = CAST(X'00' || substr(data_key,2) AS BLOB) WHERE name='a'`,
+		"another row's ciphertext":       `UPDATE provider_credentials SET key_sealed=(SELECT key_sealed FROM provider_credentials WHERE name='b') WHERE name='a'`,
+		"another row's both":             `UPDATE provider_credentials SET (key_sealed,data_key)=(SELECT key_sealed,data_key FROM provider_credentials WHERE name='b') WHERE name='a'`,
+		"another workspace":              `UPDATE provider_credentials SET workspace_id='w2' WHERE name='a'`,
+		"an older version":               `UPDATE provider_credentials SET key_version=2 WHERE name='a'`,
+		"nothing at all":                 `UPDATE provider_credentials SET key_sealed=X'' WHERE name='a'`,
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t)
+			a := w.add(t, "a")
+			b := w.add(t, "b")
+			w.hand(edit)
+			key, err := w.Open(w.ctx, a.Tenant, a.ID)
+			if err == nil || key.Reveal() != "" || strings.Contains(err.Error(), secret) {
+				t.Errorf("it opens: %v", err)
+			}
+			if key, err := w.Open(w.ctx, b.Tenant, b.ID); err != nil || key.Reveal() != secret {
+				t.Errorf("the other does not open any more: %v", err)
+			}
+		})
+	}
+}
+
+func TestMasterKey(t *testing.T) {
+	w := newWorld(t)
+	path := filepath.Join(w.dir, "master.key")
+	w.add(t, "a")
+	good, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, c := range map[string]struct {
+		spoil func() error
+		want  string
+	}{
+		"missing":            {func() error { return os.Remove(path) }, "missing"},
+		"readable by others": {func() error { return os.Chmod(path, 0o644) }, "chmod 600"},
+		"another key":        {func() error { return os.WriteFile(path, []byte(strings.Repeat("QUJD", 10)+"QUI=\n"), 0o600) }, "sealed with"},
+		"not a key":          {func() error { return os.WriteFile(path, []byte("hello\n"), 0o600) }, "base64"},
+	} {
+		if err := c.spoil(); err != nil {
+			t.Fatal(err)
+		}
+		_, err := vault.LoadMasterKey(w.ctx, w.DB, path)
+		if err == nil || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%s: %v", name, err)
+		}
+		if name == "missing" {
+			if _, err := os.Stat(path); err == nil {
+				t.Error("a new key was made while sealed rows exist")
+			}
+		}
+		_ = os.Remove(path)
+		if err := os.WriteFile(path, good, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := vault.LoadMasterKey(w.ctx, w.DB, path); err != nil {
+		t.Errorf("the right key: %v", err)
+	}
+}
+
+func TestSpecIsChecked(t *testing.T) {
+	w := newWorld(t)
+	for field, spec := range map[string]vault.Spec{
+		"name":      {Name: "Open AI", Kind: tenure.OpenAI, Key: tenure.NewSecret("k")},
+		"kind":      {Name: "a", Kind: "gemini", Key: tenure.NewSecret("k")},
+		"key":       {Name: "a", Kind: tenure.OpenAI, Key: tenure.NewSecret("has space")},
+		"base_url":  {Name: "a", Kind: tenure.OpenAI, BaseURL: "file:///etc/passwd", Key: tenure.NewSecret("k")},
+		"workspace": {Name: "a", Kind: tenure.OpenAI, Workspace: "nowhere", Key: tenure.NewSecret("k")},
+	} {
+		if _, err := w.Add(w.ctx, w.by, spec); tenure.AsError(err).Field != field || !tenure.IsKind(err, tenure.Invalid) {
+			t.Errorf("%s: %v", field, err)
+		}
+	}
+	if _, err := w.Add(w.ctx, tenure.Principal{}, vault.Spec{Name: "a", Kind: tenure.OpenAI, Key: tenure.NewSecret("k")}); !tenure.IsKind(err, tenure.Forbidden) {
+		t.Errorf("nobody: %v", err)
+	}
+}
