@@ -8,7 +8,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"log/slog"
 	"net"
 	"os"
 	"os/signal"
@@ -83,7 +82,7 @@ func status(err error, stderr io.Writer) int {
 	if err == nil || errors.Is(err, context.Canceled) {
 		return 0
 	}
-	fmt.Fprintln(stderr, "tenure:", err)
+	fmt.Fprintln(stderr, "tenure:", tenure.Redact(err.Error()))
 	var e *tenure.Error
 	if !errors.As(err, &e) {
 		return exitFailed
@@ -121,7 +120,7 @@ func (c *serveCmd) Run(e *env) error {
 	}
 	logs := web.NewLogWriter(e.stderr)
 	defer func() { _ = logs.Close() }()
-	a, err := app.Open(e.ctx, cfg, slog.New(slog.NewJSONHandler(logs, nil)))
+	a, err := app.Open(e.ctx, cfg, logs)
 	if err != nil {
 		return err
 	}

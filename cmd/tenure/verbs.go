@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"log/slog"
 	"os"
 	"os/user"
 	"strings"
@@ -19,6 +18,7 @@ import (
 	"github.com/tenure-gateway/tenure/internal/directory"
 	"github.com/tenure-gateway/tenure/internal/token"
 	"github.com/tenure-gateway/tenure/internal/vault"
+	"github.com/tenure-gateway/tenure/internal/web"
 )
 
 // local are the flags of every verb that works on the data directory. Such a
@@ -41,7 +41,8 @@ func (l local) open(e *env, fresh bool) (*app.App, tenure.Principal, error) {
 			Msg: fmt.Sprintf("there is no Tenure data at %s; run \"tenure serve\" first, or name the right TENURE_HOME", cfg.Database),
 		}
 	}
-	a, err := app.Open(e.ctx, cfg, slog.New(slog.NewTextHandler(e.stderr, &slog.HandlerOptions{Level: slog.LevelWarn})))
+	logs := web.NewLogWriter(e.stderr)
+	a, err := app.Open(e.ctx, cfg, logs)
 	if err != nil {
 		return nil, tenure.Principal{}, err
 	}

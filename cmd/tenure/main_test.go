@@ -1,0 +1,60 @@
+package main
+
+import (
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/rogpeppe/go-internal/testscript"
+)
+
+// The test binary is also the program: started under the name "tenure" it runs
+// main, so that what the tests start is what is built here.
+func TestMain(m *testing.M) { testscript.Main(m, map[string]func(){"tenure": main}) }
+
+// TestScript tells the product's stories, one a file in testdata/script. The
+// commands that they have besides testscript's own stand in script_test.go.
+func TestScript(t *testing.T) {
+	testscript.Run(t, testscript.Params{
+		Dir: filepath.Join("testdata", "script"), Setup: setUp, Cmds: commands,
+		RequireExplicitExec: true, RequireUniqueNames: true,
+	})
+}
+
+// scimToken is the SCIM connector's token in every script that sets no other.
+const scimToken = "a-scim-connector-token-for-tests"
+
+// setUp gives a script a data directory of its own, teams mode, and any free
+// port. What it sets holds for "tenure serve" and for the other verbs alike.
+func setUp(env *testscript.Env) error {
+	home := filepath.Join(env.WorkDir, "home")
+	for name, value := range map[string]string{
+		"TENURE_HOME": home, "TENURE_MODE": "teams", "TENURE_LISTEN": "127.0.0.1:0",
+		"TENURE_SCIM_TOKEN": scimToken, "SCIM": scimToken, "TENURE_SHUTDOWN_GRACE": "1s",
+		"DB": filepath.Join(home, "tenure.db"),
+	} {
+		env.Setenv(name, value)
+	}
+	w := &world{streams: map[string]*stream{}}
+	env.Values[worldKey{}] = w
+	env.Defer(w.close)
+	return nil
+}
+
+// settings are the names of the environment that "serve" passes on, where set.
+var settings = [...]string{
+	"PATH", "HOME", "TMPDIR", "GOCOVERDIR", "TENURE_HOME", "TENURE_MODE", "TENURE_LISTEN", "TENURE_PUBLIC_URL", "TENURE_API_TOKEN",
+	"TENURE_SCIM_TOKEN", "TENURE_SCIM_TOKEN_PREVIOUS", "TENURE_REQUIRE_SCIM", "TENURE_ADMINS", "TENURE_TRUSTED_PROXIES", "TENURE_SHUTDOWN_GRACE",
+	"OIDC_PROXY_HEADER", "OPENAI_API_KEY", "OPENAI_BASE_URL", "ANTHROPIC_API_KEY", "ANTHROPIC_BASE_URL",
+}
+
+// processEnv is the environment of a program that a Go test starts.
+func processEnv(home string, more ...string) []string {
+	env := []string{"TENURE_HOME=" + home, "TENURE_MODE=teams", "TENURE_LISTEN=127.0.0.1:0", "TENURE_SHUTDOWN_GRACE=1s"}
+	for _, name := range [...]string{"PATH", "TMPDIR", "GOCOVERDIR"} {
+		if v := os.Getenv(name); v != "" {
+			env = append(env, name+"="+v)
+		}
+	}
+	return append(env, more...)
+}

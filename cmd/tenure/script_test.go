@@ -1,0 +1,402 @@
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net"
+	"net/http/httptest"
+	"os"
+	"os/exec"
+	"regexp"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/rogpeppe/go-internal/testscript"
+
+	"github.com/tenure-gateway/tenure/internal/simulator"
+)
+
+// commands are what the scripts have besides testscript's own. Those that say
+// so print what "stdout" then looks at.
+var commands = map[string]func(ts *testscript.TestScript, neg bool, args []string){
+	"simulate": simulate,                   // simulate: a provider of both kinds; the environment seeds them
+	"serve":    command((*world).serve),    // serve [NAME=VALUE...]: starts tenure serve, sets $URL; prints its output
+	"demo":     command((*world).demo),     // demo ARG...: starts tenure demo, writes its commands to 1.sh, 2.sh, 3.sh; prints its output
+	"stop":     command((*world).stop),     // stop: SIGTERM, and exit status 0
+	"kill9":    command((*world).kill9),    // kill9
+	"http":     command((*world).http),     // http STATUS METHOD PATH [-as USER] [-with TOKEN] [-H HEADER]... [-d BODY|@FILE]; prints the answer
+	"chat":     command((*world).chat),     // chat STATUS: asks the model with $PAT; prints the answer
+	"messages": command((*world).messages), // messages STATUS: likewise, the Anthropic way
+	"mint":     command((*world).mint),     // mint USER: a token over the API; sets $PAT, $TOKEN_ID and $USER_ID
+	"stream":   command((*world).stream),   // stream [-messages] [NAME]: opens a long stream with $PAT
+	"flows":    command((*world).flows),    // flows [NAME]: the stream goes on
+	"mark":     command((*world).mark),     // mark: a moment to count from
+	"cut":      command((*world).cut),      // cut DURATION [NAME]: the stream has ended, at most so long after mark; prints the stream
+	"within":   command((*world).within),   // within DURATION: no more than that has passed since mark
+	"use":      command((*world).use),      // use DURATION: uses $PAT again and again
+	"lastused": command((*world).lastused), // lastused LOSS: last_used_at of $PAT lacks no use older than LOSS before stop or kill9
+	"sql":      command((*world).sql),      // sql STATEMENT: in the sqlite3 shell; :token, :user, :session stand for the ids; prints rows
+	"let":      command((*world).let),      // let NAME REGEXP: sets $NAME to what it finds in the last output, its first group if it has one
+	"exits":    command((*world).exits),    // exits STATUS PROGRAM ARG...; prints its output
+	"json":     command((*world).json),     // json: the last output is JSON
+	"freeport": command((*world).freeport), // freeport NAME...: sets $NAME to an address that is free
+}
+
+// world is what a script has started and seen.
+type world struct {
+	process   *process
+	simulator *httptest.Server
+	streams   map[string]*stream
+	marked    time.Time
+	uses      []span    // accepted uses of $PAT
+	downAt    time.Time // the last stop or kill9
+}
+
+// settle is more than the server takes to look at the changes that led to a
+// stream: afterwards only a new change makes it look again.
+const settle = 200 * time.Millisecond
+
+// span is when a request was under way.
+type span struct{ from, to time.Time }
+
+type worldKey struct{}
+
+func command(f func(*world, *testscript.TestScript, []string) error) func(*testscript.TestScript, bool, []string) {
+	return func(ts *testscript.TestScript, neg bool, args []string) {
+		if neg {
+			ts.Fatalf("this command has no negation")
+		}
+		w, _ := ts.Value(worldKey{}).(*world)
+		if err := f(w, ts, args); err != nil {
+			if w.process != nil {
+				time.Sleep(settle) // log lines wait for others
+				ts.Logf("[log of tenure]\n%s", w.process.errors.String())
+			}
+			ts.Fatalf("%v", err)
+		}
+	}
+}
+
+// close ends what the script has left running.
+func (w *world) close() {
+	for _, s := range w.streams {
+		s.conn.Close()
+	}
+	if w.process != nil {
+		_ = w.process.kill()
+	}
+	if w.simulator != nil {
+		w.simulator.CloseClientConnections()
+		w.simulator.Close()
+	}
+}
+
+func simulate(ts *testscript.TestScript, _ bool, _ []string) {
+	w, _ := ts.Value(worldKey{}).(*world)
+	const key = "a-provider-key-for-tests"
+	w.simulator = httptest.NewServer((&simulator.Server{Key: key, Faults: true}).Handler())
+	ts.Setenv("OPENAI_API_KEY", key)
+	ts.Setenv("OPENAI_BASE_URL", w.simulator.URL+"/v1")
+	ts.Setenv("ANTHROPIC_API_KEY", key)
+	ts.Setenv("ANTHROPIC_BASE_URL", w.simulator.URL)
+}
+
+func (w *world) serve(ts *testscript.TestScript, args []string) error {
+	var env []string
+	for _, name := range settings {
+		if v := ts.Getenv(name); v != "" {
+			env = append(env, name+"="+v)
+		}
+	}
+	err := w.start(ts, append(env, args...), serveReady, "serve")
+	if err == nil {
+		ts.Setenv("URL", w.process.url)
+	}
+	return err
+}
+
+func (w *world) start(ts *testscript.TestScript, env []string, ready *regexp.Regexp, args ...string) error {
+	if w.process != nil {
+		return errors.New("one is running already")
+	}
+	p, err := start(ts.MkAbs("."), env, ready, args...)
+	if err != nil {
+		return err
+	}
+	w.process = p
+	fmt.Fprint(ts.Stdout(), p.out.String())
+	return nil
+}
+
+func (w *world) demo(ts *testscript.TestScript, args []string) error {
+	env := []string{"PATH=" + ts.Getenv("PATH"), "HOME=" + ts.Getenv("HOME"), "TMPDIR=" + ts.Getenv("TMPDIR")}
+	if err := w.start(ts, env, demoReady, append([]string{"demo"}, args...)...); err != nil {
+		return err
+	}
+	n := 0
+	for line := range strings.SplitSeq(w.process.out.String(), "\n") {
+		if strings.HasPrefix(line, "curl ") {
+			n++
+			if err := os.WriteFile(ts.MkAbs(strconv.Itoa(n)+".sh"), []byte(line+"\n"), 0o600); err != nil {
+				return err
+			}
+		}
+	}
+	if n != 3 {
+		return fmt.Errorf("the demo printed %d commands to paste, not 3", n)
+	}
+	return nil
+}
+
+func (w *world) stop(_ *testscript.TestScript, _ []string) error {
+	w.downAt = time.Now()
+	p := w.process
+	w.process = nil
+	return p.stop()
+}
+
+func (w *world) kill9(_ *testscript.TestScript, _ []string) error {
+	w.downAt = time.Now()
+	p := w.process
+	w.process = nil
+	return p.kill()
+}
+
+func (w *world) http(ts *testscript.TestScript, args []string) error {
+	if len(args) < 3 {
+		return errors.New("usage: http STATUS METHOD PATH [flags]")
+	}
+	r := request{method: args[1], path: args[2]}
+	for flags := args[3:]; len(flags) > 0; flags = flags[2:] {
+		if len(flags) < 2 {
+			return fmt.Errorf("%s needs a value", flags[0])
+		}
+		switch v := flags[1]; flags[0] {
+		case "-as":
+			r.header = append(r.header, "X-User-Id: "+v)
+		case "-with":
+			r.header = append(r.header, "Authorization: Bearer "+v)
+		case "-H": // \r and \n are written so
+			r.header = append(r.header, strings.NewReplacer(`\r`, "\r", `\n`, "\n").Replace(v))
+		case "-d":
+			if name, ok := strings.CutPrefix(v, "@"); ok {
+				v = ts.ReadFile(name)
+			}
+			r.body = v
+		default:
+			return fmt.Errorf("http has no flag %q", flags[0])
+		}
+	}
+	return w.ask(ts, args[0], r)
+}
+
+// ask sends r, prints the answer and compares its status.
+func (w *world) ask(ts *testscript.TestScript, status string, r request) error {
+	res, err := r.do(ts.Getenv("URL"))
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(ts.Stdout(), "%s %s\n", res.Proto, res.Status)
+	_ = res.Header.Write(ts.Stdout())
+	fmt.Fprintf(ts.Stdout(), "\n%s\n", res.body)
+	if strconv.Itoa(res.StatusCode) != status {
+		return fmt.Errorf("%s %s: %s, want %s\n%s", r.method, r.path, res.Status, status, res.body)
+	}
+	return nil
+}
+
+func (w *world) chat(ts *testscript.TestScript, args []string) error {
+	return w.ask(ts, args[0], chat(ts.Getenv("PAT"), false, "Hello"))
+}
+
+func (w *world) messages(ts *testscript.TestScript, args []string) error {
+	return w.ask(ts, args[0], messages(ts.Getenv("PAT"), false, "Hello"))
+}
+
+func (w *world) mint(ts *testscript.TestScript, args []string) error {
+	who := []string{"X-User-Id: " + args[0]}
+	res, err := request{"POST", "/api/v1/tokens", who, `{"name":"Laptop"}`}.do(ts.Getenv("URL"))
+	if err != nil {
+		return err
+	}
+	var minted struct{ Token, ID string }
+	if err := json.Unmarshal([]byte(res.body), &minted); err != nil || minted.Token == "" {
+		return fmt.Errorf("mint: %s\n%s", res.Status, res.body)
+	}
+	if res, err = (request{"GET", "/api/v1/me", who, ""}).do(ts.Getenv("URL")); err != nil {
+		return err
+	}
+	var me struct{ ID string }
+	if err := json.Unmarshal([]byte(res.body), &me); err != nil || me.ID == "" {
+		return fmt.Errorf("me: %s\n%s", res.Status, res.body)
+	}
+	ts.Setenv("PAT", minted.Token)
+	ts.Setenv("TOKEN_ID", minted.ID)
+	ts.Setenv("USER_ID", me.ID)
+	return nil
+}
+
+func (w *world) stream(ts *testscript.TestScript, args []string) error {
+	ask := chat
+	if len(args) > 0 && args[0] == "-messages" {
+		ask, args = messages, args[1:]
+	}
+	s, err := openStream(ts.Getenv("URL"), ask(ts.Getenv("PAT"), true, longPrompt))
+	if err == nil {
+		w.streams[strings.Join(args, "")] = s
+		time.Sleep(settle)
+	}
+	return err
+}
+
+func (w *world) flows(_ *testscript.TestScript, args []string) error {
+	return w.streams[strings.Join(args, "")].goesOn()
+}
+
+func (w *world) mark(_ *testscript.TestScript, _ []string) error {
+	w.marked = time.Now()
+	return nil
+}
+
+func (w *world) cut(ts *testscript.TestScript, args []string) error {
+	limit, err := time.ParseDuration(args[0])
+	if err != nil {
+		return err
+	}
+	s := w.streams[strings.Join(args[1:], "")]
+	select {
+	case <-s.ended:
+	case <-time.After(time.Until(w.marked.Add(limit + 2*time.Second))):
+		return fmt.Errorf("the stream is still open %s after mark", time.Since(w.marked).Round(time.Millisecond))
+	}
+	text := s.out.String()
+	fmt.Fprint(ts.Stdout(), text)
+	took := s.at.Sub(w.marked).Round(time.Millisecond)
+	ts.Logf("the stream ended %s after mark", took)
+	switch {
+	case s.err != nil:
+		return fmt.Errorf("the stream broke off: %w\n%s", s.err, text)
+	case took < 0 || took > limit:
+		return fmt.Errorf("the stream ended %s after mark, not within %s\n%s", took, limit, text)
+	}
+	return nil
+}
+
+func (w *world) within(_ *testscript.TestScript, args []string) error {
+	limit, err := time.ParseDuration(args[0])
+	if took := time.Since(w.marked); err == nil && took > limit {
+		err = fmt.Errorf("%s have passed since mark, more than %s", took.Round(time.Millisecond), limit)
+	}
+	return err
+}
+
+func (w *world) use(ts *testscript.TestScript, args []string) error {
+	howLong, err := time.ParseDuration(args[0])
+	if err != nil {
+		return err
+	}
+	r := request{"GET", "/v1/models", []string{"Authorization: Bearer " + ts.Getenv("PAT")}, ""}
+	w.uses = nil
+	for until := time.Now().Add(howLong); ; time.Sleep(20 * time.Millisecond) {
+		from := time.Now()
+		res, err := r.do(ts.Getenv("URL"))
+		if err != nil || res.StatusCode != 200 {
+			return fmt.Errorf("use: %s %w", res.body, err)
+		}
+		w.uses = append(w.uses, span{from, time.Now()})
+		if time.Now().After(until) {
+			return nil
+		}
+	}
+}
+
+func (w *world) lastused(ts *testscript.TestScript, args []string) error {
+	loss, err := time.ParseDuration(args[0])
+	if err != nil {
+		return err
+	}
+	text, err := shell(ts, "SELECT last_used_at FROM api_tokens WHERE id = :token")
+	if err != nil {
+		return err
+	}
+	got, err := time.Parse(time.RFC3339, strings.TrimSpace(text))
+	if err != nil {
+		return err
+	}
+	last := w.uses[len(w.uses)-1].to
+	for i := len(w.uses) - 1; i >= 0; i-- {
+		if u := w.uses[i]; !u.to.After(w.downAt.Add(-loss)) {
+			if got.Before(u.from.Truncate(time.Second)) || got.After(last) {
+				return fmt.Errorf("last_used_at is %s; used from %s, down at %s, so it should be %s or later", got, w.uses[0].from, w.downAt, u.from.Truncate(time.Second))
+			}
+			return nil
+		}
+	}
+	return errors.New("no use is older than the loss: use it for longer")
+}
+
+func (w *world) sql(ts *testscript.TestScript, args []string) error {
+	text, err := shell(ts, strings.Join(args, " "))
+	fmt.Fprint(ts.Stdout(), text)
+	return err
+}
+
+// shell runs a statement in the sqlite3 shell, as an operator does.
+func shell(ts *testscript.TestScript, statement string) (string, error) {
+	quote := func(name string) string { return "'" + ts.Getenv(name) + "'" }
+	statement = strings.NewReplacer(":token", quote("TOKEN_ID"), ":user", quote("USER_ID"), ":session", quote("SESSION_ID")).Replace(statement)
+	return sqlite3(ts.Getenv("DB"), statement)
+}
+
+func sqlite3(db, statement string) (string, error) {
+	out, err := exec.Command("sqlite3", "-batch", "-bail", "-cmd", ".timeout 5000", db, statement).CombinedOutput()
+	if errors.Is(err, exec.ErrNotFound) {
+		return "", errors.New("the sqlite3 shell is not installed; on Debian: apt-get install sqlite3")
+	}
+	if err != nil {
+		return "", fmt.Errorf("sqlite3 %q: %w\n%s", statement, err, out)
+	}
+	return string(out), nil
+}
+
+func (w *world) let(ts *testscript.TestScript, args []string) error {
+	m := regexp.MustCompile("(?m)" + args[1]).FindStringSubmatch(ts.ReadFile("stdout"))
+	if m == nil {
+		return fmt.Errorf("nothing in the last output is like %s", args[1])
+	}
+	ts.Setenv(args[0], m[len(m)-1])
+	return nil
+}
+
+func (w *world) exits(ts *testscript.TestScript, args []string) error {
+	got := 0
+	err := ts.Exec(args[1], args[2:]...)
+	if exit, ok := errors.AsType[*exec.ExitError](err); ok {
+		got, err = exit.ExitCode(), nil
+	}
+	if err == nil && strconv.Itoa(got) != args[0] {
+		err = fmt.Errorf("%s: exit status %d, want %s\n%s", strings.Join(args[1:], " "), got, args[0], ts.ReadFile("stderr"))
+	}
+	return err
+}
+
+func (w *world) json(ts *testscript.TestScript, _ []string) error {
+	if text := ts.ReadFile("stdout"); !json.Valid([]byte(text)) {
+		return fmt.Errorf("this is no JSON: %s", text)
+	}
+	return nil
+}
+
+func (w *world) freeport(ts *testscript.TestScript, args []string) error {
+	for _, name := range args {
+		ln, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			return err
+		}
+		defer ln.Close() // after the last: they must differ
+		ts.Setenv(name, ln.Addr().String())
+	}
+	return nil
+}

@@ -1,0 +1,66 @@
+package main
+
+import (
+	"bufio"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"path/filepath"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/tenure-gateway/tenure/internal/simulator"
+)
+
+// A token is revoked while its request is still on its way in: whatever comes
+// afterwards, the provider never hears of it.
+func TestRevokeWhileSending(t *testing.T) {
+	var asked atomic.Int32
+	sim := &simulator.Server{Key: "a-provider-key", Log: func(r simulator.Request) {
+		if r.Path == chatPath {
+			asked.Add(1)
+		}
+	}}
+	provider := httptest.NewServer(sim.Handler())
+	t.Cleanup(provider.Close)
+	dir := t.TempDir()
+	home := filepath.Join(dir, "home")
+	p := serve(t, dir, processEnv(home, "OPENAI_API_KEY=a-provider-key", "OPENAI_BASE_URL="+provider.URL+"/v1"))
+	minted, err := request{"POST", "/api/v1/tokens", []string{"X-User-Id: alice@example.com"}, `{"name":"Laptop"}`}.do(p.url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, rest, _ := strings.Cut(minted.body, `"token":"`)
+	pat, _, _ := strings.Cut(rest, `"`)
+	if res, err := chat(pat, false, "Hello").do(p.url); err != nil || res.StatusCode != 200 || asked.Load() != 1 {
+		t.Fatalf("before: %s %v, %d asked", res.body, err, asked.Load())
+	}
+
+	body := fmt.Sprintf(chatBody, true, "Hello")
+	conn, err := net.Dial("tcp", strings.TrimPrefix(p.url, "http://"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	_ = conn.SetDeadline(time.Now().Add(requestWait))
+	fmt.Fprintf(conn, "POST %s HTTP/1.1\r\nHost: tenure\r\nAuthorization: Bearer %s\r\nContent-Length: %d\r\n\r\n%s",
+		chatPath, pat, len(body), body[:10])
+	time.Sleep(settle)
+	if _, err := sqlite3(filepath.Join(home, "tenure.db"), "UPDATE api_tokens SET revoked_at = datetime('now')"); err != nil {
+		t.Fatal(err)
+	}
+	time.Sleep(time.Second)
+	_, _ = io.WriteString(conn, body[10:]) // it may have been refused by now
+	if res, err := http.ReadResponse(bufio.NewReader(conn), nil); err != nil {
+		t.Errorf("after the revocation there is no answer: %v", err)
+	} else if text, err := io.ReadAll(res.Body); err != nil || res.StatusCode != 401 || !strings.Contains(string(text), "access_revoked") {
+		t.Errorf("after the revocation: %s %s %v", res.Status, text, err)
+	}
+	if n := asked.Load(); n != 1 {
+		t.Errorf("the provider was asked %d times", n)
+	}
+}
