@@ -85,12 +85,11 @@ func scanTokenStanding(row scanner) (*tenure.Standing, error) {
 // TokenStanding reads what is known of the token with this digest: one indexed
 // read. NotFound: there is none.
 func (r reads) TokenStanding(ctx context.Context, d tenure.Digest) (*tenure.Standing, error) {
-	return one(ctx, r.run, scanTokenStanding, standingColumns+` WHERE t.token_hash = $1`, d.String())
-}
-
-// TokenStandingByID is TokenStanding for a token that was resolved before.
-func (r reads) TokenStandingByID(ctx context.Context, id tenure.TokenID) (*tenure.Standing, error) {
-	return one(ctx, r.run, scanTokenStanding, standingColumns+` WHERE t.id = $1`, id)
+	s, err := one(ctx, r.run, scanTokenStanding, standingColumns+` WHERE t.token_hash = $1`, d.String())
+	if err == nil {
+		s.Digest = d
+	}
+	return s, err
 }
 
 // InsertToken stores a new token: its digest and never the token.

@@ -331,6 +331,57 @@ BEGIN
 END;
 -- +goose StatementEnd
 
+-- INSERT OR REPLACE throws out the rows that stand in its way, without a DELETE
+-- trigger: what it displaces is told, and ended, before.
+-- +goose StatementBegin
+CREATE TRIGGER api_tokens_displaced BEFORE INSERT ON api_tokens
+BEGIN
+    INSERT INTO changes (kind, id) SELECT 'token', id FROM api_tokens WHERE token_hash = NEW.token_hash AND id <> NEW.id;
+END;
+-- +goose StatementEnd
+
+-- +goose StatementBegin
+CREATE TRIGGER sessions_displaced BEFORE INSERT ON sessions
+BEGIN
+    INSERT INTO changes (kind, id) SELECT 'session', id FROM sessions WHERE session_hash = NEW.session_hash AND id <> NEW.id;
+END;
+-- +goose StatementEnd
+
+-- +goose StatementBegin
+CREATE TRIGGER provider_credentials_displaced BEFORE INSERT ON provider_credentials
+BEGIN
+    INSERT INTO changes (kind, id) SELECT 'provider', id FROM provider_credentials WHERE workspace_id = NEW.workspace_id AND name = NEW.name AND id <> NEW.id;
+END;
+-- +goose StatementEnd
+
+-- +goose StatementBegin
+CREATE TRIGGER service_accounts_displaced BEFORE INSERT ON service_accounts
+BEGIN
+    INSERT INTO changes (kind, id) SELECT 'service_account', id FROM service_accounts WHERE workspace_id = NEW.workspace_id AND name = NEW.name AND id <> NEW.id;
+END;
+-- +goose StatementEnd
+
+-- +goose StatementBegin
+CREATE TRIGGER workspaces_displaced BEFORE INSERT ON workspaces
+BEGIN
+    INSERT INTO changes (kind, id) SELECT 'workspace', id FROM workspaces WHERE tenant_id = NEW.tenant_id AND name = NEW.name AND id <> NEW.id;
+END;
+-- +goose StatementEnd
+
+-- +goose StatementBegin
+CREATE TRIGGER users_displaced BEFORE INSERT ON users
+BEGIN
+    INSERT INTO changes (kind, id) SELECT 'user', id FROM (SELECT id FROM users WHERE tenant_id = NEW.tenant_id AND user_name_fold = NEW.user_name_fold
+            AND deleted_at IS NULL AND NEW.deleted_at IS NULL AND id <> NEW.id);
+    UPDATE api_tokens SET revoked_at = strftime('%Y-%m-%dT%H:%M:%fZ', 'now'), revoked_by = 'database', revoked_reason = 'user replaced'
+        WHERE revoked_at IS NULL AND user_id IN (SELECT id FROM users WHERE tenant_id = NEW.tenant_id AND user_name_fold = NEW.user_name_fold
+            AND deleted_at IS NULL AND NEW.deleted_at IS NULL AND id <> NEW.id);
+    UPDATE sessions SET ended_at = strftime('%Y-%m-%dT%H:%M:%fZ', 'now'), ended_by = 'database', ended_reason = 'user replaced'
+        WHERE ended_at IS NULL AND user_id IN (SELECT id FROM users WHERE tenant_id = NEW.tenant_id AND user_name_fold = NEW.user_name_fold
+            AND deleted_at IS NULL AND NEW.deleted_at IS NULL AND id <> NEW.id);
+END;
+-- +goose StatementEnd
+
 -- What a person loses with their access, they lose for good: reactivation
 -- revives nothing, whichever way the person was deactivated.
 -- +goose StatementBegin
