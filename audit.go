@@ -32,16 +32,17 @@ type Origin struct {
 	UserAgent string
 }
 
-type originKey struct{}
+// OriginKey is the key under which a context carries an *Origin.
+type OriginKey struct{}
 
 // WithOrigin returns a context that carries o.
 func WithOrigin(ctx context.Context, o *Origin) context.Context {
-	return context.WithValue(ctx, originKey{}, o)
+	return context.WithValue(ctx, OriginKey{}, o)
 }
 
 // OriginOf gives the origin that ctx carries, or an empty one.
 func OriginOf(ctx context.Context) Origin {
-	if o, ok := ctx.Value(originKey{}).(*Origin); ok {
+	if o, ok := ctx.Value(OriginKey{}).(*Origin); ok {
 		return *o
 	}
 	return Origin{}

@@ -53,6 +53,7 @@ type Standing struct {
 	ServiceAccount ServiceAccountID
 	AccountActive  bool
 	Token          TokenID
+	Digest         Digest // of the token
 	Session        SessionID
 	Name           string // the token's or connector's name
 	Scopes         Scopes

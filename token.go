@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"fmt"
 	"hash/crc32"
+	"regexp"
 	"strconv"
 	"strings"
 	"time"
@@ -86,6 +87,17 @@ func KindOfToken(s string) (TokenKind, bool) {
 	}
 	return "", false
 }
+
+// Redact takes tokens of ours out of a text that is shown or logged, where
+// somebody may have put one by mistake: what is left is what may be kept of one.
+func Redact(text string) string {
+	if !MentionsToken(text) {
+		return text
+	}
+	return tokenLike.ReplaceAllStringFunc(text, func(t string) string { return t[:min(len(t), TokenPrefixLength)] + "…" })
+}
+
+var tokenLike = regexp.MustCompile(`t(pat|svc|scim|root)_[0-9A-Za-z]+`)
 
 // MentionsToken reports whether text has the beginning of a token of ours in it.
 func MentionsToken(text string) bool {

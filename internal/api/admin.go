@@ -41,7 +41,7 @@ type UserEnded struct {
 }
 
 type usersIn struct {
-	paging
+	Paging
 	UserName string `query:"user_name" maxLength:"255" doc:"Only the person of this userName, in any case"`
 }
 
@@ -84,7 +84,7 @@ func (a *API) mountUsers(m *mounting) {
 }
 
 type tokensIn struct {
-	paging
+	Paging
 	User string `query:"user" maxLength:"200" doc:"Only the tokens of the person with this id"`
 }
 

@@ -135,10 +135,10 @@ func (p *Problem) ContentType(string) string { return "application/problem+json"
 
 func asProblem(ctx context.Context, err error) *Problem {
 	e := tenure.AsError(err)
-	p := &Problem{Type: "about:blank", Status: web.Status(e.Kind), Detail: e.Msg, Code: e.Code, RequestID: web.EventOf(ctx).ID}
+	p := &Problem{Type: "about:blank", Status: web.Status(e.Kind), Detail: tenure.Redact(e.Msg), Code: e.Code, RequestID: web.EventOf(ctx).ID}
 	if e.Kind == tenure.Invalid && e.Field != "" {
 		p.Status = http.StatusUnprocessableEntity
-		p.Errors = []FieldDetail{{Message: e.Msg, Location: "body." + e.Field}}
+		p.Errors = []FieldDetail{{Message: tenure.Redact(e.Msg), Location: "body." + e.Field}}
 	}
 	p.Title = http.StatusText(p.Status)
 	return p
@@ -167,8 +167,8 @@ func withoutValues(ctx huma.Context, _ string, v any) (any, error) {
 	return p, nil
 }
 
-// paging is what every list takes.
-type paging struct {
+// Paging is what every list takes.
+type Paging struct {
 	Cursor string `query:"cursor" maxLength:"200" doc:"next_cursor of the page before"`
 	Limit  int    `query:"limit" minimum:"1" maximum:"1000" default:"100"`
 }

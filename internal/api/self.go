@@ -143,7 +143,7 @@ func (a *API) mountSelf(m *mounting) {
 		return
 	}
 	operation(m, tenure.ListTokens, huma.Operation{OperationID: "list-tokens", Method: http.MethodGet, Path: "/api/v1/tokens", Summary: "My tokens, newest first", Tags: []string{"Self"}},
-		func(ctx context.Context, in *paging) (*list[Token], error) {
+		func(ctx context.Context, in *Paging) (*list[Token], error) {
 			page, err := a.Tokens.Mine(ctx, web.Principal(ctx), tenure.TokenID(in.Cursor), in.Limit)
 			return showTokens(page), err
 		})

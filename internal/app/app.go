@@ -17,6 +17,7 @@ import (
 	"net/http"
 	"os"
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -30,6 +31,7 @@ import (
 	"github.com/tenure-gateway/tenure/internal/store"
 	"github.com/tenure-gateway/tenure/internal/token"
 	"github.com/tenure-gateway/tenure/internal/vault"
+	"github.com/tenure-gateway/tenure/internal/web"
 )
 
 // App is a Tenure that is open: its acts can be used, and it can be served.
@@ -46,26 +48,32 @@ type App struct {
 
 	events  *audit.Log
 	gateway *gateway.Gateway
+	logs    *web.LogWriter
 }
 
-// OpenHome makes the data directory, with mode 0700, and opens the database in it.
-func OpenHome(ctx context.Context, home, database string) (*store.DB, error) {
+// openHome makes the data directory, with mode 0700, and opens the database in it.
+func openHome(ctx context.Context, home, database string) (*store.DB, error) {
 	if err := os.MkdirAll(home, 0o700); err != nil {
-		return nil, fmt.Errorf("data directory: %w", err)
+		return nil, config.Wrong("TENURE_HOME", err.Error(), "/var/lib/tenure")
 	}
 	if err := os.Chmod(home, 0o700); err != nil { //nolint:gosec // a directory needs its execute bit
-		return nil, fmt.Errorf("data directory: %w", err)
+		return nil, config.Wrong("TENURE_HOME", err.Error(), "/var/lib/tenure")
 	}
-	return store.OpenSQLite(ctx, database, nil)
+	db, err := store.OpenSQLite(ctx, database, nil)
+	var own *tenure.Error
+	if err != nil && !errors.As(err, &own) {
+		return nil, config.Wrong("TENURE_DATABASE_URL", err.Error(), "sqlite:"+database)
+	}
+	return db, err
 }
 
-// Open opens the store and builds the acts on it.
-func Open(ctx context.Context, cfg *config.Checked, logger *slog.Logger) (*App, error) {
-	db, err := OpenHome(ctx, cfg.Home, cfg.Database)
+// Open opens the store and builds the acts on it. Log lines are JSON, to logs.
+func Open(ctx context.Context, cfg *config.Checked, logs *web.LogWriter) (*App, error) {
+	db, err := openHome(ctx, cfg.Home, cfg.Database)
 	if err != nil {
 		return nil, err
 	}
-	a := &App{Config: cfg, Log: logger, Store: db, Metrics: prometheus.NewRegistry()}
+	a := &App{Config: cfg, Log: slog.New(slog.NewJSONHandler(logs, nil)), Store: db, Metrics: prometheus.NewRegistry(), logs: logs}
 	if err := a.build(ctx); err != nil {
 		return nil, errors.Join(err, db.Close())
 	}
@@ -91,7 +99,7 @@ func (a *App) build(ctx context.Context) error {
 	}
 	key, err := vault.LoadMasterKey(ctx, a.Store, cfg.KeyFile)
 	if err != nil {
-		return err
+		return config.Wrong("TENURE_KEY_URL", err.Error(), "file:"+cfg.KeyFile)
 	}
 	a.Vault = &vault.Vault{DB: a.Store, Live: a.Live, Key: key}
 	a.gateway = gateway.New(a.Vault, a.Live, gateway.Limits{
@@ -110,7 +118,7 @@ func (a *App) forget(c store.Change) {
 }
 
 // recheck asks the act that knows the kind of credential.
-func (a *App) recheck(ctx context.Context, p tenure.Principal) error {
+func (a *App) recheck(ctx context.Context, p tenure.Principal) (tenure.Principal, error) {
 	switch p.Kind() {
 	case tenure.BrowserSession, tenure.AssertedIdentity:
 		return a.Directory.Recheck(ctx, p)
@@ -146,7 +154,11 @@ func seeds(cfg *config.Checked) []vault.Spec {
 }
 
 // Close ends what Open began.
-func (a *App) Close() error { return a.Store.Close() }
+func (a *App) Close() error {
+	err := a.Store.Close()
+	a.logs.Flush()
+	return err
+}
 
 // Serve serves on the configured address until ctx ends, then drains: open
 // streams finish within the grace, what is noted is written. ready is told the
@@ -156,21 +168,24 @@ func (a *App) Serve(ctx context.Context, banner io.Writer, ready func(net.Addr))
 	if err := a.Store.Lease(); err != nil {
 		return err
 	}
-	if err := a.ensureRoot(ctx, banner); err != nil {
-		return err
-	}
 	ln, err := (&net.ListenConfig{}).Listen(ctx, "tcp", a.Config.Listen)
+	if errors.Is(err, syscall.EADDRINUSE) {
+		return fmt.Errorf("TENURE_LISTEN: %s is in use by another program", a.Config.Listen)
+	}
 	if err != nil {
-		return fmt.Errorf("TENURE_LISTEN: %w", err)
+		return config.Wrong("TENURE_LISTEN", err.Error(), "127.0.0.1:5757")
 	}
 	if a.Config.TLSCert != "" {
 		cert, err := tls.LoadX509KeyPair(a.Config.TLSCert, a.Config.TLSKey)
 		if err != nil {
-			return errors.Join(fmt.Errorf("TENURE_TLS_CERT: %w", err), ln.Close())
+			return errors.Join(config.Wrong("TENURE_TLS_CERT", err.Error(), "/etc/tenure/tls.crt"), ln.Close())
 		}
 		ln = tls.NewListener(ln, &tls.Config{Certificates: []tls.Certificate{cert}, MinVersion: tls.VersionTLS12, NextProtos: []string{"h2", "http/1.1"}})
 	}
 	router, err := a.router()
+	if err == nil {
+		err = a.ensureRoot(ctx, banner) // only now that nothing else can fail: it is shown once
+	}
 	if err != nil {
 		return errors.Join(err, ln.Close())
 	}
@@ -193,7 +208,7 @@ func (a *App) serve(ctx context.Context, ln net.Listener, h http.Handler, ready 
 		}
 	})
 	srv := &http.Server{
-		Handler: h, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 64 << 10,
+		Handler: h, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 64 << 10, DisableGeneralOptionsHandler: true,
 		ErrorLog: log.New(io.Discard, "", 0),
 	}
 	select {

@@ -50,7 +50,7 @@ func (a *App) router() (*web.Router, error) {
 	base := func(r *http.Request) string { return a.base(r, carriers) }
 	rt := &web.Router{
 		Authenticate: si.Authenticate, Known: access.Known, Address: carriers.Address, Observe: si.Observe,
-		Log: a.Log, Metrics: web.NewMetrics(a.Metrics), Now: time.Now,
+		Log: a.logs, Metrics: web.NewMetrics(a.Metrics), Now: time.Now,
 		Check: func(ctx context.Context, p tenure.Principal, action tenure.Action) error {
 			if err := access.Check(p, action); err != nil {
 				return err

@@ -31,13 +31,13 @@ func (h Home) Dir() (string, error) {
 	if dir == "" {
 		home, err := os.UserHomeDir()
 		if err != nil {
-			return "", wrong("TENURE_HOME", "it is not set and there is no home directory", "/var/lib/tenure")
+			return "", Wrong("TENURE_HOME", "it is not set and there is no home directory", "/var/lib/tenure")
 		}
 		dir = filepath.Join(home, ".tenure")
 	}
 	dir, err := filepath.Abs(dir)
 	if err != nil {
-		return "", wrong("TENURE_HOME", err.Error(), "/var/lib/tenure")
+		return "", Wrong("TENURE_HOME", err.Error(), "/var/lib/tenure")
 	}
 	return dir, nil
 }
@@ -117,8 +117,8 @@ type Seed struct {
 	BaseURL string
 }
 
-// wrong says in one line which setting is wrong, how, and what would be right.
-func wrong(name, what, example string) error {
+// Wrong says in one line which setting is wrong, how, and what would be right.
+func Wrong(name, what, example string) error {
 	return &tenure.Error{
 		Kind: tenure.Invalid, Code: "invalid_setting", Field: name,
 		Msg: fmt.Sprintf("%s: %s; for example %s=%s", name, what, name, example),
@@ -196,7 +196,7 @@ type reader struct{ err error }
 
 func (r *reader) fail(name, what, example string) {
 	if r.err == nil {
-		r.err = wrong(name, what, example)
+		r.err = Wrong(name, what, example)
 	}
 }
 
@@ -208,8 +208,9 @@ func (r *reader) mode(mode string, c *Checked) {
 }
 
 func (r *reader) listen(s Serve, c *Checked) {
-	if _, port, err := net.SplitHostPort(s.Listen); err != nil || port == "" {
-		r.fail("TENURE_LISTEN", fmt.Sprintf("%q is not host:port", s.Listen), "127.0.0.1:5757")
+	_, port, err := net.SplitHostPort(s.Listen)
+	if _, perr := strconv.ParseUint(port, 10, 16); err != nil || perr != nil {
+		r.fail("TENURE_LISTEN", fmt.Sprintf("%q is not host:port with a port up to 65535", s.Listen), "127.0.0.1:5757")
 	}
 	if (s.TLSCert == "") != (s.TLSKey == "") {
 		r.fail("TENURE_TLS_CERT", "it goes together with TENURE_TLS_KEY, and only one of them is set", "/etc/tenure/tls.crt")
@@ -373,9 +374,13 @@ func (r *reader) seed(name, key, base, example string) Seed {
 	if key == "" {
 		return Seed{}
 	}
+	if strings.ContainsFunc(key, func(r rune) bool { return r <= ' ' || r > '~' }) {
+		r.fail(name+"_API_KEY", "it must be printable characters without spaces", "sk-…")
+	}
 	if base != "" {
-		if u, err := url.Parse(base); err != nil || (u.Scheme != "http" && u.Scheme != "https") || u.Host == "" {
-			r.fail(name+"_BASE_URL", fmt.Sprintf("%q is no http(s) URL", base), example)
+		u, err := url.Parse(base)
+		if err != nil || (u.Scheme != "http" && u.Scheme != "https") || u.Host == "" || u.User != nil || u.RawQuery != "" || u.Fragment != "" {
+			r.fail(name+"_BASE_URL", "it must be http or https with a host, and without user, query or fragment", example)
 		}
 	}
 	return Seed{Key: tenure.NewSecret(key), BaseURL: base}

@@ -47,7 +47,7 @@ func browsing(r *http.Request) bool {
 
 // explain chooses the words.
 func (p *failPage) explain(e *tenure.Error) {
-	p.Says = []string{sentence(e.Msg)}
+	p.Says = []string{sentence(tenure.Redact(e.Msg))}
 	if p.Who != "" {
 		p.Link, p.LinkText = "/settings", "Back to Settings"
 	}
@@ -68,7 +68,7 @@ func (p *failPage) explain(e *tenure.Error) {
 		p.Heading = "Sign in through your company’s proxy"
 		p.Says = []string{
 			"Tenure believes who you are when your company’s sign-in proxy says so, and this request did not come through it.",
-			"Open Tenure at the address that your company gave you for it.", sentence(e.Msg),
+			"Open Tenure at the address that your company gave you for it.", sentence(tenure.Redact(e.Msg)),
 		}
 	case e.Kind == tenure.Forbidden:
 		p.Heading = "You may not do that"

@@ -80,7 +80,7 @@ func TestWhoSeesWhat(t *testing.T) {
 
 	nobody := h.as("").get("/settings").must(http.StatusUnauthorized)
 	nobody.one("h1").says("Sign in through your company’s proxy")
-	if nobody.Header.Get("WWW-Authenticate") != `Bearer realm="tenure"` {
+	if nobody.Header.Get("WWW-Authenticate") != `Bearer error="invalid_token"` {
 		t.Errorf("challenge: %q", nobody.Header.Get("WWW-Authenticate"))
 	}
 	h.as("").get("/login").must(http.StatusOK).none("form")

@@ -33,11 +33,13 @@ type house struct {
 	router *web.Router
 	now    time.Time
 	log    *strings.Builder
+	lines  *web.LogWriter
 }
 
 func open(t *testing.T, single bool) *house {
 	t.Helper()
 	h := &house{t: t, now: time.Date(2025, 11, 21, 9, 14, 3, 0, time.UTC), log: &strings.Builder{}}
+	h.lines = web.NewLogWriter(h.log)
 	clock := func() time.Time { return h.now }
 	db, err := store.OpenSQLite(t.Context(), filepath.Join(t.TempDir(), "tenure.db"), clock)
 	if err != nil {
@@ -47,7 +49,7 @@ func open(t *testing.T, single bool) *house {
 	reg := prometheus.NewRegistry()
 	l := &live.Live{
 		DB: db, Log: slog.New(slog.DiscardHandler),
-		Recheck: func(context.Context, tenure.Principal) error { return nil },
+		Recheck: func(_ context.Context, p tenure.Principal) (tenure.Principal, error) { return p, nil },
 		// Nothing follows the feed here: what is known never grows stale.
 		Options: live.Options{Now: clock, MaxStaleness: math.MaxInt64, StreamStaleness: math.MaxInt64},
 	}
@@ -67,7 +69,7 @@ func open(t *testing.T, single bool) *house {
 		Authenticate: h.authenticate, Known: access.Known, Now: clock,
 		Check:   func(_ context.Context, p tenure.Principal, a tenure.Action) error { return access.Check(p, a) },
 		Address: func(*http.Request) string { return "192.0.2.7" }, Observe: func(*http.Request, *web.Event) {},
-		Log: slog.New(slog.NewTextHandler(h.log, nil)), Metrics: web.NewMetrics(reg),
+		Log: h.lines, Metrics: web.NewMetrics(reg),
 	}
 	routes, err := h.Routes()
 	if err != nil {
@@ -231,4 +233,10 @@ func (v visitor) withSession(p page) visitor {
 	}
 	v.t.Fatal("no session cookie")
 	return v
+}
+
+// logged is what has been logged so far.
+func (h *house) logged() string {
+	h.lines.Flush()
+	return h.log.String()
 }

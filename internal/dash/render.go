@@ -114,7 +114,7 @@ type refused struct {
 func asRefused(err error) (refused, bool) {
 	var e *tenure.Error
 	if errors.As(err, &e) && e.Kind == tenure.Invalid && e.Field != "" {
-		return refused{Field: e.Field, Msg: e.Msg}, true
+		return refused{Field: e.Field, Msg: tenure.Redact(e.Msg)}, true
 	}
 	return refused{}, false
 }

@@ -35,14 +35,14 @@ func TestSignInWithRoot(t *testing.T) {
 	v.get("/login").must(http.StatusOK).one("input[type=password]")
 	wrong := v.post("/login", "token", "troot_wrong").must(http.StatusUnauthorized)
 	wrong.one("#" + wrong.one("#token").attrs["aria-describedby"]).says("This is not the root token")
-	if wrong.one("#token").attrs["value"] != "" || wrong.Header.Get("WWW-Authenticate") == "" || !strings.Contains(h.log.String(), "invalid_token") &&
-		!strings.Contains(h.log.String(), tenure.ErrInvalidToken.Msg) {
+	if wrong.one("#token").attrs["value"] != "" || wrong.Header.Get("WWW-Authenticate") == "" || !strings.Contains(h.logged(), "invalid_token") &&
+		!strings.Contains(h.logged(), tenure.ErrInvalidToken.Msg) {
 		t.Error("the refusal is kept, unchallenged or unlogged")
 	}
 	v.with("Host", "plain.example.com").post("/login", "token", root).must(http.StatusForbidden).one("#token-wrong").says("https")
 
 	p := v.post("/login", "token", root).must(http.StatusSeeOther)
-	if p.Header.Get("Location") != "/settings" || strings.Contains(h.log.String(), root) {
+	if p.Header.Get("Location") != "/settings" || strings.Contains(h.logged(), root) {
 		t.Error("the token went on, or was logged")
 	}
 	v.withSession(p).get("/settings").must(http.StatusOK).one(".who").says("Root token")

@@ -13,7 +13,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"log/slog"
 	"net"
 	"net/http"
 	"os"
@@ -86,7 +85,7 @@ func Run(ctx context.Context, o Options) error {
 	}
 	logs := web.NewLogWriter(f)
 	defer func() { _ = errors.Join(logs.Close(), f.Close()) }()
-	a, err := app.Open(ctx, cfg, slog.New(slog.NewJSONHandler(logs, nil)))
+	a, err := app.Open(ctx, cfg, logs)
 	if err != nil {
 		return err
 	}

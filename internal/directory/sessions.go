@@ -112,23 +112,22 @@ func (d *Directory) EndSession(ctx context.Context, by tenure.Principal, id tenu
 	return nil
 }
 
-// Recheck reads a person or a session anew, and answers an error when it does
-// not stand any more.
-func (d *Directory) Recheck(ctx context.Context, p tenure.Principal) error {
+// Recheck reads a person or a session anew, and gives the principal as it stands
+// now, or an error when it does not any more.
+func (d *Directory) Recheck(ctx context.Context, p tenure.Principal) (tenure.Principal, error) {
 	generation := d.Live.Generation()
 	if p.Session() != "" {
 		s, err := d.DB.Session(ctx, p.Tenant(), p.Session())
 		if err != nil || !s.EndedAt.IsZero() {
-			return tenure.ErrRevoked
+			return tenure.Principal{}, tenure.ErrRevoked
 		}
 		if s.User == "" {
-			return nil
+			return p, nil
 		}
 	}
 	s, err := d.DB.UserStanding(ctx, p.Tenant(), p.User())
 	if err != nil {
-		return err
+		return tenure.Principal{}, err
 	}
-	_, err = s.Admit(d.DB.Now(), generation)
-	return err
+	return s.Admit(d.DB.Now(), generation)
 }

@@ -1,27 +1,30 @@
 package gateway
 
 import (
+	"bytes"
 	"errors"
 	"io"
 	"net/http"
+	"slices"
 	"sync"
 	"sync/atomic"
-	"time"
 
 	"github.com/tenure-gateway/tenure"
 )
 
 // Sizes of pooled memory.
 const (
-	bodyStart = 4 << 10  // a new body buffer
-	bodyKeep  = 1 << 20  // a larger one is not kept
+	bodySmall = 16 << 10 // up to here a body is left to the garbage collector
+	bodyKeep  = 4 << 20  // a larger one is not kept in the pool
 	copySize  = 4 << 10  // what an open stream holds to copy through
 	maxError  = 64 << 10 // how much of a provider's error is passed on
 )
 
-// body is a request's body in pooled memory. It goes back to the pool when the
-// handler and every reader of the transport have let go of it, and not before:
-// the transport may still send a body when the answer is already over.
+// body is a request's body. A large one is in pooled memory, and goes back to
+// the pool when the handler and every reader of the transport have let go of it,
+// and not before: the transport may still send a body when the answer is already
+// over. A small one is not pooled: the transport knows a bytes.Reader, and sends
+// it in one write with the head, which saves more than a pool does.
 type body struct {
 	pool *sync.Pool
 	buf  *[]byte
@@ -29,11 +32,11 @@ type body struct {
 }
 
 func newBodies() *sync.Pool {
-	return &sync.Pool{New: func() any { b := make([]byte, 0, bodyStart); return &b }}
+	return &sync.Pool{New: func() any { b := make([]byte, 0, 2*bodySmall); return &b }}
 }
 
 // readBody reads the whole body within the limits of size and time.
-func (g *Gateway) readBody(rc *http.ResponseController, w http.ResponseWriter, r *http.Request) (*body, error) {
+func (g *Gateway) readBody(w http.ResponseWriter, r *http.Request) (*body, error) {
 	limits := g.Limits
 	if enc := r.Header.Get("Content-Encoding"); enc != "" && enc != "identity" {
 		return nil, &tenure.Error{
@@ -44,23 +47,24 @@ func (g *Gateway) readBody(rc *http.ResponseController, w http.ResponseWriter, r
 	if r.ContentLength > limits.MaxBody {
 		return nil, tooLarge(limits.MaxBody)
 	}
-	_ = rc.SetReadDeadline(time.Now().Add(limits.BodyTimeout))
-	b := &body{pool: g.bodies}
-	b.buf, _ = g.bodies.Get().(*[]byte)
+	b, src := &body{}, io.Reader(r.Body)
+	if r.ContentLength >= 0 && r.ContentLength <= bodySmall {
+		small := make([]byte, 0, r.ContentLength+1)
+		b.buf = &small
+	} else {
+		src = http.MaxBytesReader(w, r.Body, limits.MaxBody)
+		b.pool = g.bodies
+		b.buf, _ = g.bodies.Get().(*[]byte)
+	}
 	b.refs.Store(1)
-	err := b.fill(http.MaxBytesReader(w, r.Body, limits.MaxBody), int(max(r.ContentLength, 0)))
-	_ = rc.SetReadDeadline(time.Time{})
+	err := b.fill(src, int(max(r.ContentLength, 0)))
 	if err == nil {
 		return b, nil
 	}
 	b.release()
 	var limit *http.MaxBytesError
-	var timeout interface{ Timeout() bool }
-	switch {
-	case errors.As(err, &limit):
+	if errors.As(err, &limit) {
 		return nil, tooLarge(limits.MaxBody)
-	case errors.As(err, &timeout) && timeout.Timeout():
-		return nil, &tenure.Error{Kind: tenure.Invalid, Code: "request_timeout", Msg: "the request body did not arrive in time", Err: err}
 	}
 	return nil, &tenure.Error{Kind: tenure.ClientClosed, Code: "client_closed", Msg: "the request body broke off", Err: err}
 }
@@ -96,7 +100,7 @@ func (b *body) fill(src io.Reader, expect int) error {
 func (b *body) bytes() []byte { return *b.buf }
 
 func (b *body) release() {
-	if b.refs.Add(-1) > 0 {
+	if b.refs.Add(-1) > 0 || b.pool == nil {
 		return
 	}
 	if cap(*b.buf) <= bodyKeep {
@@ -115,8 +119,14 @@ func (b *body) size(s splice) int64 { return int64(len(*b.buf) - (s.to - s.from)
 
 // reader gives the body once more, from its beginning.
 func (b *body) reader(s splice) io.ReadCloser {
-	b.refs.Add(1)
 	all := *b.buf
+	if b.pool == nil {
+		if s.to > 0 {
+			all = slices.Concat(all[:s.from], s.text, all[s.to:])
+		}
+		return io.NopCloser(bytes.NewReader(all))
+	}
+	b.refs.Add(1)
 	return &bodyReader{body: b, parts: [3][]byte{all[:s.from], s.text, all[s.to:]}}
 }
 

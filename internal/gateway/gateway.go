@@ -17,6 +17,7 @@ import (
 	"net/http/httputil"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/tenure-gateway/tenure"
@@ -95,32 +96,45 @@ type call struct {
 	body     *body
 	edit     splice // the model's name as the provider knows it
 	event    *web.Event
+	flight   *live.Flight
+	sending  atomic.Bool   // the body has been read
 	upload   time.Duration // the client's part of the time before sent
 }
 
 type callKey struct{}
+
+// unblock frees a request that is cut from a client that holds it up: while the
+// body is read, one that does not send; later, one that does not read. (After
+// the body, the server itself reads ahead, and must not be disturbed.)
+func (c *call) unblock(rc *http.ResponseController) {
+	if c.sending.Load() {
+		_ = rc.SetWriteDeadline(time.Now().Add(lastWords))
+		return
+	}
+	_ = rc.SetReadDeadline(time.Now())
+}
 
 // model makes the handler of a route that asks a model.
 func (g *Gateway) model(pr *protocol, action tenure.Action, path string) func(http.ResponseWriter, *http.Request) error {
 	return func(w http.ResponseWriter, r *http.Request) error {
 		p := web.Principal(r.Context())
 		rc := http.NewResponseController(w)
-		ctx, flight, err := g.Live.Enter(r.Context(), p, action, func() {
-			_ = rc.SetWriteDeadline(time.Now().Add(lastWords)) // a slow reader does not hold a cut up
-		})
+		c := &call{protocol: pr, path: path, event: web.EventOf(r.Context())}
+		ctx, flight, err := g.Live.Enter(r.Context(), p, action, func() { c.unblock(rc) })
 		if err != nil {
 			return err
 		}
 		defer g.Live.Leave(flight)
-
-		c := &call{protocol: pr, path: path, event: web.EventOf(ctx)}
-		if err := g.prepare(ctx, rc, w, r, p, c); err != nil {
+		c.flight = flight
+		if err := g.prepare(ctx, w, r, p, c); err != nil {
 			if cut := live.Cause(ctx); cut != nil {
 				c.event.Cut = cut.Code
+				w.Header().Set("Connection", "close") // the rest of the body is not read
 				return cut
 			}
 			return err
 		}
+		flight.Within(g.Limits.FirstByteTimeout, errSlowProvider)
 		defer c.body.release()
 		g.Live.SetModel(flight, c.event.Model)
 		g.proxy.ServeHTTP(w, r.WithContext(context.WithValue(ctx, callKey{}, c)))
@@ -131,17 +145,28 @@ func (g *Gateway) model(pr *protocol, action tenure.Action, path string) func(ht
 	}
 }
 
+// What ends a request in which nothing moves.
+var (
+	errSlowClient = &tenure.Error{Kind: tenure.Invalid, Code: "request_timeout", Msg: "the request body did not arrive in time"}
+	// errSlowProvider comes before the first byte of an answer.
+	errSlowProvider = &tenure.Error{Kind: tenure.GatewayTimeout, Code: "provider_timeout", Msg: "the provider did not answer in time"}
+	// errStalled comes in the middle of one.
+	errStalled = &tenure.Error{Kind: tenure.GatewayTimeout, Code: "provider_stalled", Msg: "nothing has moved for too long in the middle of the answer"}
+)
+
 // lastWords is how long a cut stream has for its error event.
 const lastWords = 500 * time.Millisecond
 
 // prepare reads the body and finds where it goes.
-func (g *Gateway) prepare(ctx context.Context, rc *http.ResponseController, w http.ResponseWriter, r *http.Request, p tenure.Principal, c *call) error {
+func (g *Gateway) prepare(ctx context.Context, w http.ResponseWriter, r *http.Request, p tenure.Principal, c *call) error {
 	began := time.Now()
-	b, err := g.readBody(rc, w, r)
+	c.flight.Within(g.Limits.BodyTimeout, errSlowClient)
+	b, err := g.readBody(w, r)
 	if err != nil {
 		return err
 	}
 	c.body, c.upload = b, time.Since(began)
+	c.sending.Store(true)
 	err = g.aim(ctx, p, c)
 	if err != nil {
 		b.release()
@@ -183,20 +208,24 @@ var errThread = &tenure.Error{
 	Msg: "thread: conversations kept by the provider are not available through this gateway; send the full message history",
 }
 
-// passed are the caller's headers that a provider gets. Everything else stays
-// here: credentials, identity, forwarding, cookies, organisation choice.
-var passed = [...]string{
-	"Accept", "Content-Type", "User-Agent", "Idempotency-Key",
-	"Anthropic-Version", "Anthropic-Beta", "Openai-Beta", "X-Client-Request-Id",
+// passes tells of the caller's headers that a provider gets. Everything else
+// stays here: credentials, identity, forwarding, cookies, organisation choice.
+func passes(name string) bool {
+	switch name {
+	case "Accept", "Content-Type", "User-Agent", "Idempotency-Key",
+		"Anthropic-Version", "Anthropic-Beta", "Openai-Beta", "X-Client-Request-Id":
+		return true
+	}
+	return false
 }
 
 // rewrite swaps everything that names the caller for what the provider needs.
 func rewrite(pr *httputil.ProxyRequest) {
 	c, _ := pr.In.Context().Value(callKey{}).(*call)
-	h := make(http.Header, len(passed)+4)
-	for _, name := range passed {
-		if v := pr.In.Header[name]; len(v) > 0 {
-			h[name] = v
+	h := pr.Out.Header
+	for name := range h {
+		if !passes(name) {
+			delete(h, name)
 		}
 	}
 	if h["User-Agent"] == nil {
@@ -205,7 +234,7 @@ func rewrite(pr *httputil.ProxyRequest) {
 	h["Accept-Encoding"] = []string{"identity"} // an error event cannot be added to a compressed stream
 	c.protocol.authorize(h, c.key)
 	out := pr.Out
-	out.Header, out.Host = h, ""
+	out.Host = ""
 	out.URL.Scheme, out.URL.Host = c.target.base.Scheme, c.target.base.Host
 	out.URL.Path, out.URL.RawPath = c.target.base.Path+c.path, ""
 	if pr.In.URL.RawQuery != "beta=true" { // the one query that a client of ours sends

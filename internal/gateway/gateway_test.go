@@ -76,7 +76,7 @@ func newWorld(t *testing.T, upstream string) *world {
 	logger := slog.New(slog.NewJSONHandler(w.log, nil))
 	var gw *gateway.Gateway
 	w.live = &live.Live{
-		DB: db, Log: logger, Recheck: func(context.Context, tenure.Principal) error { return nil },
+		DB: db, Log: logger, Recheck: func(_ context.Context, p tenure.Principal) (tenure.Principal, error) { return p, nil },
 		Forget:  func(c store.Change) { w.vault.Forget(c); gw.Forget(c.Kind) },
 		Options: live.Options{Now: time.Now, MaxStaleness: time.Minute, StreamStaleness: time.Minute},
 	}
@@ -95,7 +95,7 @@ func newWorld(t *testing.T, upstream string) *world {
 		t.Fatal(err)
 	}
 	rt := &web.Router{
-		Known: access.Known, Now: time.Now, Log: logger, Metrics: web.NewMetrics(prometheus.NewRegistry()),
+		Known: access.Known, Now: time.Now, Log: web.NewLogWriter(io.Discard), Metrics: web.NewMetrics(prometheus.NewRegistry()),
 		Address: func(*http.Request) string { return "192.0.2.1" }, Observe: func(*http.Request, *web.Event) {},
 		Check: func(_ context.Context, p tenure.Principal, a tenure.Action) error { return access.Check(p, a) },
 		Authenticate: func(*http.Request, bool) (tenure.Principal, error) {
@@ -111,10 +111,19 @@ func newWorld(t *testing.T, upstream string) *world {
 	}
 	srv := httptest.NewServer(rt)
 	w.url = srv.URL
+	ready, done := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(done)
+		if err := w.live.Follow(ctx, func() { close(ready) }); err != nil {
+			t.Error(err)
+		}
+	}()
+	<-ready
 	t.Cleanup(func() {
 		srv.CloseClientConnections()
 		srv.Close()
 		stop()
+		<-done
 		_ = db.Close()
 	})
 	return w
@@ -392,6 +401,37 @@ func TestCutBeforeTheAnswer(t *testing.T) {
 	res := w.post("/v1/chat/completions", chat("hang", false))
 	if got := text(t, res); res.StatusCode != 401 || !strings.Contains(got, "access_revoked") || res.Header.Get("WWW-Authenticate") == "" {
 		t.Errorf("%d %s", res.StatusCode, got)
+	}
+}
+
+// A client that does not send its body ends, by the limit or by a cut.
+func TestClientsThatDoNotSend(t *testing.T) {
+	_, _, up := simulate(t)
+	w := newWorld(t, up)
+	for name, c := range map[string]struct {
+		act    func()
+		status string
+		code   string
+	}{
+		"the limit": {func() {}, "HTTP/1.1 400 ", "request_timeout"},
+		"a cut":     {func() { w.live.Cut(store.Change{}, live.User("u"), tenure.ErrRevoked) }, "HTTP/1.1 401 ", "access_revoked"},
+	} {
+		conn, err := net.Dial("tcp", strings.TrimPrefix(w.url, "http://"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := io.WriteString(conn, "POST /v1/chat/completions HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n{\"model\""); err != nil {
+			t.Fatal(err)
+		}
+		eventually(t, "the request is in the register", func() bool { return w.live.Open() == 1 })
+		c.act()
+		_ = conn.SetReadDeadline(time.Now().Add(4 * time.Second))
+		got, err := io.ReadAll(conn)
+		if err != nil || !strings.HasPrefix(string(got), c.status) || !strings.Contains(string(got), c.code) {
+			t.Errorf("%s: %q, %v", name, got, err)
+		}
+		_ = conn.Close()
+		eventually(t, "the request leaves", func() bool { return w.live.Open() == 0 })
 	}
 }
 

@@ -58,7 +58,7 @@ func findModel(doc []byte) (found, error) {
 		default:
 			seen = true
 			f.from, f.to = from, s.at
-			if json.Unmarshal(value, &f.model) != nil {
+			if f.model, ok = unquote(value); !ok {
 				return f, badBody("invalid_model", "model: expected a string")
 			}
 		}
@@ -116,12 +116,16 @@ func (s *scanner) text() (string, bool) {
 	if !s.quoted() {
 		return "", false
 	}
-	raw := s.doc[from+1 : s.at-1]
-	if bytes.IndexByte(raw, '\\') < 0 {
-		return string(raw), true
+	return unquote(s.doc[from:s.at])
+}
+
+// unquote decodes a JSON string; null is the empty one.
+func unquote(value []byte) (string, bool) {
+	if len(value) >= 2 && value[0] == '"' && bytes.IndexByte(value, '\\') < 0 {
+		return string(value[1 : len(value)-1]), true
 	}
 	var decoded string
-	return decoded, json.Unmarshal(s.doc[from:s.at], &decoded) == nil
+	return decoded, json.Unmarshal(value, &decoded) == nil
 }
 
 // quoted passes a string. Long ones, images for example, are passed at the speed

@@ -24,6 +24,9 @@ func (pr *protocol) fail(w http.ResponseWriter, _ *http.Request, err error) {
 	e := tenure.AsError(err)
 	web.Challenge(w.Header(), e)
 	web.RetryAfter(w.Header(), e)
+	if pr.kind == tenure.Anthropic {
+		w.Header().Set("Request-Id", w.Header().Get("X-Request-Id"))
+	}
 	web.WriteJSON(w, "application/json", web.Status(e.Kind), pr.refusal(e))
 }
 
@@ -96,7 +99,7 @@ func openAIRefusal(e *tenure.Error) any {
 	if e.Field != "" && e.Kind != tenure.Forbidden {
 		param = e.Field
 	}
-	return map[string]any{"error": map[string]any{"message": e.Msg, "type": openAIType(e.Kind), "param": param, "code": e.Code}}
+	return map[string]any{"error": map[string]any{"message": tenure.Redact(e.Msg), "type": openAIType(e.Kind), "param": param, "code": e.Code}}
 }
 
 func openAIType(k tenure.Kind) string {
@@ -113,10 +116,10 @@ func openAIType(k tenure.Kind) string {
 	return "invalid_request_error"
 }
 
-// anthropicRefusal is {"type":"error","error":{"type","message"}}; the code
-// stands beside them for programs.
+// anthropicRefusal is {"type":"error","error":{"type","message","details"}}; the
+// SDKs look for the code in details, people beside the message.
 func anthropicRefusal(e *tenure.Error) any {
-	return map[string]any{"type": "error", "error": map[string]any{"type": anthropicType(e.Kind), "message": e.Msg, "code": e.Code}}
+	return map[string]any{"type": "error", "error": map[string]any{"type": anthropicType(e.Kind), "message": tenure.Redact(e.Msg), "code": e.Code, "details": map[string]any{"error_code": e.Code}}}
 }
 
 func anthropicType(k tenure.Kind) string {

@@ -9,7 +9,6 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
-	"sync/atomic"
 	"time"
 
 	"github.com/tenure-gateway/tenure"
@@ -25,7 +24,6 @@ func newTransport(limits Limits) *http.Transport {
 		DialContext:            dialer.DialContext,
 		ForceAttemptHTTP2:      true,
 		TLSHandshakeTimeout:    limits.ConnectTimeout,
-		ResponseHeaderTimeout:  limits.FirstByteTimeout,
 		MaxIdleConnsPerHost:    1024,
 		IdleConnTimeout:        90 * time.Second,
 		DisableCompression:     true,
@@ -65,12 +63,11 @@ func (g *Gateway) answer(res *http.Response) error {
 	if res.StatusCode >= 400 {
 		return scrub(res, c.key)
 	}
-	s := &stream{
+	c.flight.Within(g.Limits.IdleTimeout, errStalled)
+	res.Body = &stream{
 		body: res.Body, ctx: ctx, call: c, idle: g.Limits.IdleTimeout,
 		events: strings.HasPrefix(res.Header.Get("Content-Type"), "text/event-stream"),
 	}
-	s.timer = time.AfterFunc(s.idle, s.stalled)
-	res.Body = s
 	return nil
 }
 
@@ -103,25 +100,11 @@ type stream struct {
 	ctx    context.Context //nolint:containedctx // the stream's own life
 	call   *call
 	idle   time.Duration
-	timer  *time.Timer
-	silent atomic.Bool // the timer has run out
-	events bool        // text/event-stream
+	events bool // text/event-stream
 
 	last [2]byte // the last bytes passed on
 	tail []byte  // the error event that is still to be passed on
 	over bool
-}
-
-// errStalled is the cause of a stream that ends because its provider paused too long.
-var errStalled = &tenure.Error{
-	Kind: tenure.GatewayTimeout, Code: "provider_stalled",
-	Msg: "the provider stopped sending in the middle of its answer",
-}
-
-// stalled closes the upstream connection, which frees a hanging Read.
-func (s *stream) stalled() {
-	s.silent.Store(true)
-	_ = s.body.Close()
 }
 
 // Read implements io.Reader.
@@ -143,10 +126,9 @@ func (s *stream) Read(p []byte) (int, error) {
 	}
 	switch {
 	case err == nil:
-		s.timer.Reset(s.idle)
+		s.call.flight.Within(s.idle, errStalled)
 		return n, nil
 	case errors.Is(err, io.EOF):
-		s.timer.Stop()
 		return n, err
 	case n > 0:
 		return n, nil // the error comes again with the next Read
@@ -162,8 +144,6 @@ func (s *stream) broken(err error) *tenure.Error {
 	switch {
 	case s.ctx.Err() != nil:
 		return &tenure.Error{Kind: tenure.ClientClosed, Code: "client_closed", Msg: "the client left", Err: err}
-	case s.silent.Load():
-		return errStalled
 	}
 	return &tenure.Error{
 		Kind: tenure.BadGateway, Code: "provider_interrupted",
@@ -174,7 +154,6 @@ func (s *stream) broken(err error) *tenure.Error {
 // end begins the end of the stream for a reason. What is not an event stream
 // cannot tell it, and must not look whole: the connection is broken instead.
 func (s *stream) end(p []byte, why *tenure.Error) (int, error) {
-	s.timer.Stop()
 	s.call.event.Err = why
 	if live.Cause(s.ctx) != nil {
 		s.call.event.Cut = why.Code
@@ -200,7 +179,4 @@ func (s *stream) note(b []byte) {
 }
 
 // Close implements io.Closer.
-func (s *stream) Close() error {
-	s.timer.Stop()
-	return s.body.Close()
-}
+func (s *stream) Close() error { return s.body.Close() }

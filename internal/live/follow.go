@@ -87,11 +87,31 @@ func (l *Live) poll(ctx context.Context, feed *store.Feed) error {
 	return nil
 }
 
-// expire ends the flights whose token has reached its end.
+// expire ends the flights whose token has reached its end, and those in which
+// nothing has moved for too long.
 func (l *Live) expire(now time.Time) {
 	at := now.UnixNano()
-	n := l.flights.cut(func(f *Flight) bool { return f.expires != 0 && f.expires <= at }, tenure.ErrExpired)
+	n := l.flights.cut(func(f *Flight) bool { end := f.expires.Load(); return end != 0 && end <= at }, tenure.ErrExpired)
 	l.Metrics.cut(n, tenure.ErrExpired)
+	at = time.Now().UnixNano()
+	for _, f := range l.flights.late(at) {
+		why := f.late.Load()
+		n := l.flights.cut(func(g *Flight) bool { return g == f && f.limit.Load() <= at }, why)
+		l.Metrics.cut(n, why)
+	}
+}
+
+// late lists the flights whose limit has passed at the instant.
+func (fs *flights) late(at int64) []*Flight {
+	fs.mu.Lock()
+	defer fs.mu.Unlock()
+	var out []*Flight
+	for f := fs.head; f != nil; f = f.next {
+		if limit := f.limit.Load(); limit != 0 && limit <= at && !f.cut {
+			out = append(out, f)
+		}
+	}
+	return out
 }
 
 func (l *Live) trim(ctx context.Context) {

@@ -22,9 +22,9 @@ import (
 // use and not changed afterwards.
 type Live struct {
 	DB *store.DB
-	// Recheck reads the principal's credential anew, past every cache, and
-	// answers an error when it does not stand any more.
-	Recheck func(context.Context, tenure.Principal) error
+	// Recheck reads the principal's credential anew, past every cache, and gives
+	// the principal as it stands now, or an error when it does not any more.
+	Recheck func(context.Context, tenure.Principal) (tenure.Principal, error)
 	// Forget drops what caches hold about the thing that changed; a change of
 	// kind "" means everything.
 	Forget  func(store.Change)
@@ -68,10 +68,12 @@ type Flight struct {
 	Action    tenure.Action
 	Started   time.Time
 
-	model      string // guarded by flights.mu
+	model      string                       // guarded by flights.mu
+	limit      atomic.Int64                 // Unix nanoseconds by which something must move; 0: no limit
+	late       atomic.Pointer[tenure.Error] // why it ends when it does not
 	cancel     context.CancelCauseFunc
 	unblock    func()
-	expires    int64 // Unix nanoseconds; 0: never
+	expires    atomic.Int64 // Unix nanoseconds; 0: never
 	prev, next *Flight
 	in, cut    bool
 }
@@ -105,25 +107,42 @@ func (l *Live) Enter(ctx context.Context, p tenure.Principal, action tenure.Acti
 		Principal: p, Action: action, Started: l.Options.Now(), cancel: cancel, unblock: unblock,
 		RequestID: tenure.OriginOf(ctx).RequestID,
 	}
-	if end := p.Standing().ExpiresAt; !end.IsZero() {
-		f.expires = end.UnixNano()
-	}
+	f.endAt(p)
 	l.flights.add(f)
 	// What changed before this flight was in the list did not find it there: if
 	// anything did since the look-up, look again.
 	if l.Generation() != p.AsOf() {
-		if err := l.Recheck(ctx, p); err != nil {
+		now, err := l.Recheck(ctx, p)
+		if err != nil {
 			l.Leave(f)
 			return nil, nil, err
 		}
+		f.endAt(now)
 	}
 	return ctx, f, nil
+}
+
+// endAt notes when the principal's credential ends by itself.
+func (f *Flight) endAt(p tenure.Principal) {
+	end := int64(0)
+	if at := p.Standing().ExpiresAt; !at.IsZero() {
+		end = at.UnixNano()
+	}
+	f.expires.Store(end)
 }
 
 // Leave takes the request out of the register and frees its context.
 func (l *Live) Leave(f *Flight) {
 	l.flights.remove(f)
 	f.cancel(context.Canceled)
+}
+
+// Within ends the request with the cause late unless Within is called again
+// within d. It costs two writes to memory, where a timer costs much more; the
+// end comes up to store.FeedPoll late.
+func (f *Flight) Within(d time.Duration, late *tenure.Error) {
+	f.late.Store(late)
+	f.limit.Store(time.Now().Add(d).UnixNano())
 }
 
 // SetModel tells which model the request asks for, for people who look.
@@ -206,10 +225,13 @@ func (l *Live) advance(c store.Change) {
 // recheck asks of every flight of the subject whether it still stands.
 func (l *Live) recheck(ctx context.Context, who Subject) {
 	for _, f := range l.flights.list(who) {
-		if err := l.Recheck(ctx, f.Principal); err != nil {
-			l.flights.cut(func(g *Flight) bool { return g == f }, cutCause(err))
-			l.Metrics.cut(1, cutCause(err))
+		now, err := l.Recheck(ctx, f.Principal)
+		if err == nil {
+			f.endAt(now)
+			continue
 		}
+		n := l.flights.cut(func(g *Flight) bool { return g == f }, cutCause(err))
+		l.Metrics.cut(n, cutCause(err))
 	}
 }
 

@@ -40,11 +40,11 @@ func newWorld(t *testing.T, options live.Options) *world {
 	w.Live = &live.Live{
 		DB: db, Log: slog.New(slog.DiscardHandler), Options: options,
 		Forget: func(store.Change) { w.forgot.Add(1) },
-		Recheck: func(_ context.Context, p tenure.Principal) error {
+		Recheck: func(_ context.Context, p tenure.Principal) (tenure.Principal, error) {
 			if _, dead := w.dead.Load(p.User()); dead {
-				return tenure.ErrInvalidToken
+				return tenure.Principal{}, tenure.ErrInvalidToken
 			}
-			return nil
+			return p, nil
 		},
 	}
 	w.Metrics = live.NewMetrics(prometheus.NewRegistry(), w.Live)
@@ -112,7 +112,7 @@ func TestCutEndsTheSubjectAndNobodyElse(t *testing.T) {
 	if n := w.Cut(store.Change{Kind: "user", ID: "alice"}, live.User("alice"), tenure.ErrRevoked); n != 1 || w.forgot.Load() != 1 {
 		t.Errorf("%d cut, %d forgotten", n, w.forgot.Load())
 	}
-	if live.Cause(alice) != tenure.ErrRevoked || bob.Err() != nil { //nolint:errorlint // the very error
+	if live.Cause(alice) != tenure.ErrRevoked || bob.Err() != nil {
 		t.Errorf("alice ended by %v, bob by %v", context.Cause(alice), bob.Err())
 	}
 	if live.Cause(again) != nil || !errors.Is(context.Cause(again), context.Canceled) {
@@ -224,7 +224,7 @@ func TestEnterAllocates(t *testing.T) {
 func BenchmarkCutAmong10000(b *testing.B) {
 	w := &world{Live: &live.Live{
 		Forget: func(store.Change) {}, Options: live.Options{Now: time.Now},
-		Recheck: func(context.Context, tenure.Principal) error { return nil },
+		Recheck: func(_ context.Context, p tenure.Principal) (tenure.Principal, error) { return p, nil },
 	}}
 	w.Metrics = live.NewMetrics(prometheus.NewRegistry(), w.Live)
 	s := &tenure.Standing{Kind: tenure.PAT, Tenant: "default", TenantActive: true, User: "bob", UserActive: true, Workspace: "w", WorkspaceRole: tenure.Member}

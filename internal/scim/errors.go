@@ -25,7 +25,7 @@ var scimTypes = []string{
 func Fail(w http.ResponseWriter, _ *http.Request, err error) {
 	e := tenure.AsError(err)
 	status := web.Status(e.Kind)
-	body := map[string]any{"schemas": []string{errorURN}, "status": strconv.Itoa(status), "detail": e.Msg}
+	body := map[string]any{"schemas": []string{errorURN}, "status": strconv.Itoa(status), "detail": tenure.Redact(e.Msg)}
 	if slices.Contains(scimTypes, e.Code) {
 		body["scimType"] = e.Code
 	}

@@ -29,10 +29,7 @@ func (s *SCIM) Routes() []web.Route {
 	add(http.MethodGet, "/ResourceTypes/{id}", tenure.ReadSCIM, s.resourceType)
 	add(http.MethodGet, "/Schemas", tenure.ReadSCIM, s.schemas)
 	add(http.MethodGet, "/Schemas/{id}", tenure.ReadSCIM, s.schema)
-	for _, p := range [...]string{prefix, prefix + "/"} {
-		routes = append(routes, web.Route{Pattern: p, Action: tenure.Unrouted, Handle: noEndpoint, Fail: Fail})
-	}
-	return routes
+	return append(routes, web.Route{Pattern: prefix + "/", Action: tenure.Unrouted, Handle: noEndpoint, Fail: Fail})
 }
 
 // spellings are the ways in which a path may be written.

@@ -50,7 +50,7 @@ func newStand(t *testing.T) *stand {
 	log := slog.New(slog.DiscardHandler)
 	l := &live.Live{
 		DB: db, Log: log,
-		Recheck: func(context.Context, tenure.Principal) error { return nil },
+		Recheck: func(_ context.Context, p tenure.Principal) (tenure.Principal, error) { return p, nil },
 		Forget:  func(store.Change) {},
 		Options: live.Options{Now: time.Now, MaxStaleness: time.Minute, StreamStaleness: time.Minute},
 	}
@@ -68,7 +68,7 @@ func newStand(t *testing.T) *stand {
 		Known:        access.Known,
 		Address:      func(*http.Request) string { return "192.0.2.1" },
 		Observe:      func(*http.Request, *web.Event) {},
-		Log:          log, Metrics: web.NewMetrics(reg), Now: time.Now,
+		Log:          web.NewLogWriter(io.Discard), Metrics: web.NewMetrics(reg), Now: time.Now,
 	}
 	if err := s.router.Mount(s.scim.Routes()); err != nil {
 		t.Fatal(err)

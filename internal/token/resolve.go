@@ -45,29 +45,45 @@ func (t *Tokens) Resolve(ctx context.Context, presented string) (tenure.Principa
 	return p, nil
 }
 
-// Recheck reads a token anew, past the cache, and answers an error when it does
-// not stand any more.
-func (t *Tokens) Recheck(ctx context.Context, p tenure.Principal) error {
+// Recheck reads a token anew, past the cache, and gives the principal as it
+// stands now, or an error when it does not any more.
+func (t *Tokens) Recheck(ctx context.Context, p tenure.Principal) (tenure.Principal, error) {
 	if p.Token() == "" {
-		return nil // set by the operator: it stands as long as this process
+		return p, nil // set by the operator: it stands as long as this process
 	}
-	s, err := t.DB.TokenStandingByID(ctx, p.Token())
+	generation := t.Live.Generation()
+	was := p.Standing()
+	s, err := t.DB.TokenStanding(ctx, was.Digest)
 	if err != nil {
-		return cannotKnow(err)
+		return tenure.Principal{}, cannotKnow(err)
 	}
 	t.asRoot(s)
 	// Whoever holds less than when the request began may not go on with it.
-	if !s.Scopes.Has(p.Standing().Scopes) || s.Workspace != p.Workspace() || s.User != p.User() || s.WorkspaceRole != p.Standing().WorkspaceRole {
-		return tenure.ErrRevoked
+	if s.Token != was.Token || s.User != was.User || s.Workspace != was.Workspace || !s.Scopes.Has(was.Scopes) || s.WorkspaceRole != was.WorkspaceRole {
+		return tenure.Principal{}, tenure.ErrRevoked
 	}
-	_, err = s.Admit(t.DB.Now(), t.Live.Generation())
-	return err
+	return s.Admit(t.DB.Now(), generation)
 }
 
+// asRoot gives the stored root token its scopes. While the operator sets a root
+// token, the stored one is dead.
 func (t *Tokens) asRoot(s *tenure.Standing) {
-	if s.Kind == tenure.RootToken && t.RootScopes != 0 {
+	if s.Kind != tenure.RootToken {
+		return
+	}
+	s.Ended = s.Ended || t.rootIsConfigured()
+	if t.RootScopes != 0 {
 		s.Scopes, s.Workspace = t.RootScopes, tenure.DefaultWorkspace
 	}
+}
+
+func (t *Tokens) rootIsConfigured() bool {
+	for _, s := range t.Configured {
+		if s.Kind == tenure.RootToken {
+			return true
+		}
+	}
+	return false
 }
 
 // cannotKnow tells an unknown token from a database that does not answer.

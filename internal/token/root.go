@@ -40,12 +40,10 @@ func (t *Tokens) RotateRoot(ctx context.Context, by tenure.Principal) (tenure.Se
 	if err := access.Check(by, tenure.RotateRoot); err != nil {
 		return tenure.Secret{}, ended, err
 	}
-	for _, s := range t.Configured {
-		if s.Kind == tenure.RootToken {
-			return tenure.Secret{}, ended, &tenure.Error{
-				Kind: tenure.Conflict, Code: "set_by_operator",
-				Msg: "the root token is set by TENURE_API_TOKEN; change it there and restart",
-			}
+	if t.rootIsConfigured() {
+		return tenure.Secret{}, ended, &tenure.Error{
+			Kind: tenure.Conflict, Code: "set_by_operator",
+			Msg: "the root token is set by TENURE_API_TOKEN; change it there and restart",
 		}
 	}
 	secret := tenure.NewToken(tenure.KindRoot)

@@ -40,7 +40,7 @@ func newWorld(t *testing.T) *world {
 	t.Cleanup(func() { _ = db.Close() })
 	l := &live.Live{
 		DB: db, Log: slog.New(slog.DiscardHandler), Forget: func(c store.Change) { w.Forget(c) },
-		Recheck: func(context.Context, tenure.Principal) error { return nil }, Options: live.Options{Now: time.Now},
+		Recheck: func(_ context.Context, p tenure.Principal) (tenure.Principal, error) { return p, nil }, Options: live.Options{Now: time.Now},
 	}
 	l.Metrics = live.NewMetrics(prometheus.NewRegistry(), l)
 	key, err := vault.LoadMasterKey(w.ctx, db, filepath.Join(w.dir, "master.key"))

@@ -13,6 +13,7 @@ import (
 type LogWriter struct {
 	mu   sync.Mutex
 	buf  *bufio.Writer
+	line []byte // reused from request to request
 	stop chan struct{}
 	done chan struct{}
 }
@@ -30,9 +31,9 @@ func NewLogWriter(w io.Writer) *LogWriter {
 		for {
 			select {
 			case <-tick.C:
-				l.flush()
+				l.Flush()
 			case <-l.stop:
-				l.flush()
+				l.Flush()
 				return
 			}
 		}
@@ -47,7 +48,8 @@ func (l *LogWriter) Write(b []byte) (int, error) {
 	return l.buf.Write(b)
 }
 
-func (l *LogWriter) flush() {
+// Flush writes what is waiting.
+func (l *LogWriter) Flush() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	_ = l.buf.Flush()

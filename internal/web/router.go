@@ -11,9 +11,7 @@ package web
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
-	"log/slog"
 	"net/http"
 	"runtime/debug"
 	"slices"
@@ -47,12 +45,13 @@ type Router struct {
 	Address func(*http.Request) string
 	// Observe is told of each request when it is over, refused ones included.
 	Observe func(*http.Request, *Event)
-	Log     *slog.Logger
+	Log     *LogWriter
 	Metrics *Metrics
 	Now     func() time.Time
 
 	mux     http.ServeMux
 	methods map[string][]string // path -> methods
+	trees   []tree
 }
 
 // Mount adds routes. A route without an action, or whose action has no rule, is
@@ -68,7 +67,14 @@ func (rt *Router) Mount(routes []Route) error {
 		if route.Handle == nil || route.Fail == nil {
 			return fmt.Errorf("web: the route %q has no handler or no error rendering", route.Pattern)
 		}
-		rt.mux.Handle(route.Pattern, rt.handler(route))
+		h := rt.handler(route)
+		rt.mux.Handle(route.Pattern, h)
+		if strings.HasSuffix(route.Pattern, "/") { // a tree, and its root without the slash
+			rt.trees = append(rt.trees, tree{route.Pattern, h})
+			if root := strings.TrimSuffix(route.Pattern, "/"); root != "" && !strings.Contains(root, " ") {
+				rt.mux.Handle(root, h)
+			}
+		}
 		method, path, ok := strings.Cut(route.Pattern, " ")
 		if !ok {
 			continue
@@ -95,17 +101,39 @@ func (rt *Router) otherMethods(path string, like Route) Route {
 	return like
 }
 
-// ServeHTTP serves a request by the route that fits it.
-func (rt *Router) ServeHTTP(w http.ResponseWriter, r *http.Request) { rt.mux.ServeHTTP(w, r) }
+// tree is what answers below a path when nothing else does.
+type tree struct {
+	path string
+	http.Handler
+}
+
+// ServeHTTP serves a request by the route that fits it. A path that is not in
+// its plain form is no route: http.ServeMux would redirect it before anybody
+// had asked who is there.
+func (rt *Router) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if p := r.URL.Path; p == "" || p[0] != '/' || strings.Contains(p, "//") || strings.Contains(p, "/.") {
+		best := tree{}
+		for _, t := range rt.trees {
+			if strings.HasPrefix(p, t.path) && len(t.path) > len(best.path) || best.Handler == nil {
+				best = t
+			}
+		}
+		if best.Handler != nil {
+			best.ServeHTTP(w, r)
+			return
+		}
+	}
+	rt.mux.ServeHTTP(w, r)
+}
 
 func (rt *Router) handler(route Route) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		now := rt.Now()
 		ev := &Event{ID: tenure.NewID(now), Start: now, Route: route.Pattern}
 		ev.Origin = tenure.Origin{RequestID: ev.ID, Address: rt.Address(r), UserAgent: r.UserAgent()}
-		ev.recorder = recorder{ResponseWriter: w, ev: ev}
-		w.Header().Set("X-Request-Id", ev.ID)
-		r = r.WithContext(tenure.WithOrigin(context.WithValue(r.Context(), eventKey{}, ev), &ev.Origin))
+		ev.recorder, ev.context = recorder{ResponseWriter: w, ev: ev}, eventContext{r.Context(), ev}
+		w.Header()["X-Request-Id"] = []string{ev.ID}
+		r = r.WithContext(&ev.context) //nolint:contextcheck // it wraps the request's own
 		defer func() { rt.finish(route, r, ev, recover()) }()
 		if ev.Err = rt.run(route, &ev.recorder, r, ev); ev.Err != nil && ev.Status == 0 {
 			route.Fail(&ev.recorder, r, ev.Err)
@@ -142,42 +170,10 @@ func (rt *Router) finish(route Route, r *http.Request, ev *Event, thrown any) {
 	ev.Took = rt.Now().Sub(ev.Start)
 	rt.Metrics.observe(ev)
 	rt.Observe(r, ev)
-	rt.logLine(r, ev)
+	rt.Log.request(r, ev)
 	if thrown != nil {
 		panic(http.ErrAbortHandler)
 	}
-}
-
-// logLine writes the one structured line of a request.
-func (rt *Router) logLine(r *http.Request, ev *Event) {
-	level := slog.LevelInfo
-	e := ev.Err
-	if e != nil && tenure.AsError(e).Kind == tenure.Internal {
-		level = slog.LevelError
-	}
-	attrs := make([]slog.Attr, 0, 16)
-	attrs = append(attrs,
-		slog.String("request_id", ev.ID), slog.String("method", r.Method), slog.String("path", r.URL.Path), slog.String("route", ev.Route),
-		slog.Int("status", ev.Status), slog.Int64("bytes", ev.Bytes), slog.Duration("took", ev.Took), slog.String("address", ev.Origin.Address))
-	if p := ev.Principal; p.Valid() {
-		attrs = append(attrs, slog.String("credential", p.Kind().String()), slog.String("who", p.Label()))
-		if id := p.Token(); id != "" {
-			attrs = append(attrs, slog.String("token_id", string(id)))
-		}
-	}
-	if ev.Model != "" {
-		attrs = append(attrs, slog.String("model", ev.Model))
-	}
-	if ev.Provider != "" {
-		attrs = append(attrs, slog.String("provider", ev.Provider), slog.Duration("added", ev.Added))
-	}
-	if ev.Cut != "" {
-		attrs = append(attrs, slog.String("cut", ev.Cut))
-	}
-	if e != nil {
-		attrs = append(attrs, slog.String("error", e.Error()))
-	}
-	rt.Log.LogAttrs(r.Context(), level, "request", attrs...)
 }
 
 type eventKey struct{}
@@ -199,6 +195,25 @@ type Event struct {
 	Err       error
 
 	recorder recorder
+	context  eventContext
+}
+
+// eventContext carries the record of a request, and its origin, in one value
+// that is part of the record.
+type eventContext struct {
+	context.Context
+	ev *Event
+}
+
+// Value implements context.Context.
+func (c *eventContext) Value(key any) any {
+	switch key.(type) {
+	case eventKey:
+		return c.ev
+	case tenure.OriginKey:
+		return &c.ev.Origin
+	}
+	return c.Context.Value(key)
 }
 
 // EventOf gives the record of the request that ctx belongs to, or a scratch one.
@@ -253,16 +268,14 @@ func WriteJSON(w http.ResponseWriter, contentType string, status int, v any) {
 	_, _ = w.Write(append(body, '\n'))
 }
 
-// Challenge sets WWW-Authenticate as RFC 6750 §3 has it: without an error code
-// when no credential was sent.
+// Challenge sets WWW-Authenticate (RFC 6750 §3). A missing credential and a dead
+// one are told apart by nothing.
 func Challenge(h http.Header, e *tenure.Error) {
 	switch {
-	case e.Kind == tenure.Unauthenticated && errors.Is(e, tenure.ErrNoCredential):
-		h.Set("WWW-Authenticate", `Bearer realm="tenure"`)
 	case e.Kind == tenure.Unauthenticated:
-		h.Set("WWW-Authenticate", `Bearer realm="tenure", error="invalid_token"`)
+		h.Set("WWW-Authenticate", `Bearer error="invalid_token"`)
 	case e.Kind == tenure.Forbidden && e.Code == "insufficient_scope":
-		h.Set("WWW-Authenticate", `Bearer realm="tenure", error="insufficient_scope"`)
+		h.Set("WWW-Authenticate", `Bearer error="insufficient_scope"`)
 	}
 }
 
