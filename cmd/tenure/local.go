@@ -1,0 +1,84 @@
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/user"
+	"text/tabwriter"
+	"time"
+
+	"github.com/tenure-gateway/tenure"
+	"github.com/tenure-gateway/tenure/internal/app"
+	"github.com/tenure-gateway/tenure/internal/config"
+	"github.com/tenure-gateway/tenure/internal/web"
+)
+
+// local are the flags of every verb that works on the data directory. Such a
+// verb may run while Tenure serves from it: what it ends is cut there within a
+// second.
+type local struct {
+	config.Local
+	JSON bool `name:"json" help:"Print JSON."`
+}
+
+// open opens the data. fresh allows a data directory that is not there yet.
+func (l local) open(e *env, fresh bool) (*app.App, tenure.Principal, error) {
+	cfg, err := l.Check()
+	if err != nil {
+		return nil, tenure.Principal{}, err
+	}
+	if _, err := os.Stat(cfg.Database); errors.Is(err, os.ErrNotExist) && !fresh {
+		return nil, tenure.Principal{}, &tenure.Error{
+			Kind: tenure.NotFound, Code: "no_data",
+			Msg: fmt.Sprintf("there is no Tenure data at %s; run \"tenure serve\" first, or name the right TENURE_HOME", cfg.Database),
+		}
+	}
+	logs := web.NewLogWriter(e.stderr)
+	a, err := app.Open(e.ctx, cfg, logs)
+	if err != nil {
+		return nil, tenure.Principal{}, err
+	}
+	name := "unknown"
+	if u, err := user.Current(); err == nil {
+		name = u.Username
+	}
+	return a, app.Operator(name), nil
+}
+
+// with opens the data, runs the verb and closes.
+func (l local) with(e *env, fresh bool, verb func(*app.App, tenure.Principal) error) error {
+	a, by, err := l.open(e, fresh)
+	if err != nil {
+		return err
+	}
+	return errors.Join(verb(a, by), a.Close())
+}
+
+// print shows v as JSON, or by text.
+func (l local) print(e *env, v any, text func(io.Writer)) error {
+	if l.JSON {
+		enc := json.NewEncoder(e.stdout)
+		enc.SetIndent("", "  ")
+		return enc.Encode(v)
+	}
+	w := tabwriter.NewWriter(e.stdout, 0, 0, 2, ' ', 0)
+	text(w)
+	return w.Flush()
+}
+
+func short(t time.Time) string {
+	if t.IsZero() {
+		return "–"
+	}
+	return t.UTC().Format("2006-01-02 15:04:05Z")
+}
+
+func stamp(t time.Time) any {
+	if t.IsZero() {
+		return nil
+	}
+	return t.UTC().Format(time.RFC3339)
+}

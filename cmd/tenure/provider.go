@@ -1,0 +1,119 @@
+package main
+
+import (
+	"bufio"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+
+	"github.com/tenure-gateway/tenure"
+	"github.com/tenure-gateway/tenure/internal/app"
+	"github.com/tenure-gateway/tenure/internal/vault"
+)
+
+type providerCmd struct {
+	Add    providerAdd    `cmd:"" help:"Add a model provider; its key is sealed at once."`
+	List   providerList   `cmd:"" help:"List model providers, without their keys."`
+	Remove providerRemove `cmd:"" help:"Remove a model provider and its key."`
+}
+
+type providerAdd struct {
+	local
+	Name    string `arg:"" help:"Name in the workspace, for example openai."`
+	Kind    string `default:"openai" help:"openai (and anything compatible) or anthropic."`
+	BaseURL string `name:"base-url" placeholder:"URL" help:"Base URL, with /v1 for openai (default: the provider's own)."`
+	KeyFile string `name:"key-file" default:"-" placeholder:"FILE" help:"File with the key; - is standard input."`
+}
+
+// Help implements kong.HelpProvider.
+func (providerAdd) Help() string {
+	return "Example:\n\n  printf %s \"$KEY\" | tenure provider add openai\n  tenure provider add local --base-url http://127.0.0.1:11434/v1 --key-file key.txt"
+}
+
+// Run implements the verb.
+func (c *providerAdd) Run(e *env) error {
+	in := io.Reader(os.Stdin)
+	if c.KeyFile != "-" {
+		f, err := os.Open(c.KeyFile)
+		if err != nil {
+			return err
+		}
+		defer func() { _ = f.Close() }()
+		in = f
+	}
+	key, err := bufio.NewReader(io.LimitReader(in, 8<<10)).ReadString('\n')
+	if err != nil && !errors.Is(err, io.EOF) {
+		return err
+	}
+	return c.with(e, true, func(a *app.App, by tenure.Principal) error {
+		p, err := a.Vault.Add(e.ctx, by, vault.Spec{Name: c.Name, Kind: tenure.ProviderKind(c.Kind), BaseURL: c.BaseURL, Key: tenure.NewSecret(strings.TrimSpace(key))})
+		if err != nil {
+			return err
+		}
+		return c.print(e, providerView(p), func(w io.Writer) { fmt.Fprintln(w, "added", p.Name, p.ID) })
+	})
+}
+
+func providerView(p tenure.Provider) map[string]any {
+	return map[string]any{
+		"id": p.ID, "name": p.Name, "kind": p.Kind, "base_url": p.BaseURL, "workspace": p.Workspace,
+		"key_last4": p.Last4, "created_at": stamp(p.CreatedAt),
+	}
+}
+
+type providerList struct {
+	local
+}
+
+// Help implements kong.HelpProvider.
+func (providerList) Help() string { return "Example:\n\n  tenure provider list" }
+
+// Run implements the verb.
+func (c *providerList) Run(e *env) error {
+	return c.with(e, false, func(a *app.App, by tenure.Principal) error {
+		rows, err := a.Vault.List(e.ctx, by, tenure.DefaultWorkspace)
+		if err != nil {
+			return err
+		}
+		views := make([]map[string]any, 0, len(rows))
+		for _, p := range rows {
+			views = append(views, providerView(p))
+		}
+		return c.print(e, views, func(w io.Writer) {
+			fmt.Fprintln(w, "ID\tNAME\tKIND\tBASE URL\tKEY")
+			for _, p := range rows {
+				fmt.Fprintf(w, "%s\t%s\t%s\t%s\t…%s\n", p.ID, p.Name, p.Kind, p.BaseURL, p.Last4)
+			}
+		})
+	})
+}
+
+type providerRemove struct {
+	local
+	Name string `arg:"" help:"Name or id."`
+}
+
+// Help implements kong.HelpProvider.
+func (providerRemove) Help() string { return "Example:\n\n  tenure provider remove openai" }
+
+// Run implements the verb.
+func (c *providerRemove) Run(e *env) error {
+	return c.with(e, false, func(a *app.App, by tenure.Principal) error {
+		rows, err := a.Vault.List(e.ctx, by, tenure.DefaultWorkspace)
+		if err != nil {
+			return err
+		}
+		for _, p := range rows {
+			if p.Name != c.Name && string(p.ID) != c.Name {
+				continue
+			}
+			if err := a.Vault.Remove(e.ctx, by, p.ID); err != nil {
+				return err
+			}
+			return c.print(e, providerView(p), func(w io.Writer) { fmt.Fprintln(w, "removed", p.Name) })
+		}
+		return &tenure.Error{Kind: tenure.NotFound, Code: "provider_not_found", Msg: fmt.Sprintf("there is no provider %q", c.Name)}
+	})
+}
