@@ -170,7 +170,7 @@ describe('refused', () => {
   test('without a token', async () => {
     const { status, headers, body } = await curl(chatPath, ask);
     assert.equal(status, 401);
-    assert.equal(headers['www-authenticate'], 'Bearer realm="tenure"');
+    assert.equal(headers['www-authenticate'], 'Bearer error="invalid_token"');
     assert.equal(JSON.parse(body).error.type, 'authentication_error');
   });
 
