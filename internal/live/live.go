@@ -245,6 +245,9 @@ func cutCause(err error) error {
 
 // Cause tells why ctx was cut, or nil when it was not, or ended otherwise.
 func Cause(ctx context.Context) *tenure.Error {
+	if ctx.Err() == nil {
+		return nil
+	}
 	var e *tenure.Error
 	if errors.As(context.Cause(ctx), &e) {
 		return e
