@@ -2,6 +2,7 @@ package tenure
 
 import (
 	"errors"
+	"fmt"
 	"time"
 )
 
@@ -27,6 +28,7 @@ const (
 	GatewayTimeout                // the provider was too slow
 	ClientClosed                  // the caller left
 	InsufficientSpace             // no room to store
+	TooSlow                       // the request did not arrive in time
 )
 
 // Error is an error that an edge can answer with. Msg and Code are for the
@@ -64,6 +66,11 @@ func AsError(err error) *Error {
 func IsKind(err error, kind Kind) bool {
 	var e *Error
 	return errors.As(err, &e) && e.Kind == kind
+}
+
+// InvalidField says what is wrong with a field, and what would be right.
+func InvalidField(field, format string, args ...any) *Error {
+	return &Error{Kind: Invalid, Code: "invalid_" + field, Field: field, Msg: fmt.Sprintf(format, args...)}
 }
 
 // Errors that are the same wherever they arise.

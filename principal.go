@@ -49,11 +49,12 @@ type Standing struct {
 	UserName       string
 	UserActive     bool
 	Role           Role // in the tenant
+	Source         Source
 	WorkspaceRole  Role // in Workspace; empty: no member
 	ServiceAccount ServiceAccountID
 	AccountActive  bool
 	Token          TokenID
-	Digest         Digest // of the token
+	Digest         Digest // of the token; of a root session, of the token that opened it
 	Session        SessionID
 	Name           string // the token's or connector's name
 	Scopes         Scopes

@@ -111,6 +111,7 @@ type Session struct {
 	User      UserID  // empty for a session opened with the root token
 	UserName  string  // read along with the session
 	Token     TokenID // the root token that opened it, or empty
+	OpenedBy  string  // the digest of that root token, in hexadecimal, or empty
 	Via       string  // "proxy" or "root"
 	Address   string  // client address at sign-in
 	UserAgent string  // at sign-in, cut to 255 bytes

@@ -166,7 +166,7 @@ func (t Token) State(now time.Time) string {
 func ParseLifetime(text string) (time.Duration, error) {
 	if days, ok := strings.CutSuffix(text, "d"); ok {
 		n, err := strconv.ParseInt(days, 10, 32)
-		if err == nil {
+		if err == nil && n <= 100_000 {
 			return time.Duration(n) * 24 * time.Hour, nil
 		}
 	}

@@ -82,3 +82,10 @@ func stamp(t time.Time) any {
 	}
 	return t.UTC().Format(time.RFC3339)
 }
+
+func checkLimit(n int) error {
+	if n < 1 || n > 1_000_000 {
+		return tenure.InvalidField("limit", "--limit: expected a number from 1 to 1000000")
+	}
+	return nil
+}

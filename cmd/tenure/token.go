@@ -71,6 +71,9 @@ func (tokenList) Help() string {
 
 // Run implements the verb.
 func (c *tokenList) Run(e *env) error {
+	if err := checkLimit(c.Limit); err != nil {
+		return err
+	}
 	return c.with(e, false, func(a *app.App, by tenure.Principal) error {
 		var owner tenure.UserID
 		if c.User != "" {

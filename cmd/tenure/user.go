@@ -48,6 +48,9 @@ func (userList) Help() string { return "Example:\n\n  tenure user list --json" }
 
 // Run implements the verb.
 func (c *userList) Run(e *env) error {
+	if err := checkLimit(c.Limit); err != nil {
+		return err
+	}
 	return c.with(e, false, func(a *app.App, by tenure.Principal) error {
 		rows, _, err := a.Directory.Users(e.ctx, by, directory.UserFilter{Limit: c.Limit})
 		if err != nil {

@@ -61,8 +61,8 @@ var rules = map[tenure.Action]rule{
 	tenure.RevokeAnyToken: {roles: admins},
 	tenure.ListUsers:      {roles: readers},
 	tenure.ReadUser:       {roles: readers},
-	tenure.DeactivateUser: {roles: admins, scim: true},
-	tenure.ReactivateUser: {roles: admins, scim: true},
+	tenure.DeactivateUser: {roles: admins},
+	tenure.ReactivateUser: {roles: admins},
 	tenure.RevokeAll:      {roles: admins},
 	tenure.ListProviders:  {roles: readers},
 	tenure.CreateProvider: {roles: supers},
@@ -142,6 +142,18 @@ func Owner(p tenure.Principal, owner tenure.UserID, wider tenure.Action) error {
 		return nil
 	}
 	return tenure.ErrNotFound
+}
+
+// Above answers Forbidden when somebody signed in would act on a person of a
+// higher role than their own. Machines, and the root token, stand above all.
+func Above(p tenure.Principal, role tenure.Role) error {
+	switch p.Kind() {
+	case tenure.BrowserSession, tenure.AssertedIdentity:
+		if role == tenure.SuperAdmin && p.Standing().Role != tenure.SuperAdmin {
+			return refuse("only a super admin may act on a super admin")
+		}
+	}
+	return nil
 }
 
 func refuse(format string, args ...any) error {

@@ -28,7 +28,7 @@ type API struct {
 	Directory *directory.Directory
 	Vault     *vault.Vault
 	Live      *live.Live
-	// Single leaves personal tokens out and lets the root token be rotated.
+	// Single leaves personal tokens out.
 	Single bool
 }
 
@@ -48,9 +48,7 @@ func (a *API) Routes() []web.Route {
 	a.mountUsers(m)
 	a.mountTokens(m)
 	a.mountProviders(m)
-	if a.Single {
-		a.mountRoot(m)
-	}
+	a.mountRoot(m)
 	document, err := m.api.OpenAPI().MarshalJSON()
 	return append(
 		c.routes,
@@ -100,7 +98,11 @@ func operation[In, Out any](m *mounting, action tenure.Action, op huma.Operation
 		out, err := h(ctx, in)
 		if err != nil {
 			web.EventOf(ctx).Err = err
-			return nil, asProblem(ctx, err)
+			h := http.Header{}
+			e := tenure.AsError(err)
+			web.Challenge(h, e)
+			web.RetryAfter(h, e)
+			return nil, huma.ErrorWithHeaders(asProblem(ctx, err), h)
 		}
 		return out, nil
 	})

@@ -116,10 +116,10 @@ type idIn struct {
 
 type mintIn struct {
 	Body struct {
-		Name      string   `json:"name" doc:"What it is for" example:"VS Code on my laptop"`
-		Workspace string   `json:"workspace,omitempty" doc:"Id or name; the default workspace when left out"`
-		Scopes    []string `json:"scopes,omitempty" doc:"Narrows the token: chat, messages, models, beliefs; all of them when left out"`
-		ExpiresIn Lifetime `json:"expires_in,omitempty"`
+		Name      string    `json:"name" doc:"What it is for" example:"VS Code on my laptop"`
+		Workspace string    `json:"workspace,omitempty" doc:"Id or name; the default workspace when left out"`
+		Scopes    []string  `json:"scopes,omitempty" doc:"Narrows the token: chat, messages, models, beliefs; all of them when left out"`
+		ExpiresIn *Lifetime `json:"expires_in,omitempty"`
 	}
 }
 
@@ -170,10 +170,13 @@ func (a *API) sessions(ctx context.Context, _ *struct{}) (*list[Session], error)
 }
 
 func (a *API) mint(ctx context.Context, in *mintIn) (*body[NewToken], error) {
-	t, secret, err := a.Tokens.Mint(ctx, web.Principal(ctx), token.Spec{
-		Name: in.Body.Name, Workspace: in.Body.Workspace,
-		Scopes: in.Body.Scopes, Life: time.Duration(in.Body.ExpiresIn),
-	})
+	spec := token.Spec{Name: in.Body.Name, Workspace: in.Body.Workspace, Scopes: in.Body.Scopes}
+	if in.Body.ExpiresIn != nil {
+		if spec.Life = time.Duration(*in.Body.ExpiresIn); spec.Life == 0 {
+			spec.Life = -1 // zero is no lifetime; leaving it out is the default
+		}
+	}
+	t, secret, err := a.Tokens.Mint(ctx, web.Principal(ctx), spec)
 	if err != nil {
 		return nil, err
 	}

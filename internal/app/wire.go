@@ -37,10 +37,10 @@ func Operator(name string) tenure.Principal {
 // router mounts every edge.
 func (a *App) router() (*web.Router, error) {
 	cfg := a.Config
-	carriers := &web.Carriers{IdentityHeader: cfg.IdentityHeader, Trusted: cfg.Trusted}
+	carriers := &web.Carriers{IdentityHeader: cfg.IdentityHeader, Trusted: cfg.Trusted, Public: cfg.PublicURL}
 	si := &signin.Signin{
 		Tokens: a.Tokens, Directory: a.Directory, Carriers: carriers, Log: a.events,
-		Origins: http.NewCrossOriginProtection(), AuditRoot: cfg.Teams, PublicHTTPS: cfg.PublicURL != nil && cfg.PublicURL.Scheme == "https",
+		Origins: http.NewCrossOriginProtection(), AuditRoot: cfg.Teams, Fresh: a.Live.Fresh,
 	}
 	if cfg.PublicURL != nil {
 		if err := si.Origins.AddTrustedOrigin(cfg.PublicURL.String()); err != nil {

@@ -2,6 +2,7 @@ package audit
 
 import (
 	"context"
+	"net/netip"
 	"sync"
 	"time"
 
@@ -12,7 +13,7 @@ import (
 // Bounds of the counting.
 const (
 	refusalsEvery = 5 * time.Second
-	refusalsMax   = 10_000 // different ones in one span; further ones are counted together
+	refusalsMax   = 1000 // different ones in one span; further ones are counted together
 )
 
 // Log records what is no part of a change: single events, and counts of what
@@ -39,11 +40,25 @@ func (l *Log) Count(action, reason, address string) {
 	if l.counts == nil {
 		l.counts, l.since = make(map[refusal]int), l.DB.Now()
 	}
-	key := refusal{action, reason, address}
+	key := refusal{action, reason, network(address)}
 	if _, ok := l.counts[key]; !ok && len(l.counts) >= refusalsMax {
 		key.address = "many"
 	}
 	l.counts[key]++
+}
+
+// network is what an address is counted under: itself, or for IPv6 the /64 that
+// one customer has at least.
+func network(address string) string {
+	a, err := netip.ParseAddr(address)
+	if err != nil || a.Is4() {
+		return address
+	}
+	p, err := a.Prefix(64)
+	if err != nil {
+		return address
+	}
+	return p.String()
 }
 
 // Run writes the counts until ctx ends, and then once more.
@@ -92,6 +107,9 @@ func (l *Log) Flush(ctx context.Context) error {
 			l.counts, l.since = make(map[refusal]int), since
 		}
 		for k, n := range counts {
+			if _, ok := l.counts[k]; !ok && len(l.counts) >= refusalsMax {
+				k.address = "many"
+			}
 			l.counts[k] += n
 		}
 	}

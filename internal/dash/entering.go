@@ -72,7 +72,7 @@ func (d *Dash) rootCard(r *http.Request) (*rootCard, error) {
 	if access.Check(by, tenure.RotateRoot) != nil {
 		return &rootCard{}, nil
 	}
-	card := &rootCard{Configured: d.rootIsConfigured()}
+	card := &rootCard{Configured: d.Tokens.RootIsConfigured()}
 	if card.Configured {
 		return card, nil
 	}
@@ -91,15 +91,6 @@ func (d *Dash) rootCard(r *http.Request) (*rootCard, error) {
 		after, more = page.Next, page.Next != ""
 	}
 	return card, nil
-}
-
-func (d *Dash) rootIsConfigured() bool {
-	for _, s := range d.Tokens.Configured {
-		if s.Kind == tenure.RootToken {
-			return true
-		}
-	}
-	return false
 }
 
 func (d *Dash) askRotateRoot(w http.ResponseWriter, r *http.Request) error {

@@ -48,18 +48,19 @@ func open(t *testing.T, single bool) *house {
 	t.Cleanup(func() { _ = db.Close() })
 	reg := prometheus.NewRegistry()
 	l := &live.Live{
-		DB: db, Log: slog.New(slog.DiscardHandler),
+		Check: func(tenure.Principal, tenure.Action) error { return nil },
+		DB:    db, Log: slog.New(slog.DiscardHandler),
 		Recheck: func(_ context.Context, p tenure.Principal) (tenure.Principal, error) { return p, nil },
 		// Nothing follows the feed here: what is known never grows stale.
 		Options: live.Options{Now: clock, MaxStaleness: math.MaxInt64, StreamStaleness: math.MaxInt64},
 	}
 	l.Metrics = live.NewMetrics(reg, l)
 	uses := &store.LastUse{DB: db, FirstUse: audit.TokenFirstUsed}
-	tokens := &token.Tokens{DB: db, Live: l, Uses: uses, Cache: token.NewCache(100)}
+	tokens := &token.Tokens{DB: db, Live: l, Uses: uses, Cache: token.NewCache(100), Single: single}
 	l.Forget = tokens.Forget
 	people := &directory.Directory{
 		DB: db, Live: l, Uses: uses, Admins: map[string]bool{"root@example.com": true},
-		SessionIdle: time.Hour, SessionLife: 24 * time.Hour,
+		SessionIdle: time.Hour, SessionLife: 24 * time.Hour, RootStands: tokens.RootStands,
 	}
 	h.Dash = &Dash{
 		Tokens: tokens, Directory: people, Single: single, Base: func(r *http.Request) string { return "http://" + r.Host },

@@ -15,6 +15,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"sync"
@@ -52,6 +53,12 @@ const admin = "grace@example.com"
 
 // Run shows the demo until ctx ends.
 func Run(ctx context.Context, o Options) error {
+	for flag, address := range map[string]string{"--listen": o.Listen, "--proxy": o.Proxy} {
+		host, _, err := net.SplitHostPort(address)
+		if ip, perr := netip.ParseAddr(host); err != nil || host != "localhost" && (perr != nil || !ip.IsLoopback()) {
+			return tenure.InvalidField("address", "%s: the demo listens on this machine only, for example on 127.0.0.1:5757", flag)
+		}
+	}
 	dir, err := freshDir(o.Dir)
 	if err != nil {
 		return err

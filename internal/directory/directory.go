@@ -7,6 +7,7 @@
 package directory
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"reflect"
@@ -35,6 +36,9 @@ type Directory struct {
 	// SessionIdle and SessionLife are the limits of a browser session.
 	SessionIdle time.Duration
 	SessionLife time.Duration
+	// RootStands answers an error when the root token of that digest does not
+	// stand any more: the sessions that it opened end with it.
+	RootStands func(context.Context, tenure.Digest) error
 }
 
 // Join finds the person whom a trusted proxy names, and makes them known at
@@ -47,8 +51,8 @@ func (d *Directory) Join(ctx context.Context, tenant tenure.TenantID, name strin
 	if err != nil {
 		return tenure.Principal{}, err
 	}
-	if d.RequireSCIM && u.Source != tenure.SourceSCIM {
-		return tenure.Principal{}, errNotProvisioned(name)
+	if err := d.mustBeProvisioned(u.Source, name); err != nil {
+		return tenure.Principal{}, err
 	}
 	if d.isAdmin(tenant, u.UserName) && u.Role != tenure.SuperAdmin && u.Active {
 		if err := d.promote(ctx, u); err != nil {
@@ -63,7 +67,11 @@ func (d *Directory) Join(ctx context.Context, tenant tenure.TenantID, name strin
 	return s.Admit(d.DB.Now(), generation)
 }
 
-func errNotProvisioned(name string) error {
+// mustBeProvisioned refuses, under RequireSCIM, whom SCIM never provisioned.
+func (d *Directory) mustBeProvisioned(source tenure.Source, name string) error {
+	if !d.RequireSCIM || source == tenure.SourceSCIM {
+		return nil
+	}
 	return &tenure.Error{
 		Kind: tenure.Forbidden, Code: "not_provisioned",
 		Msg: fmt.Sprintf("%q was not provisioned by the identity provider; ask your administrator to assign you to this application", name),
@@ -76,14 +84,19 @@ func (d *Directory) isAdmin(tenant tenure.TenantID, name string) bool {
 
 // firstSight makes a person of an asserted identity.
 func (d *Directory) firstSight(ctx context.Context, tenant tenure.TenantID, name string) (tenure.User, error) {
-	if d.RequireSCIM {
-		return tenure.User{}, errNotProvisioned(name)
+	if err := d.mustBeProvisioned("", name); err != nil {
+		return tenure.User{}, err
 	}
 	var u tenure.User
 	err := d.DB.Tx(ctx, func(ctx context.Context, tx *store.Tx) error {
 		var err error
 		if u, err = tx.UserByName(ctx, tenant, name); !tenure.IsKind(err, tenure.NotFound) {
 			return err // somebody was quicker, or the database failed
+		}
+		// Whom the identity provider deleted does not walk back in: it must
+		// provision them again.
+		if gone, err := tx.WasDeleted(ctx, tenant, name); err != nil || gone {
+			return cmp.Or(err, error(tenure.ErrDeactivated))
 		}
 		u = newUser(tx.Now(), tenant, tenure.User{UserName: name, Active: true, Source: tenure.SourceProxy})
 		return insert(ctx, tx, tenure.Principal{}, u)
@@ -282,6 +295,9 @@ func (d *Directory) end(ctx context.Context, by tenure.Principal, id tenure.User
 	start := time.Now()
 	err = d.DB.Tx(ctx, func(ctx context.Context, tx *store.Tx) error {
 		if u, err = tx.User(ctx, by.Tenant(), id); err != nil {
+			return err
+		}
+		if err := access.Above(by, u.Role); err != nil {
 			return err
 		}
 		if ended, err = act(ctx, tx, u); err != nil {

@@ -12,6 +12,12 @@ import (
 	"github.com/tenure-gateway/tenure/internal/store"
 )
 
+// Bounds of the sessions of one person.
+const (
+	maxSessions  = 20                  // open at once; opening one more ends the oldest
+	keepSessions = 30 * 24 * time.Hour // how long an expired one is remembered
+)
+
 // OpenSession opens a browser session for a principal that was established by
 // an asserted identity or by the root token. The secret goes into the cookie
 // and is not kept.
@@ -23,10 +29,10 @@ func (d *Directory) OpenSession(ctx context.Context, by tenure.Principal) (tenur
 	secret := tenure.NewSessionSecret()
 	s := tenure.Session{
 		Tenant: by.Tenant(), User: by.User(), UserName: by.Standing().UserName, Via: "proxy",
-		Address: origin.Address, UserAgent: origin.UserAgent[:min(len(origin.UserAgent), 255)],
+		Address: origin.Address, UserAgent: tenure.Redact(origin.UserAgent[:min(len(origin.UserAgent), 255)]),
 	}
 	if by.Kind() == tenure.RootToken {
-		s.Via, s.Token = "root", by.Token()
+		s.Via, s.Token, s.OpenedBy = "root", by.Token(), by.Standing().Digest.String()
 	}
 	err := d.DB.Tx(ctx, func(ctx context.Context, tx *store.Tx) error {
 		if s.User != "" { // the person may have gone since they were looked up
@@ -37,6 +43,9 @@ func (d *Directory) OpenSession(ctx context.Context, by tenure.Principal) (tenur
 		s.ID, s.CreatedAt, s.SeenAt = tenure.SessionID(tenure.NewID(tx.Now())), tx.Now(), tx.Now()
 		s.ExpiresAt = tx.Now().Add(d.SessionLife)
 		if err := tx.InsertSession(ctx, s, tenure.DigestOf(secret.Reveal())); err != nil {
+			return err
+		}
+		if err := tx.TrimSessions(ctx, s.Tenant, s.User, maxSessions, tx.Now().Add(-keepSessions)); err != nil {
 			return err
 		}
 		return tx.Append(ctx, audit.SignedIn(s))
@@ -67,10 +76,17 @@ func (d *Directory) ResolveSession(ctx context.Context, presented string) (tenur
 		return tenure.Principal{}, tenure.ErrInvalidToken
 	}
 	p, err := s.Admit(now, generation)
-	if err == nil {
-		d.Uses.NoteSession(s.Session, s.User, now)
+	if err == nil && s.User != "" {
+		err = d.mustBeProvisioned(s.Source, s.UserName)
 	}
-	return p, err
+	if err == nil && s.User == "" {
+		err = d.RootStands(ctx, s.Digest)
+	}
+	if err != nil {
+		return tenure.Principal{}, err
+	}
+	d.Uses.NoteSession(s.Session, s.User, now)
+	return p, nil
 }
 
 // Sessions lists the open sessions of the person who asks.
@@ -110,24 +126,4 @@ func (d *Directory) EndSession(ctx context.Context, by tenure.Principal, id tenu
 	d.Live.Cut(store.Change{Kind: "session", ID: string(id)}, live.Session(id), tenure.ErrRevoked)
 	d.Live.Took(time.Since(start))
 	return nil
-}
-
-// Recheck reads a person or a session anew, and gives the principal as it stands
-// now, or an error when it does not any more.
-func (d *Directory) Recheck(ctx context.Context, p tenure.Principal) (tenure.Principal, error) {
-	generation := d.Live.Generation()
-	if p.Session() != "" {
-		s, err := d.DB.Session(ctx, p.Tenant(), p.Session())
-		if err != nil || !s.EndedAt.IsZero() {
-			return tenure.Principal{}, tenure.ErrRevoked
-		}
-		if s.User == "" {
-			return p, nil
-		}
-	}
-	s, err := d.DB.UserStanding(ctx, p.Tenant(), p.User())
-	if err != nil {
-		return tenure.Principal{}, err
-	}
-	return s.Admit(d.DB.Now(), generation)
 }

@@ -14,10 +14,11 @@ import (
 
 // Sizes of pooled memory.
 const (
-	bodySmall = 16 << 10 // up to here a body is left to the garbage collector
-	bodyKeep  = 4 << 20  // a larger one is not kept in the pool
-	copySize  = 4 << 10  // what an open stream holds to copy through
-	maxError  = 64 << 10 // how much of a provider's error is passed on
+	bodySmall = 16 << 10  // up to here a body is left to the garbage collector
+	bodyAhead = 256 << 10 // at most so much is made ready before anything has come
+	bodyKeep  = 4 << 20   // a larger one is not kept in the pool
+	copySize  = 4 << 10   // what an open stream holds to copy through
+	maxError  = 64 << 10  // how much of a provider's error is passed on
 )
 
 // body is a request's body. A large one is in pooled memory, and goes back to
@@ -78,8 +79,10 @@ func tooLarge(limit int64) error {
 
 func (b *body) fill(src io.Reader, expect int) error {
 	buf := (*b.buf)[:0]
-	if cap(buf) < expect+1 {
-		buf = make([]byte, 0, expect+1)
+	// What a client only claims to send takes no memory: beyond a first part, the
+	// buffer grows with what has come.
+	if want := min(expect, bodyAhead) + 1; cap(buf) < want {
+		buf = make([]byte, 0, want)
 	}
 	for {
 		if len(buf) == cap(buf) {

@@ -45,18 +45,18 @@ type catalogue struct {
 	client *http.Client
 	log    *slog.Logger
 
-	mu    *sync.Mutex
-	known map[tenure.WorkspaceID]*listing
+	mu       *sync.Mutex
+	known    map[tenure.WorkspaceID]*listing // what requests are routed by
+	renewing map[tenure.WorkspaceID]*listing // what will take its place
 }
 
 // listing is what a workspace's providers have. It is complete once done is
 // closed, and never modified afterwards.
 type listing struct {
-	done    chan struct{}
-	err     error
-	at      time.Time
-	offers  []offer
-	renewal sync.Once
+	done   chan struct{}
+	err    error
+	at     time.Time
+	offers []offer
 }
 
 type offer struct {
@@ -68,7 +68,7 @@ type offer struct {
 
 func newCatalogue(v *vault.Vault, rt http.RoundTripper, log *slog.Logger) catalogue {
 	return catalogue{
-		vault: v, log: log, mu: &sync.Mutex{}, known: make(map[tenure.WorkspaceID]*listing),
+		vault: v, log: log, mu: &sync.Mutex{}, known: make(map[tenure.WorkspaceID]*listing), renewing: make(map[tenure.WorkspaceID]*listing),
 		client: &http.Client{
 			Transport: rt, Timeout: listTimeout,
 			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
@@ -79,22 +79,21 @@ func newCatalogue(v *vault.Vault, rt http.RoundTripper, log *slog.Logger) catalo
 // find chooses the provider for a model: by its list, else by "provider/model",
 // else the only one of that kind whose list cannot be had.
 func (c *catalogue) find(ctx context.Context, p tenure.Principal, kind tenure.ProviderKind, model string) (target, error) {
-	l, err := c.listing(ctx, p, 0)
+	l, err := c.listing(ctx, p)
 	if err != nil {
 		return target{}, err
 	}
-	if t, ok := l.find(kind, model); ok {
-		return t, nil
-	}
-	if time.Since(l.at) > retryAfter { // it may be new
-		if l, err = c.listing(ctx, p, retryAfter); err != nil {
+	t, ok := l.find(kind, model)
+	if !ok && time.Since(l.at) > retryAfter { // it may be new: those who ask for it wait, nobody else
+		if l, err = c.await(ctx, c.renew(ctx, p, l)); err != nil {
 			return target{}, err
 		}
-		if t, ok := l.find(kind, model); ok {
-			return t, nil
-		}
+		t, ok = l.find(kind, model)
 	}
-	return target{}, l.explain(kind, model)
+	if !ok {
+		return target{}, l.explain(kind, model)
+	}
+	return t, nil
 }
 
 func (l *listing) find(kind tenure.ProviderKind, model string) (target, bool) {
@@ -146,12 +145,20 @@ func (l *listing) explain(kind tenure.ProviderKind, model string) error {
 			}
 		}
 	}
+	for _, o := range l.offers {
+		if o.provider.Kind == kind && o.err != nil {
+			return &tenure.Error{
+				Kind: tenure.Unavailable, Code: "providers_unavailable", RetryAfter: retryAfter,
+				Msg: fmt.Sprintf("no provider is known to have the model %q, and not all could be asked; name one as \"provider/model\"", model),
+			}
+		}
+	}
 	return errNoModel(model)
 }
 
 // models lists what can be asked over a protocol.
 func (c *catalogue) models(ctx context.Context, p tenure.Principal, kind tenure.ProviderKind) ([]Model, error) {
-	l, err := c.listing(ctx, p, 0)
+	l, err := c.listing(ctx, p)
 	if err != nil {
 		return nil, err
 	}
@@ -165,18 +172,26 @@ func (c *catalogue) models(ctx context.Context, p tenure.Principal, kind tenure.
 }
 
 // listing gives a workspace's listing: at once if there is one, which is
-// renewed behind the request when it is old, or older than maxAge (if not 0).
-// Those that need a new one wait for one fetch together.
-func (c *catalogue) listing(ctx context.Context, p tenure.Principal, maxAge time.Duration) (*listing, error) {
+// renewed behind the request when it is old. Only who is first waits for it.
+func (c *catalogue) listing(ctx context.Context, p tenure.Principal) (*listing, error) {
+	ws := p.Workspace()
 	c.mu.Lock()
-	l := c.known[p.Workspace()]
-	missing := l == nil || (maxAge > 0 && l.isDone() && time.Since(l.at) > maxAge)
-	if missing {
+	l := c.known[ws]
+	if l == nil {
 		l = &listing{done: make(chan struct{})}
-		c.known[p.Workspace()] = l
-		go c.fetch(context.WithoutCancel(ctx), p.Tenant(), p.Workspace(), l)
+		c.known[ws] = l
+		go c.first(context.WithoutCancel(ctx), p.Tenant(), ws, l)
 	}
 	c.mu.Unlock()
+	l, err := c.await(ctx, l)
+	if err == nil && time.Since(l.at) > listFor {
+		c.renew(ctx, p, l)
+	}
+	return l, err
+}
+
+// await waits until a listing is complete.
+func (c *catalogue) await(ctx context.Context, l *listing) (*listing, error) {
 	select {
 	case <-l.done:
 	case <-ctx.Done():
@@ -188,36 +203,13 @@ func (c *catalogue) listing(ctx context.Context, p tenure.Principal, maxAge time
 			Msg: "the workspace's providers cannot be read", Err: l.err,
 		}
 	}
-	if time.Since(l.at) > listFor {
-		l.renewal.Do(func() { go c.renew(context.WithoutCancel(ctx), p.Tenant(), p.Workspace(), l) })
-	}
 	return l, nil
 }
 
-func (l *listing) isDone() bool {
-	select {
-	case <-l.done:
-		return true
-	default:
-		return false
-	}
-}
-
-// renew fetches anew behind the requests, and swaps the listing when it is there.
-func (c *catalogue) renew(ctx context.Context, tenant tenure.TenantID, ws tenure.WorkspaceID, old *listing) {
-	l := &listing{done: make(chan struct{})}
-	c.fill(ctx, tenant, ws, l)
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.known[ws] == old && l.err == nil {
-		c.known[ws] = l
-	}
-}
-
-// fetch fills a new listing, which is not kept if that failed. It stands in
+// first fills the first listing, which is not kept if that failed. It stands in
 // known before it is read, so that a change that comes meanwhile forgets it.
-func (c *catalogue) fetch(ctx context.Context, tenant tenure.TenantID, ws tenure.WorkspaceID, l *listing) {
-	c.fill(ctx, tenant, ws, l)
+func (c *catalogue) first(ctx context.Context, tenant tenure.TenantID, ws tenure.WorkspaceID, l *listing) {
+	c.fill(ctx, tenant, ws, l, nil)
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.known[ws] == l && l.err != nil {
@@ -225,8 +217,33 @@ func (c *catalogue) fetch(ctx context.Context, tenant tenure.TenantID, ws tenure
 	}
 }
 
-// fill reads the providers and asks each for its models, all at once.
-func (c *catalogue) fill(ctx context.Context, tenant tenure.TenantID, ws tenure.WorkspaceID, l *listing) {
+// renew fetches anew beside the listing in use, once for all who want it, and
+// puts the new one in its place when it is there.
+func (c *catalogue) renew(ctx context.Context, p tenure.Principal, old *listing) *listing {
+	ws := p.Workspace()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if l := c.renewing[ws]; l != nil {
+		return l
+	}
+	l := &listing{done: make(chan struct{})}
+	c.renewing[ws] = l
+	ctx = context.WithoutCancel(ctx)
+	go func() {
+		c.fill(ctx, p.Tenant(), ws, l, old)
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		delete(c.renewing, ws)
+		if c.known[ws] == old && l.err == nil {
+			c.known[ws] = l
+		}
+	}()
+	return l
+}
+
+// fill reads the providers and asks each for its models, all at once. A provider
+// that does not answer keeps the models that it had in old.
+func (c *catalogue) fill(ctx context.Context, tenant tenure.TenantID, ws tenure.WorkspaceID, l, old *listing) {
 	defer close(l.done)
 	ctx, cancel := context.WithTimeout(ctx, listTimeout)
 	defer cancel()
@@ -238,10 +255,25 @@ func (c *catalogue) fill(ctx context.Context, tenant tenure.TenantID, ws tenure.
 	l.offers = make([]offer, len(providers))
 	var wg sync.WaitGroup
 	for i, p := range providers {
-		wg.Go(func() { l.offers[i] = c.ask(ctx, p) })
+		wg.Go(func() {
+			l.offers[i] = c.ask(ctx, p)
+			if l.offers[i].err != nil && old != nil {
+				l.offers[i].models = old.models(p.ID)
+			}
+		})
 	}
 	wg.Wait()
 	l.at = time.Now()
+}
+
+// models are those that a provider is known to have.
+func (l *listing) models(id tenure.ProviderID) []Model {
+	for _, o := range l.offers {
+		if o.provider.ID == id {
+			return o.models
+		}
+	}
+	return nil
 }
 
 // ask gets a provider's list of models.

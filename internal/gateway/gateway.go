@@ -126,7 +126,7 @@ func (g *Gateway) model(pr *protocol, action tenure.Action, path string) func(ht
 		}
 		defer g.Live.Leave(flight)
 		c.flight = flight
-		if err := g.prepare(ctx, w, r, p, c); err != nil {
+		if err := g.prepare(ctx, rc, w, r, p, c); err != nil {
 			if cut := live.Cause(ctx); cut != nil {
 				c.event.Cut = cut.Code
 				w.Header().Set("Connection", "close") // the rest of the body is not read
@@ -134,9 +134,7 @@ func (g *Gateway) model(pr *protocol, action tenure.Action, path string) func(ht
 			}
 			return err
 		}
-		flight.Within(g.Limits.FirstByteTimeout, errSlowProvider)
 		defer c.body.release()
-		g.Live.SetModel(flight, c.event.Model)
 		g.proxy.ServeHTTP(w, r.WithContext(context.WithValue(ctx, callKey{}, c)))
 		if c.event.Cut != "" {
 			_ = rc.SetWriteDeadline(time.Time{})
@@ -147,7 +145,7 @@ func (g *Gateway) model(pr *protocol, action tenure.Action, path string) func(ht
 
 // What ends a request in which nothing moves.
 var (
-	errSlowClient = &tenure.Error{Kind: tenure.Invalid, Code: "request_timeout", Msg: "the request body did not arrive in time"}
+	errSlowClient = &tenure.Error{Kind: tenure.TooSlow, Code: "request_timeout", Msg: "the request body did not arrive in time"}
 	// errSlowProvider comes before the first byte of an answer.
 	errSlowProvider = &tenure.Error{Kind: tenure.GatewayTimeout, Code: "provider_timeout", Msg: "the provider did not answer in time"}
 	// errStalled comes in the middle of one.
@@ -158,7 +156,7 @@ var (
 const lastWords = 500 * time.Millisecond
 
 // prepare reads the body and finds where it goes.
-func (g *Gateway) prepare(ctx context.Context, w http.ResponseWriter, r *http.Request, p tenure.Principal, c *call) error {
+func (g *Gateway) prepare(ctx context.Context, rc *http.ResponseController, w http.ResponseWriter, r *http.Request, p tenure.Principal, c *call) error {
 	began := time.Now()
 	c.flight.Within(g.Limits.BodyTimeout, errSlowClient)
 	b, err := g.readBody(w, r)
@@ -166,6 +164,8 @@ func (g *Gateway) prepare(ctx context.Context, w http.ResponseWriter, r *http.Re
 		return err
 	}
 	c.body, c.upload = b, time.Since(began)
+	c.flight.Within(g.Limits.FirstByteTimeout, errSlowProvider)
+	_ = rc.SetReadDeadline(time.Time{}) // the server's own limit is for bodies
 	c.sending.Store(true)
 	err = g.aim(ctx, p, c)
 	if err != nil {
@@ -212,7 +212,7 @@ var errThread = &tenure.Error{
 // stays here: credentials, identity, forwarding, cookies, organisation choice.
 func passes(name string) bool {
 	switch name {
-	case "Accept", "Content-Type", "User-Agent", "Idempotency-Key",
+	case "Accept", "Content-Type", "User-Agent",
 		"Anthropic-Version", "Anthropic-Beta", "Openai-Beta", "X-Client-Request-Id":
 		return true
 	}

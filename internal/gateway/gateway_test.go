@@ -76,7 +76,8 @@ func newWorld(t *testing.T, upstream string) *world {
 	logger := slog.New(slog.NewJSONHandler(w.log, nil))
 	var gw *gateway.Gateway
 	w.live = &live.Live{
-		DB: db, Log: logger, Recheck: func(_ context.Context, p tenure.Principal) (tenure.Principal, error) { return p, nil },
+		Check: func(tenure.Principal, tenure.Action) error { return nil },
+		DB:    db, Log: logger, Recheck: func(_ context.Context, p tenure.Principal) (tenure.Principal, error) { return p, nil },
 		Forget:  func(c store.Change) { w.vault.Forget(c); gw.Forget(c.Kind) },
 		Options: live.Options{Now: time.Now, MaxStaleness: time.Minute, StreamStaleness: time.Minute},
 	}
@@ -413,7 +414,7 @@ func TestClientsThatDoNotSend(t *testing.T) {
 		status string
 		code   string
 	}{
-		"the limit": {func() {}, "HTTP/1.1 400 ", "request_timeout"},
+		"the limit": {func() {}, "HTTP/1.1 408 ", "request_timeout"},
 		"a cut":     {func() { w.live.Cut(store.Change{}, live.User("u"), tenure.ErrRevoked) }, "HTTP/1.1 401 ", "access_revoked"},
 	} {
 		conn, err := net.Dial("tcp", strings.TrimPrefix(w.url, "http://"))
@@ -471,6 +472,93 @@ func TestProviderBreaksOff(t *testing.T) {
 	eventually(t, "all leave", func() bool { return w.live.Open() == 0 })
 }
 
+// A provider's interim answers stay here: nobody has looked at their headers.
+func TestInterimAnswers(t *testing.T) {
+	up := httptest.NewServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+		if r.Method == http.MethodGet {
+			_, _ = io.WriteString(rw, `{"data":[{"id":"m"}]}`)
+			return
+		}
+		rw.Header().Set("Set-Cookie", "a=b")
+		rw.Header().Set("X-Echo", r.Header.Get("Authorization"))
+		rw.WriteHeader(http.StatusEarlyHints)
+		rw.Header().Del("X-Echo")
+		_, _ = io.WriteString(rw, "{}")
+	}))
+	defer up.Close()
+	w := newWorld(t, up.URL)
+	conn, err := net.Dial("tcp", strings.TrimPrefix(w.url, "http://"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = conn.Close() }()
+	if _, err := io.WriteString(conn, "POST /v1/chat/completions HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: 13\r\n\r\n{\"model\":\"m\"}"); err != nil {
+		t.Fatal(err)
+	}
+	got, err := io.ReadAll(conn)
+	if err != nil || !strings.HasPrefix(string(got), "HTTP/1.1 200 ") || strings.Contains(string(got), "a=b") ||
+		strings.Contains(string(got), providerKey) || strings.Count(string(got), "X-Request-Id: ") != 1 {
+		t.Errorf("%q, %v", got, err)
+	}
+}
+
+// A cut in the middle of an event does not leave half of its JSON behind.
+func TestCutInMidEvent(t *testing.T) {
+	up := httptest.NewServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+		if r.Method == http.MethodGet {
+			_, _ = io.WriteString(rw, `{"data":[{"id":"m"}]}`)
+			return
+		}
+		rw.Header().Set("Content-Type", "text/event-stream")
+		for _, part := range []string{"data: {\"n\":1}\n\nda", "ta: {\"n\":2}\n\n", "data: {\"n\":3,\"half"} {
+			_, _ = io.WriteString(rw, part)
+			_ = http.NewResponseController(rw).Flush()
+			time.Sleep(50 * time.Millisecond)
+		}
+		<-r.Context().Done()
+	}))
+	defer up.Close()
+	w := newWorld(t, up.URL)
+	_, r := w.events("/v1/chat/completions", `{"model":"m"}`)
+	time.Sleep(200 * time.Millisecond)
+	w.live.Cut(store.Change{}, live.User("u"), tenure.ErrRevoked)
+	rest, err := io.ReadAll(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var events int
+	for line := range strings.Lines(string(rest)) {
+		data, ok := strings.CutPrefix(line, "data: ")
+		if ok {
+			events++
+		}
+		if ok && !json.Valid([]byte(data)) {
+			t.Errorf("half an event: %q", line)
+		}
+	}
+	if events != 2 || !strings.Contains(string(rest), "access_revoked") { // the first was read by events
+		t.Errorf("%d events in %q", events, rest)
+	}
+}
+
+// A line longer than any buffer passes, unharmed and without waiting for its end.
+func TestLongLines(t *testing.T) {
+	long := "data: " + strings.Repeat("x", 100_000)
+	up := httptest.NewServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+		if r.Method == http.MethodGet {
+			_, _ = io.WriteString(rw, `{"data":[{"id":"m"}]}`)
+			return
+		}
+		rw.Header().Set("Content-Type", "text/event-stream")
+		_, _ = io.WriteString(rw, long+"\n\ndata: [DONE]\n\nno newline at the end")
+	}))
+	defer up.Close()
+	w := newWorld(t, up.URL)
+	if got := text(t, w.post("/v1/chat/completions", `{"model":"m"}`)); got != long+"\n\ndata: [DONE]\n\nno newline at the end" {
+		t.Errorf("%d bytes came of %d", len(got), len(long)+35)
+	}
+}
+
 // Many different bodies at once, some larger than what is pooled: none is mixed
 // up with another.
 func TestBodiesAreNotMixed(t *testing.T) {
@@ -479,7 +567,7 @@ func TestBodiesAreNotMixed(t *testing.T) {
 			_, _ = io.WriteString(rw, `{"data":[{"id":"m"}]}`)
 			return
 		}
-		if r.Header.Get("Idempotency-Key") == "early" { // answers before it has read
+		if r.Header.Get("X-Client-Request-Id") == "early" { // answers before it has read
 			rw.WriteHeader(http.StatusTeapot)
 			return
 		}
@@ -494,7 +582,7 @@ func TestBodiesAreNotMixed(t *testing.T) {
 			for j := range 20 {
 				body := fmt.Sprintf(`{"model":"m","n":"%d-%d","pad":"%s"}`, i, j, strings.Repeat(string(rune('a'+i)), (i*j*997)%60_000))
 				if j%3 == 0 {
-					w.post("/v1/chat/completions", body, "Idempotency-Key", "early")
+					w.post("/v1/chat/completions", body, "X-Client-Request-Id", "early")
 					continue
 				}
 				if got := text(t, w.post("/v1/chat/completions", body)); got != body {

@@ -145,9 +145,17 @@ func anthropicType(k tenure.Kind) string {
 }
 
 func openAIModel(m Model) map[string]any {
-	return map[string]any{"id": m.ID, "object": "model", "created": m.Created.Unix(), "owned_by": m.Provider}
+	created := int64(0) // as compatible servers have it that do not know
+	if !m.Created.IsZero() {
+		created = m.Created.Unix()
+	}
+	return map[string]any{"id": m.ID, "object": "model", "created": created, "owned_by": m.Provider}
 }
 
 func anthropicModel(m Model) map[string]any {
-	return map[string]any{"type": "model", "id": m.ID, "display_name": m.DisplayName, "created_at": m.Created.UTC().Format(time.RFC3339)}
+	created := m.Created
+	if created.IsZero() {
+		created = time.Unix(0, 0)
+	}
+	return map[string]any{"type": "model", "id": m.ID, "display_name": m.DisplayName, "created_at": created.UTC().Format(time.RFC3339)}
 }

@@ -103,6 +103,7 @@ type stream struct {
 	events bool // text/event-stream
 
 	last [2]byte // the last bytes passed on
+	held []byte  // the beginning of a line, which is of no use to anybody until the rest is here
 	tail []byte  // the error event that is still to be passed on
 	over bool
 }
@@ -120,23 +121,41 @@ func (s *stream) Read(p []byte) (int, error) {
 	if cut := live.Cause(s.ctx); cut != nil {
 		return s.end(p, cut)
 	}
-	n, err := s.body.Read(p)
-	if n > 0 {
-		s.note(p[:n])
+	for {
+		n, err := s.next(p)
+		if n > 0 {
+			s.note(p[:n])
+			return n, nil // an error comes again with the next Read
+		}
+		switch {
+		case errors.Is(err, io.EOF):
+			return 0, err
+		case err != nil:
+			if cut := live.Cause(s.ctx); cut != nil {
+				return s.end(p, cut)
+			}
+			return s.end(p, s.broken(err))
+		}
 	}
-	switch {
-	case err == nil:
+}
+
+// next reads what can be passed on. Of an event stream, that is whole lines: so
+// a cut never falls into the JSON of an event. A line that fills p goes on in
+// parts; what is held when the stream ends by itself is passed on then.
+func (s *stream) next(p []byte) (int, error) {
+	n := copy(p, s.held)
+	s.held = s.held[:0]
+	m, err := s.body.Read(p[n:])
+	n += m
+	if m > 0 {
 		s.call.flight.Within(s.idle, errStalled)
-		return n, nil
-	case errors.Is(err, io.EOF):
+	}
+	if !s.events || n == len(p) || errors.Is(err, io.EOF) {
 		return n, err
-	case n > 0:
-		return n, nil // the error comes again with the next Read
 	}
-	if cut := live.Cause(s.ctx); cut != nil {
-		return s.end(p, cut)
-	}
-	return s.end(p, s.broken(err))
+	whole := bytes.LastIndexByte(p[:n], '\n') + 1
+	s.held = append(s.held, p[whole:n]...)
+	return whole, err
 }
 
 // broken says why the provider's answer broke off.

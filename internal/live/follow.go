@@ -2,6 +2,7 @@ package live
 
 import (
 	"context"
+	"sync"
 	"time"
 
 	"github.com/tenure-gateway/tenure"
@@ -28,9 +29,11 @@ func (l *Live) Follow(ctx context.Context, ready func()) error {
 	defer func() { _ = feed.Close() }()
 	// What was cached before the feed was open may have changed unseen.
 	l.advance(store.Change{})
-	l.heard()
+	l.heard(l.Options.Now())
 	ready()
 
+	var trimming sync.WaitGroup
+	defer trimming.Wait()
 	tick := time.NewTicker(store.FeedPoll)
 	defer tick.Stop()
 	trimmed := l.Options.Now()
@@ -56,58 +59,63 @@ func (l *Live) Follow(ctx context.Context, ready func()) error {
 		}
 		if healthy && now.Sub(trimmed) > trimEvery {
 			trimmed = now
-			l.trim(ctx)
+			trimming.Go(func() { l.trim(ctx) }) // it waits for the writer; the feed does not
 		}
 	}
 }
 
-func (l *Live) heard() { l.clock.heard.Store(l.Options.Now().UnixNano()) }
+func (l *Live) heard(at time.Time) { l.clock.heard.Store(&at) }
 
 // poll applies what is new in the feed.
 func (l *Live) poll(ctx context.Context, feed *store.Feed) error {
 	asked := l.Options.Now()
-	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
+	reading, cancel := context.WithTimeout(ctx, recheckTimeout)
 	defer cancel()
-	changes, lost, err := feed.Poll(ctx)
+	changes, lost, err := feed.Poll(reading)
 	if err != nil {
 		return err
 	}
-	if lost {
-		l.Log.Warn("change feed has a gap: everything is looked up anew")
-		changes = []store.Change{{}}
+	if lost || l.unknown {
+		changes = []store.Change{{}} // everything is looked up anew
 	}
 	for _, c := range changes {
 		l.advance(c)
 	}
+	l.unknown = false
 	for _, c := range changes {
-		l.recheck(ctx, subjectOf(c))
+		l.unknown = !l.recheck(ctx, subjectOf(c)) || l.unknown
 	}
 	// The view is as fresh as the moment at which it was asked for.
-	l.clock.heard.Store(asked.UnixNano())
+	l.heard(asked)
 	return nil
 }
 
 // expire ends the flights whose token has reached its end, and those in which
 // nothing has moved for too long.
 func (l *Live) expire(now time.Time) {
-	at := now.UnixNano()
+	at := now.UnixMilli()
 	n := l.flights.cut(func(f *Flight) bool { end := f.expires.Load(); return end != 0 && end <= at }, tenure.ErrExpired)
 	l.Metrics.cut(n, tenure.ErrExpired)
-	at = time.Now().UnixNano()
-	for _, f := range l.flights.late(at) {
+	for _, f := range l.flights.late() {
 		why := f.late.Load()
-		n := l.flights.cut(func(g *Flight) bool { return g == f && f.limit.Load() <= at }, why)
+		n := l.flights.cut(func(g *Flight) bool { return g == f && f.isLate() }, why)
 		l.Metrics.cut(n, why)
 	}
 }
 
-// late lists the flights whose limit has passed at the instant.
-func (fs *flights) late(at int64) []*Flight {
+// isLate reports whether nothing has moved for too long.
+func (f *Flight) isLate() bool {
+	limit := f.limit.Load()
+	return limit != 0 && int64(time.Since(f.Started)) >= limit
+}
+
+// late lists the flights in which nothing has moved for too long.
+func (fs *flights) late() []*Flight {
 	fs.mu.Lock()
 	defer fs.mu.Unlock()
 	var out []*Flight
 	for f := fs.head; f != nil; f = f.next {
-		if limit := f.limit.Load(); limit != 0 && limit <= at && !f.cut {
+		if !f.cut && f.isLate() {
 			out = append(out, f)
 		}
 	}

@@ -10,6 +10,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"math"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -27,13 +28,16 @@ type Live struct {
 	Recheck func(context.Context, tenure.Principal) (tenure.Principal, error)
 	// Forget drops what caches hold about the thing that changed; a change of
 	// kind "" means everything.
-	Forget  func(store.Change)
+	Forget func(store.Change)
+	// Check judges whether a principal may do what its request is about.
+	Check   func(tenure.Principal, tenure.Action) error
 	Log     *slog.Logger
 	Metrics *Metrics
 	Options Options
 
 	flights flights
 	clock   freshness
+	unknown bool // the follower could not know of some flight, and asks again
 }
 
 // Options are the limits of not knowing.
@@ -48,8 +52,8 @@ type Options struct {
 
 // freshness is what is known of the change feed.
 type freshness struct {
-	generation atomic.Uint64 // grows whenever something that is known may have changed
-	heard      atomic.Int64  // when the database last answered, Unix nanoseconds
+	generation atomic.Uint64             // grows whenever something that is known may have changed
+	heard      atomic.Pointer[time.Time] // when the database last answered; read by the monotonic clock
 }
 
 // flights are the requests in flight. One list under one lock: entering and
@@ -64,16 +68,14 @@ type flights struct {
 // Flight is one request in flight.
 type Flight struct {
 	Principal tenure.Principal
-	RequestID string
 	Action    tenure.Action
 	Started   time.Time
 
-	model      string                       // guarded by flights.mu
-	limit      atomic.Int64                 // Unix nanoseconds by which something must move; 0: no limit
+	limit      atomic.Int64                 // nanoseconds after Started by which something must move; 0: no limit
 	late       atomic.Pointer[tenure.Error] // why it ends when it does not
 	cancel     context.CancelCauseFunc
 	unblock    func()
-	expires    atomic.Int64 // Unix nanoseconds; 0: never
+	expires    atomic.Int64 // Unix milliseconds; 0: never
 	prev, next *Flight
 	in, cut    bool
 }
@@ -85,15 +87,19 @@ func (l *Live) Generation() uint64 { return l.clock.generation.Load() }
 // Fresh answers Unavailable when this process has been without news from the
 // database for longer than it may be.
 func (l *Live) Fresh() error {
-	if l.Options.Now().UnixNano()-l.clock.heard.Load() > int64(l.Options.MaxStaleness) {
+	if l.Lag() > l.Options.MaxStaleness {
 		return tenure.ErrStale
 	}
 	return nil
 }
 
-// Lag is how long ago the database answered last.
+// Lag is how long ago the database answered last; for ever, if it never did.
 func (l *Live) Lag() time.Duration {
-	return max(0, time.Duration(l.Options.Now().UnixNano()-l.clock.heard.Load()))
+	heard := l.clock.heard.Load()
+	if heard == nil {
+		return math.MaxInt64
+	}
+	return max(0, l.Options.Now().Sub(*heard))
 }
 
 // Enter registers a request under its principal. The context that it returns
@@ -103,21 +109,16 @@ func (l *Live) Lag() time.Duration {
 // principal's authority ended since it was looked up.
 func (l *Live) Enter(ctx context.Context, p tenure.Principal, action tenure.Action, unblock func()) (context.Context, *Flight, error) {
 	ctx, cancel := context.WithCancelCause(ctx)
-	f := &Flight{
-		Principal: p, Action: action, Started: l.Options.Now(), cancel: cancel, unblock: unblock,
-		RequestID: tenure.OriginOf(ctx).RequestID,
-	}
+	f := &Flight{Principal: p, Action: action, Started: l.Options.Now(), cancel: cancel, unblock: unblock}
 	f.endAt(p)
 	l.flights.add(f)
 	// What changed before this flight was in the list did not find it there: if
 	// anything did since the look-up, look again.
 	if l.Generation() != p.AsOf() {
-		now, err := l.Recheck(ctx, p)
-		if err != nil {
+		if err := l.again(ctx, f); err != nil {
 			l.Leave(f)
 			return nil, nil, err
 		}
-		f.endAt(now)
 	}
 	return ctx, f, nil
 }
@@ -126,10 +127,25 @@ func (l *Live) Enter(ctx context.Context, p tenure.Principal, action tenure.Acti
 func (f *Flight) endAt(p tenure.Principal) {
 	end := int64(0)
 	if at := p.Standing().ExpiresAt; !at.IsZero() {
-		end = at.UnixNano()
+		end = at.UnixMilli()
 	}
 	f.expires.Store(end)
 }
+
+// again asks whether the flight still stands, and may go on.
+func (l *Live) again(ctx context.Context, f *Flight) error {
+	ctx, cancel := context.WithTimeout(ctx, recheckTimeout)
+	defer cancel()
+	now, err := l.Recheck(ctx, f.Principal)
+	if err == nil {
+		f.endAt(now)
+		err = l.Check(now, f.Action)
+	}
+	return err
+}
+
+// recheckTimeout is how long one look at one credential may take.
+const recheckTimeout = 2 * time.Second
 
 // Leave takes the request out of the register and frees its context.
 func (l *Live) Leave(f *Flight) {
@@ -142,14 +158,7 @@ func (l *Live) Leave(f *Flight) {
 // end comes up to store.FeedPoll late.
 func (f *Flight) Within(d time.Duration, late *tenure.Error) {
 	f.late.Store(late)
-	f.limit.Store(time.Now().Add(d).UnixNano())
-}
-
-// SetModel tells which model the request asks for, for people who look.
-func (l *Live) SetModel(f *Flight, model string) {
-	l.flights.mu.Lock()
-	f.model = model
-	l.flights.mu.Unlock()
+	f.limit.Store(int64(time.Since(f.Started) + d))
 }
 
 // Open is the number of requests in flight.
@@ -203,7 +212,9 @@ func (l *Live) Cut(c store.Change, who Subject, cause error) int {
 // committed, and ends the flights that do not stand any more.
 func (l *Live) Changed(ctx context.Context, c store.Change) {
 	l.advance(c)
-	l.recheck(ctx, subjectOf(c))
+	// Whoever asked may have left; what was committed counts all the same. What
+	// cannot be known here, the feed tells again.
+	l.recheck(context.WithoutCancel(ctx), subjectOf(c))
 }
 
 // CutAll ends every flight, for example when the process ends.
@@ -222,25 +233,27 @@ func (l *Live) advance(c store.Change) {
 	l.clock.generation.Add(1)
 }
 
-// recheck asks of every flight of the subject whether it still stands.
-func (l *Live) recheck(ctx context.Context, who Subject) {
+// recheck asks of every flight of the subject whether it still stands, and ends
+// those that do not. It reports whether all of them could be known; a flight of
+// which nothing can be known goes on, until Options.StreamStaleness ends it.
+func (l *Live) recheck(ctx context.Context, who Subject) bool {
+	known := true
 	for _, f := range l.flights.list(who) {
-		now, err := l.Recheck(ctx, f.Principal)
-		if err == nil {
-			f.endAt(now)
-			continue
+		switch err := l.again(ctx, f); {
+		case err == nil:
+		case ended(err):
+			n := l.flights.cut(func(g *Flight) bool { return g == f }, tenure.ErrRevoked)
+			l.Metrics.cut(n, tenure.ErrRevoked)
+		default:
+			known = false
 		}
-		n := l.flights.cut(func(g *Flight) bool { return g == f }, cutCause(err))
-		l.Metrics.cut(n, cutCause(err))
 	}
+	return known
 }
 
-// cutCause is what a flight is told whose principal did not pass Recheck.
-func cutCause(err error) error {
-	if tenure.IsKind(err, tenure.Unauthenticated) || tenure.IsKind(err, tenure.Forbidden) || tenure.IsKind(err, tenure.NotFound) {
-		return tenure.ErrRevoked
-	}
-	return tenure.ErrStale // it could not be known
+// ended tells that a credential does not stand from not being able to know.
+func ended(err error) bool {
+	return tenure.IsKind(err, tenure.Unauthenticated) || tenure.IsKind(err, tenure.Forbidden) || tenure.IsKind(err, tenure.NotFound)
 }
 
 // Cause tells why ctx was cut, or nil when it was not, or ended otherwise.

@@ -22,7 +22,8 @@ import (
 type world struct {
 	*live.Live
 	path   string
-	dead   sync.Map // tenure.UserID
+	dead   sync.Map    // tenure.UserID
+	broken atomic.Bool // nothing can be known
 	forgot atomic.Int64
 }
 
@@ -38,9 +39,13 @@ func newWorld(t *testing.T, options live.Options) *world {
 		options.Now = time.Now
 	}
 	w.Live = &live.Live{
-		DB: db, Log: slog.New(slog.DiscardHandler), Options: options,
+		Check: func(tenure.Principal, tenure.Action) error { return nil },
+		DB:    db, Log: slog.New(slog.DiscardHandler), Options: options,
 		Forget: func(store.Change) { w.forgot.Add(1) },
-		Recheck: func(_ context.Context, p tenure.Principal) (tenure.Principal, error) {
+		Recheck: func(ctx context.Context, p tenure.Principal) (tenure.Principal, error) {
+			if w.broken.Load() || ctx.Err() != nil {
+				return tenure.Principal{}, errors.New("the database does not answer")
+			}
 			if _, dead := w.dead.Load(p.User()); dead {
 				return tenure.Principal{}, tenure.ErrInvalidToken
 			}
@@ -156,6 +161,42 @@ func TestFeedEndsWhatDoesNotStand(t *testing.T) {
 	}
 }
 
+// Not being able to know ends nobody, neither for a caller who has left nor in
+// the feed; and the feed asks again until it knows.
+func TestNotKnowingEndsNobody(t *testing.T) {
+	w := newWorld(t, live.Options{MaxStaleness: time.Minute, StreamStaleness: time.Minute})
+	w.follow(t)
+	alice, _ := w.enter(t, w.principal(t, "alice", time.Time{}))
+	left, leave := context.WithCancel(context.Background())
+	leave()
+	w.Changed(left, store.Change{Kind: "user", ID: "alice"})
+	w.broken.Store(true)
+	w.Changed(context.Background(), store.Change{Kind: "user", ID: "alice"})
+	if err := change(w, "user", "alice"); err != nil {
+		t.Fatal(err)
+	}
+	time.Sleep(5 * store.FeedPoll)
+	if alice.Err() != nil {
+		t.Fatalf("ended by %v", context.Cause(alice))
+	}
+	w.dead.Store(tenure.UserID("alice"), true)
+	w.broken.Store(false)
+	if err := ends(t, "alice", alice, time.Second); !errors.Is(err, tenure.ErrRevoked) {
+		t.Errorf("ended by %v", err)
+	}
+}
+
+// "Never", as people write it, is not the past.
+func TestFarEndIsFar(t *testing.T) {
+	w := newWorld(t, live.Options{MaxStaleness: time.Minute, StreamStaleness: time.Minute})
+	w.follow(t)
+	ctx, _ := w.enter(t, w.principal(t, "alice", time.Date(9999, 12, 31, 0, 0, 0, 0, time.UTC)))
+	time.Sleep(5 * store.FeedPoll)
+	if ctx.Err() != nil {
+		t.Errorf("ended by %v", context.Cause(ctx))
+	}
+}
+
 // change commits something that the feed tells of.
 func change(w *world, _, id string) error {
 	return w.DB.Tx(context.Background(), func(ctx context.Context, tx *store.Tx) error {
@@ -223,6 +264,7 @@ func TestEnterAllocates(t *testing.T) {
 
 func BenchmarkCutAmong10000(b *testing.B) {
 	w := &world{Live: &live.Live{
+		Check:  func(tenure.Principal, tenure.Action) error { return nil },
 		Forget: func(store.Change) {}, Options: live.Options{Now: time.Now},
 		Recheck: func(_ context.Context, p tenure.Principal) (tenure.Principal, error) { return p, nil },
 	}}

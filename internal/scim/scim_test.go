@@ -49,7 +49,8 @@ func newStand(t *testing.T) *stand {
 	})
 	log := slog.New(slog.DiscardHandler)
 	l := &live.Live{
-		DB: db, Log: log,
+		Check: func(tenure.Principal, tenure.Action) error { return nil },
+		DB:    db, Log: log,
 		Recheck: func(_ context.Context, p tenure.Principal) (tenure.Principal, error) { return p, nil },
 		Forget:  func(store.Change) {},
 		Options: live.Options{Now: time.Now, MaxStaleness: time.Minute, StreamStaleness: time.Minute},

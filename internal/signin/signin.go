@@ -29,8 +29,9 @@ type Signin struct {
 	Origins *http.CrossOriginProtection
 	// AuditRoot tells the audit log of every use of the root token.
 	AuditRoot bool
-	// PublicHTTPS tells that browsers reach this installation over TLS.
-	PublicHTTPS bool
+	// Fresh answers an error while this process cannot know who still has
+	// access: then nobody is admitted, whatever they carry.
+	Fresh func() error
 }
 
 var errCrossSite = &tenure.Error{
@@ -56,6 +57,9 @@ func (s *Signin) Authenticate(r *http.Request, public bool) (tenure.Principal, e
 	}
 	if public {
 		return tenure.Principal{}, s.refuseToken(r.Context(), c.Token)
+	}
+	if err := s.Fresh(); err != nil {
+		return tenure.Principal{}, err
 	}
 	if c.Token != "" {
 		return s.byToken(r.Context(), c)
@@ -94,6 +98,7 @@ func (s *Signin) byToken(ctx context.Context, c web.Presented) (tenure.Principal
 			return tenure.Principal{}, errTwoPeople
 		}
 	}
+	s.Tokens.Used(p)
 	return p, nil
 }
 
@@ -160,6 +165,9 @@ func (s *Signin) WithRoot(w http.ResponseWriter, r *http.Request, presented stri
 	if s.Origins.Check(r) != nil {
 		return errCrossSite
 	}
+	if err := s.Fresh(); err != nil {
+		return err
+	}
 	p, err := s.Tokens.Resolve(r.Context(), strings.TrimSpace(presented))
 	if err == nil && p.Kind() != tenure.RootToken {
 		err = tenure.ErrInvalidToken
@@ -170,11 +178,12 @@ func (s *Signin) WithRoot(w http.ResponseWriter, r *http.Request, presented stri
 	if err != nil {
 		return err
 	}
+	s.Tokens.Used(p)
 	return s.open(w, r, p)
 }
 
 func (s *Signin) open(w http.ResponseWriter, r *http.Request, p tenure.Principal) error {
-	name := SessionCookie(s.secure(r), r)
+	name := s.Carriers.SessionCookie(r)
 	if name == "" {
 		return nil // neither TLS nor this machine: no cookie is safe
 	}
@@ -194,24 +203,10 @@ func (s *Signin) SignOut(w http.ResponseWriter, r *http.Request) error {
 			return err
 		}
 	}
-	if name := SessionCookie(s.secure(r), r); name != "" {
+	if name := s.Carriers.SessionCookie(r); name != "" {
 		http.SetCookie(w, s.cookie(name, "", -1))
 	}
 	return nil
-}
-
-func (s *Signin) secure(r *http.Request) bool { return s.PublicHTTPS || s.Carriers.Secure(r) }
-
-// SessionCookie is the name under which the session's secret may travel: the
-// __Host- one over TLS, the plain one on this machine, and "" otherwise.
-func SessionCookie(secure bool, r *http.Request) string {
-	switch {
-	case secure:
-		return web.SecureCookie
-	case web.LoopbackHost(r):
-		return web.PlainCookie
-	}
-	return ""
 }
 
 // cookie has no lifetime of its own: the limits are kept at the server.

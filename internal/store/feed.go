@@ -61,7 +61,7 @@ func (db *DB) Feed(ctx context.Context) (*Feed, error) {
 
 // Close ends the feed's connection.
 func (f *Feed) Close() error {
-	_ = f.conn.conn.Close()
+	f.conn.close()
 	return f.pool.Close()
 }
 
@@ -71,7 +71,8 @@ const feedEnd = `SELECT COALESCE((SELECT seq FROM sqlite_sequence WHERE name = '
 
 // Poll gives the changes since the last Poll. lost tells that some cannot be
 // known any more, because the table was trimmed past them or the database was
-// put back to an earlier state: whoever follows must forget all that it holds.
+// put back to an earlier state, or that they are too many to be told singly:
+// whoever follows must forget all that it holds.
 // An error means that nothing is known to be fresh.
 func (f *Feed) Poll(ctx context.Context) (changes []Change, lost bool, err error) {
 	info, err := os.Stat(f.db.path)
@@ -113,7 +114,7 @@ func (f *Feed) read(ctx context.Context) (changes []Change, lost bool, err error
 	case len(changes) > 0 && changes[0].Seq != f.last+1, len(changes) < feedPage && end != next:
 		lost, next = true, end
 	case len(changes) == feedPage:
-		version = f.version // there is more: look again at the next Poll
+		lost, next = true, end // to look at everything is quicker than page by page
 	}
 	f.last, f.version = next, version
 	return changes, lost, nil

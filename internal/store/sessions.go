@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"encoding/hex"
 	"time"
 
 	"github.com/tenure-gateway/tenure"
@@ -36,15 +37,18 @@ func (r reads) OpenSessions(ctx context.Context, tenant tenure.TenantID, user te
 func (r reads) SessionStanding(ctx context.Context, d tenure.Digest) (s *tenure.Standing, seen time.Time, err error) {
 	s, err = one(ctx, r.run, func(row scanner) (*tenure.Standing, error) {
 		s := tenure.Standing{Kind: tenure.BrowserSession}
-		var via string
-		err := row.Scan(&s.Session, &s.Tenant, &s.TenantActive, &s.User, &s.UserName, &s.UserActive, &s.Role, &s.Token,
-			&via, into(&s.ExpiresAt), into(&seen), &s.Ended)
+		var via, opener string
+		err := row.Scan(&s.Session, &s.Tenant, &s.TenantActive, &s.User, &s.UserName, &s.UserActive, &s.Role, &s.Source, &s.Token,
+			&opener, &via, into(&s.ExpiresAt), into(&seen), &s.Ended)
 		if via == "root" {
 			s.Role, s.Name = tenure.SuperAdmin, via
+			if raw, derr := hex.DecodeString(opener); derr == nil && len(raw) == len(s.Digest) {
+				s.Digest = tenure.Digest(raw)
+			}
 		}
 		return &s, err
-	}, `SELECT s.id, s.tenant_id, COALESCE(n.active, 0), s.user_id, COALESCE(u.user_name, ''), COALESCE(u.active, 0), COALESCE(u.role, ''),
-		s.token_id, s.via, s.expires_at, s.last_seen_at, s.ended_at IS NOT NULL
+	}, `SELECT s.id, s.tenant_id, COALESCE(n.active, 0), s.user_id, COALESCE(u.user_name, ''), COALESCE(u.active, 0), COALESCE(u.role, ''), COALESCE(u.source, ''),
+		s.token_id, s.token_hash, s.via, s.expires_at, s.last_seen_at, s.ended_at IS NOT NULL
 		FROM sessions s LEFT JOIN tenants n ON n.id = s.tenant_id
 		LEFT JOIN users u ON u.id = s.user_id AND u.tenant_id = s.tenant_id AND u.deleted_at IS NULL
 		WHERE s.session_hash = $1`, d.String())
@@ -53,9 +57,22 @@ func (r reads) SessionStanding(ctx context.Context, d tenure.Digest) (s *tenure.
 
 // InsertSession stores a new session: the digest of its secret, never the secret.
 func (tx *Tx) InsertSession(ctx context.Context, s tenure.Session, d tenure.Digest) error {
-	_, err := tx.exec(ctx, `INSERT INTO sessions (id, tenant_id, user_id, token_id, session_hash, via, address, user_agent,
-		created_at, last_seen_at, expires_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)`,
-		s.ID, s.Tenant, s.User, s.Token, d.String(), s.Via, s.Address, s.UserAgent, stamp(s.CreatedAt), stamp(s.SeenAt), stamp(s.ExpiresAt))
+	_, err := tx.exec(ctx, `INSERT INTO sessions (id, tenant_id, user_id, token_id, token_hash, session_hash, via, address, user_agent,
+		created_at, last_seen_at, expires_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)`,
+		s.ID, s.Tenant, s.User, s.Token, s.OpenedBy, d.String(), s.Via, s.Address, s.UserAgent, stamp(s.CreatedAt), stamp(s.SeenAt), stamp(s.ExpiresAt))
+	return err
+}
+
+// TrimSessions ends the sessions of a user but the newest, and forgets those that
+// ended or expired long ago.
+func (tx *Tx) TrimSessions(ctx context.Context, tenant tenure.TenantID, user tenure.UserID, keep int, forget time.Time) error {
+	if _, err := tx.exec(ctx, `UPDATE sessions SET ended_at = $1, ended_by = 'system', ended_reason = 'more recent sessions'
+		WHERE tenant_id = $2 AND user_id = $3 AND ended_at IS NULL AND id NOT IN (
+			SELECT id FROM sessions WHERE tenant_id = $2 AND user_id = $3 AND ended_at IS NULL ORDER BY id DESC LIMIT $4)`,
+		stamp(tx.now), tenant, user, keep); err != nil {
+		return err
+	}
+	_, err := tx.exec(ctx, `DELETE FROM sessions WHERE tenant_id = $1 AND user_id = $2 AND expires_at < $3`, tenant, user, stamp(forget))
 	return err
 }
 

@@ -2,6 +2,7 @@ package store_test
 
 import (
 	"context"
+	"errors"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -115,5 +116,35 @@ func TestFeedNoticesAReplacedFile(t *testing.T) {
 	}
 	if _, _, err := feed.Poll(ctx); err == nil {
 		t.Error("the feed goes on with a file that is not there")
+	}
+}
+
+// A clean stop leaves everything in the one file: a copy of it is a backup.
+func TestCloseLeavesOneFile(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "tenure.db")
+	ctx := context.Background()
+	db, err := store.OpenSQLite(ctx, path, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	feed, err := db.Feed(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	err = db.Tx(ctx, func(ctx context.Context, tx *store.Tx) error { return tx.SetMeta(ctx, "k", "v") })
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := feed.Poll(ctx); err != nil {
+		t.Fatal(err)
+	}
+	if v, err := db.Meta(ctx, "k"); v != "v" || err != nil {
+		t.Fatal(v, err)
+	}
+	if err := errors.Join(feed.Close(), db.Close()); err != nil {
+		t.Fatal(err)
+	}
+	if files, _ := filepath.Glob(path + "-*"); len(files) != 0 {
+		t.Errorf("left behind: %v", files)
 	}
 }

@@ -60,10 +60,16 @@ func (db *DB) Tx(ctx context.Context, fn func(ctx context.Context, tx *Tx) error
 	return db.writer.do(ctx, func(tx *Tx) error { return fn(inner, tx) })
 }
 
-// Close ends all connections; what was acknowledged is on disk already.
+// Close ends all connections, and leaves the whole database in its one file.
 func (db *DB) Close() error {
-	db.writer.close()
-	return errors.Join(db.pool.Close(), db.lease.release())
+	db.writer.stop()
+	db.stmts.Range(func(_, s any) bool {
+		_ = s.(*sql.Stmt).Close()
+		return true
+	})
+	err := db.pool.Close()
+	db.writer.close() // last, so that it folds the log into the database file
+	return errors.Join(err, db.lease.release())
 }
 
 // runner is what a query needs: the pool for reads, or a transaction.
@@ -107,6 +113,15 @@ func (c *cachedConn) stmt(ctx context.Context, query string) (*sql.Stmt, error) 
 	}
 	c.stmts[query] = s
 	return s, nil
+}
+
+// close ends the statements before the connection: the engine keeps a connection
+// alive that has statements, and then never folds the log into the database.
+func (c *cachedConn) close() {
+	for _, s := range c.stmts {
+		_ = s.Close()
+	}
+	_ = c.conn.Close()
 }
 
 // scanner is a row to be read.

@@ -27,6 +27,13 @@ func (r reads) UserByName(ctx context.Context, tenant tenure.TenantID, name stri
 		tenant, tenure.FoldUserName(name))
 }
 
+// WasDeleted reports whether a person of this userName was deleted.
+func (r reads) WasDeleted(ctx context.Context, tenant tenure.TenantID, name string) (bool, error) {
+	n, err := one(ctx, r.run, scalar[int], `SELECT count(*) FROM users WHERE tenant_id = $1 AND user_name_fold = $2 AND deleted_at IS NOT NULL`,
+		tenant, tenure.FoldUserName(name))
+	return n > 0, err
+}
+
 // UserFilter chooses users of one tenant who are not deleted; zero fields choose all.
 type UserFilter struct {
 	Tenant     tenure.TenantID
@@ -70,9 +77,9 @@ func (r reads) CountUsers(ctx context.Context, f UserFilter) (int, error) {
 func (r reads) UserStanding(ctx context.Context, tenant tenure.TenantID, id tenure.UserID) (*tenure.Standing, error) {
 	return one(ctx, r.run, func(row scanner) (*tenure.Standing, error) {
 		s := tenure.Standing{Kind: tenure.AssertedIdentity}
-		err := row.Scan(&s.User, &s.Tenant, &s.TenantActive, &s.UserName, &s.UserActive, &s.Role)
+		err := row.Scan(&s.User, &s.Tenant, &s.TenantActive, &s.UserName, &s.UserActive, &s.Role, &s.Source)
 		return &s, err
-	}, `SELECT u.id, u.tenant_id, COALESCE(n.active, 0), u.user_name, u.active, u.role
+	}, `SELECT u.id, u.tenant_id, COALESCE(n.active, 0), u.user_name, u.active, u.role, u.source
 		FROM users u LEFT JOIN tenants n ON n.id = u.tenant_id
 		WHERE u.tenant_id = $1 AND u.id = $2 AND u.deleted_at IS NULL`, tenant, id)
 }

@@ -18,6 +18,15 @@ func (r reads) Workspace(ctx context.Context, tenant tenure.TenantID, idOrName s
 		WHERE tenant_id = $1 AND (id = $2 OR name = $2) ORDER BY id = $2 DESC LIMIT 1`, tenant, idOrName)
 }
 
+// TenantActive reports whether there is such a tenant and it is active.
+func (r reads) TenantActive(ctx context.Context, tenant tenure.TenantID) (bool, error) {
+	active, err := one(ctx, r.run, scalar[bool], `SELECT active FROM tenants WHERE id = $1`, tenant)
+	if tenure.IsKind(err, tenure.NotFound) {
+		return false, nil
+	}
+	return active, err
+}
+
 // MembershipOf gives a person's role in a workspace, or "" without one.
 func (r reads) MembershipOf(ctx context.Context, tenant tenure.TenantID, ws tenure.WorkspaceID, user tenure.UserID) (tenure.Role, error) {
 	role, err := one(ctx, r.run, scalar[tenure.Role],

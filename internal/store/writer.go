@@ -67,10 +67,15 @@ func (w *writer) do(ctx context.Context, fn func(*Tx) error) error {
 	}
 }
 
-func (w *writer) close() {
+// stop takes no more transactions, and waits for those that wait.
+func (w *writer) stop() {
 	w.once.Do(func() { close(w.closed) })
 	<-w.done
-	_ = w.conn.conn.Close()
+}
+
+// close ends the connection of a writer that has stopped.
+func (w *writer) close() {
+	w.conn.close()
 	_ = w.db.Close()
 }
 

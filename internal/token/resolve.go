@@ -10,16 +10,19 @@ import (
 // Resolve finds who presents a token. It refuses what is malformed without
 // asking the database, asks it once for a token that it has not seen, and not
 // at all for one that it has. ErrInvalidToken tells nothing of why; ErrStale
-// means that it cannot be known now.
+// means that it cannot be known now. The use is not noted: see Used.
 func (t *Tokens) Resolve(ctx context.Context, presented string) (tenure.Principal, error) {
-	now := t.DB.Now()
 	digest := tenure.DigestOf(presented)
-	if s, ok := t.Configured[digest]; ok {
-		return s.Admit(now, t.Live.Generation())
+	if _, ok := t.Configured[digest]; !ok {
+		if _, ok := tenure.ParseToken(presented); !ok {
+			return tenure.Principal{}, tenure.ErrInvalidToken
+		}
 	}
-	if _, ok := tenure.ParseToken(presented); !ok {
-		return tenure.Principal{}, tenure.ErrInvalidToken
-	}
+	return t.byDigest(ctx, digest)
+}
+
+// byDigest gives the principal of a digest that may be a token's.
+func (t *Tokens) byDigest(ctx context.Context, digest tenure.Digest) (tenure.Principal, error) {
 	if err := t.Live.Fresh(); err != nil {
 		return tenure.Principal{}, err
 	}
@@ -27,63 +30,85 @@ func (t *Tokens) Resolve(ctx context.Context, presented string) (tenure.Principa
 	s, hit := t.Cache.get(digest)
 	if !hit {
 		var err error
-		if s, err = t.DB.TokenStanding(ctx, digest); err != nil {
+		if s, err = t.look(ctx, digest); err != nil {
 			return tenure.Principal{}, cannotKnow(err)
 		}
-		t.asRoot(s)
 	}
-	p, err := s.Admit(now, generation)
-	if err != nil {
-		return p, err
-	}
-	if !hit {
+	p, err := s.Admit(t.DB.Now(), generation)
+	if err == nil && !hit {
 		// Only while nothing has changed since before the row was read: a row
 		// read before a revocation is never cached after it.
 		t.Cache.put(digest, s, func() bool { return t.Live.Generation() == generation })
 	}
-	t.Uses.NoteToken(s.Token, now)
-	return p, nil
+	return p, err
 }
 
-// Recheck reads a token anew, past the cache, and gives the principal as it
-// stands now, or an error when it does not any more.
-func (t *Tokens) Recheck(ctx context.Context, p tenure.Principal) (tenure.Principal, error) {
-	if p.Token() == "" {
-		return p, nil // set by the operator: it stands as long as this process
+// look reads a standing, past the cache.
+func (t *Tokens) look(ctx context.Context, digest tenure.Digest) (*tenure.Standing, error) {
+	if set, ok := t.Configured[digest]; ok {
+		s := *set
+		s.Digest = digest
+		var err error
+		s.TenantActive, err = t.DB.TenantActive(ctx, s.Tenant)
+		return &s, err
 	}
-	generation := t.Live.Generation()
-	was := p.Standing()
-	s, err := t.DB.TokenStanding(ctx, was.Digest)
+	s, err := t.DB.TokenStanding(ctx, digest)
 	if err != nil {
-		return tenure.Principal{}, cannotKnow(err)
+		return nil, err
 	}
-	t.asRoot(s)
-	// Whoever holds less than when the request began may not go on with it.
-	if s.Token != was.Token || s.User != was.User || s.Workspace != was.Workspace || !s.Scopes.Has(was.Scopes) || s.WorkspaceRole != was.WorkspaceRole {
-		return tenure.Principal{}, tenure.ErrRevoked
+	switch s.Kind {
+	case tenure.RootToken:
+		// While the operator sets a root token, the stored one is dead.
+		s.Ended = s.Ended || t.RootIsConfigured()
+		if t.Single {
+			s.Scopes, s.Workspace = tenure.DataPlane, tenure.DefaultWorkspace
+		}
+	case tenure.PAT:
+		s.Ended = s.Ended || t.Single // there are none in single mode
 	}
-	return s.Admit(t.DB.Now(), generation)
+	return s, nil
 }
 
-// asRoot gives the stored root token its scopes. While the operator sets a root
-// token, the stored one is dead.
-func (t *Tokens) asRoot(s *tenure.Standing) {
-	if s.Kind != tenure.RootToken {
-		return
-	}
-	s.Ended = s.Ended || t.rootIsConfigured()
-	if t.RootScopes != 0 {
-		s.Scopes, s.Workspace = t.RootScopes, tenure.DefaultWorkspace
+// Used notes that a token authenticated a request.
+func (t *Tokens) Used(p tenure.Principal) {
+	if p.Token() != "" {
+		t.Uses.NoteToken(p.Token(), t.DB.Now())
 	}
 }
 
-func (t *Tokens) rootIsConfigured() bool {
+// RootStands answers an error when the digest is not that of a root token that
+// stands: the sessions that it opened end with it.
+func (t *Tokens) RootStands(ctx context.Context, digest tenure.Digest) error {
+	p, err := t.byDigest(ctx, digest)
+	if err == nil && p.Kind() != tenure.RootToken {
+		err = tenure.ErrInvalidToken
+	}
+	return err
+}
+
+// RootIsConfigured reports whether the operator sets the root token.
+func (t *Tokens) RootIsConfigured() bool {
 	for _, s := range t.Configured {
 		if s.Kind == tenure.RootToken {
 			return true
 		}
 	}
 	return false
+}
+
+// Recheck reads a token anew, past the cache, and gives the principal as it
+// stands now, or an error when it does not any more.
+func (t *Tokens) Recheck(ctx context.Context, p tenure.Principal) (tenure.Principal, error) {
+	generation := t.Live.Generation()
+	was := p.Standing()
+	s, err := t.look(ctx, was.Digest)
+	if err != nil {
+		return tenure.Principal{}, cannotKnow(err)
+	}
+	if s.Token != was.Token || s.User != was.User || s.Workspace != was.Workspace {
+		return tenure.Principal{}, tenure.ErrRevoked
+	}
+	return s.Admit(t.DB.Now(), generation)
 }
 
 // cannotKnow tells an unknown token from a database that does not answer.

@@ -3,6 +3,7 @@ package token
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/tenure-gateway/tenure"
@@ -12,14 +13,14 @@ import (
 	"github.com/tenure-gateway/tenure/internal/store"
 )
 
-// EnsureRoot makes the root token of a fresh installation. It returns the
-// secret to be shown once, or a zero Secret when there was one already.
+// EnsureRoot makes the root token of an installation that has none that lives.
+// It returns the secret to be shown once, or a zero Secret when there was one.
 func (t *Tokens) EnsureRoot(ctx context.Context, by tenure.Principal) (tenure.Secret, error) {
 	var made tenure.Secret
 	err := t.DB.Tx(ctx, func(ctx context.Context, tx *store.Tx) error {
 		made = tenure.Secret{}
-		rows, err := tx.Tokens(ctx, store.TokenFilter{Tenant: tenure.DefaultTenant, Kind: tenure.KindRoot, Limit: 1})
-		if err != nil || len(rows) > 0 {
+		rows, err := tx.Tokens(ctx, store.TokenFilter{Tenant: tenure.DefaultTenant, Kind: tenure.KindRoot, Limit: 100})
+		if err != nil || slices.ContainsFunc(rows, func(r tenure.Token) bool { return r.Live(tx.Now()) }) {
 			return err
 		}
 		made = tenure.NewToken(tenure.KindRoot)
@@ -40,7 +41,7 @@ func (t *Tokens) RotateRoot(ctx context.Context, by tenure.Principal) (tenure.Se
 	if err := access.Check(by, tenure.RotateRoot); err != nil {
 		return tenure.Secret{}, ended, err
 	}
-	if t.rootIsConfigured() {
+	if t.RootIsConfigured() {
 		return tenure.Secret{}, ended, &tenure.Error{
 			Kind: tenure.Conflict, Code: "set_by_operator",
 			Msg: "the root token is set by TENURE_API_TOKEN; change it there and restart",

@@ -29,9 +29,9 @@ type Tokens struct {
 	// Configured are the tokens that the operator sets, by digest: they are not
 	// in the database and end when the setting does.
 	Configured map[tenure.Digest]*tenure.Standing
-	// RootScopes are the scopes that the stored root token carries: those of the
-	// data plane in single mode, none in teams mode.
-	RootScopes tenure.Scopes
+	// Single tells that this installation serves one person: the root token
+	// carries the scopes of the data plane, and personal tokens are dead.
+	Single bool
 }
 
 // Spec says what token to mint.
@@ -87,7 +87,7 @@ func (s *Spec) validate() (tenure.Scopes, error) {
 		s.Life = tenure.DefaultTokenLife
 	}
 	if s.Life < time.Minute || s.Life > tenure.MaxTokenLife {
-		return 0, invalid("expires_in", "the lifetime must be between one minute and %d days", int(tenure.MaxTokenLife.Hours()/24))
+		return 0, tenure.InvalidField("expires_in", "the lifetime must be between one minute and %d days", int(tenure.MaxTokenLife.Hours()/24))
 	}
 	if len(s.Scopes) == 0 {
 		return tenure.DataPlane, nil
@@ -99,7 +99,7 @@ func (s *Spec) validate() (tenure.Scopes, error) {
 			return 0, err
 		}
 		if one == 0 {
-			return 0, invalid("scopes", "an empty scope; leave the list out for all scopes of a personal token")
+			return 0, tenure.InvalidField("scopes", "an empty scope; leave the list out for all scopes of a personal token")
 		}
 		set |= one
 	}
@@ -108,18 +108,17 @@ func (s *Spec) validate() (tenure.Scopes, error) {
 
 func checkName(name string) error {
 	if name == "" || len(name) > tenure.MaxTokenName || !utf8.ValidString(name) {
-		return invalid("name", "a name of 1 to %d bytes is needed, for example \"VS Code on my laptop\"", tenure.MaxTokenName)
+		return tenure.InvalidField("name", "a name of 1 to %d bytes is needed, for example \"VS Code on my laptop\"", tenure.MaxTokenName)
+	}
+	if tenure.MentionsToken(name) {
+		return tenure.InvalidField("name", "the name has a token in it; a name is shown and logged")
 	}
 	for _, r := range name {
 		if !unicode.IsPrint(r) {
-			return invalid("name", "the name has a character that does not print (%U)", r)
+			return tenure.InvalidField("name", "the name has a character that does not print (%U)", r)
 		}
 	}
 	return nil
-}
-
-func invalid(field, format string, args ...any) error {
-	return &tenure.Error{Kind: tenure.Invalid, Code: "invalid_" + field, Field: field, Msg: fmt.Sprintf(format, args...)}
 }
 
 // ownerOf gives the person whom the token is for: the one who asks, or the one
@@ -139,7 +138,7 @@ func ownerOf(ctx context.Context, tx *store.Tx, by tenure.Principal, name string
 	case by.User() != "" && name == "":
 		u, err = tx.User(ctx, by.Tenant(), by.User())
 	default:
-		return u, invalid("user", "a personal token needs a person")
+		return u, tenure.InvalidField("user", "a personal token needs a person")
 	}
 	if err == nil && !u.Active {
 		err = tenure.ErrDeactivated
@@ -160,7 +159,7 @@ func workspaceFor(ctx context.Context, tx *store.Tx, owner tenure.User, idOrName
 		}
 	}
 	if tenure.IsKind(err, tenure.NotFound) {
-		err = invalid("workspace", "%s is a member of no workspace named %q", owner.UserName, idOrName)
+		err = tenure.InvalidField("workspace", "%s is a member of no workspace named %q", owner.UserName, idOrName)
 	}
 	return ws, err
 }
@@ -176,6 +175,15 @@ func newRow(now time.Time, kind tenure.TokenKind, name string, secret tenure.Sec
 type Page struct {
 	Tokens []tenure.Token
 	Next   tenure.TokenID // "" when there is no more
+}
+
+// Get reads one token of the asker, or anybody's for those who may list all.
+func (t *Tokens) Get(ctx context.Context, by tenure.Principal, id tenure.TokenID) (tenure.Token, error) {
+	row, err := t.DB.Token(ctx, by.Tenant(), id)
+	if err != nil {
+		return tenure.Token{}, err
+	}
+	return row, access.Owner(by, row.User, tenure.ListAllTokens)
 }
 
 // Mine lists the asker's own personal tokens, newest first.

@@ -13,6 +13,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/tenure-gateway/tenure"
+	"github.com/tenure-gateway/tenure/internal/access"
 	"github.com/tenure-gateway/tenure/internal/live"
 	"github.com/tenure-gateway/tenure/internal/store"
 )
@@ -35,7 +36,8 @@ func newFixture(t testing.TB) *fixture {
 	tk := &Tokens{DB: db, Cache: NewCache(1000)}
 	tk.Uses = &store.LastUse{DB: db, FirstUse: func(tenure.Token) tenure.AuditEvent { return tenure.AuditEvent{} }}
 	tk.Live = &live.Live{
-		DB: db, Recheck: tk.Recheck, Forget: tk.Forget, Log: slog.New(slog.DiscardHandler),
+		Check: func(tenure.Principal, tenure.Action) error { return nil },
+		DB:    db, Recheck: tk.Recheck, Forget: tk.Forget, Log: slog.New(slog.DiscardHandler),
 		Options: live.Options{Now: time.Now, MaxStaleness: time.Minute, StreamStaleness: time.Minute},
 	}
 	tk.Live.Metrics = live.NewMetrics(prometheus.NewRegistry(), tk.Live)
@@ -128,7 +130,7 @@ func TestMintRefuses(t *testing.T) {
 			t.Errorf("%s: %+v", field, err)
 		}
 	}
-	for _, bad := range []Spec{{Name: "a\nb"}, {Name: string(make([]byte, 101))}, {Name: "x", Life: -1}, {Name: "x", Life: time.Second}, {Name: "x", Scopes: []string{""}}, {Name: "\xff"}} {
+	for _, bad := range []Spec{{Name: "a\nb"}, {Name: string(make([]byte, 101))}, {Name: "x", Life: -1}, {Name: "x", Life: time.Second}, {Name: "x", Scopes: []string{""}}, {Name: "\xff"}, {Name: "key " + tenure.NewToken(tenure.KindPAT).Reveal()}} {
 		if _, _, err := f.Mint(f.ctx, f.alice, bad); !tenure.IsKind(err, tenure.Invalid) {
 			t.Errorf("%+v: %v", bad, err)
 		}
@@ -272,7 +274,7 @@ func TestUseRacesRevocation(t *testing.T) {
 
 func TestRootRotation(t *testing.T) {
 	f := newFixture(t)
-	f.RootScopes = tenure.DataPlane
+	f.Single = true
 	first, err := f.EnsureRoot(f.ctx, f.admin)
 	if err != nil || first.IsZero() {
 		t.Fatal(err)
@@ -297,6 +299,77 @@ func TestRootRotation(t *testing.T) {
 	if _, err := f.Resolve(f.ctx, second.Reveal()); err != nil {
 		t.Errorf("the new root token: %v", err)
 	}
+}
+
+// Whoever gains, or keeps, goes on; whoever may not any more ends.
+func TestRoleChangesAndOpenStreams(t *testing.T) {
+	f := newFixture(t)
+	f.Live.Check = access.Check
+	_, secret := f.mint(t, f.alice)
+	p, err := f.Resolve(f.ctx, secret)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, flight, err := f.Live.Enter(f.ctx, p, tenure.ChatCompletions, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Live.Leave(flight)
+	for _, c := range []struct {
+		role tenure.Role
+		ends bool
+	}{{tenure.WorkspaceAdmin, false}, {tenure.Member, false}, {tenure.Viewer, true}} {
+		err := f.DB.Tx(f.ctx, func(ctx context.Context, tx *store.Tx) error {
+			return tx.SetMembership(ctx, tenure.DefaultTenant, tenure.DefaultWorkspace, f.alice.User(), c.role)
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		f.Live.Changed(f.ctx, store.Change{Kind: "membership", ID: string(f.alice.User())})
+		if ended := ctx.Err() != nil; ended != c.ends {
+			t.Errorf("as %s: ended %t", c.role, ended)
+		}
+	}
+}
+
+func TestNoPersonalTokensInSingleMode(t *testing.T) {
+	f := newFixture(t)
+	_, secret := f.mint(t, f.alice)
+	f.Single = true
+	if _, err := f.Resolve(f.ctx, secret); !tenure.IsKind(err, tenure.Unauthenticated) {
+		t.Errorf("a personal token: %v", err)
+	}
+}
+
+func TestRootThatTheOperatorSets(t *testing.T) {
+	f := newFixture(t)
+	stored, err := f.EnsureRoot(f.ctx, f.admin)
+	if err != nil {
+		t.Fatal(err)
+	}
+	const set = "set-by-the-operator-0123456789"
+	f.Configured = map[tenure.Digest]*tenure.Standing{tenure.DigestOf(set): {Kind: tenure.RootToken, Tenant: tenure.DefaultTenant, TenantActive: true}}
+	if _, err := f.Resolve(f.ctx, set); err != nil {
+		t.Errorf("the one that is set: %v", err)
+	}
+	if _, err := f.Resolve(f.ctx, stored.Reveal()); err == nil {
+		t.Error("the stored one lives beside it")
+	}
+	if err := f.RootStands(f.ctx, tenure.DigestOf(stored.Reveal())); err == nil {
+		t.Error("a session of the stored one would live")
+	}
+	if _, _, err := f.RotateRoot(f.ctx, f.Tokens.operator(t)); !tenure.IsKind(err, tenure.Conflict) {
+		t.Errorf("rotation: %v", err)
+	}
+}
+
+func (t *Tokens) operator(tb testing.TB) tenure.Principal {
+	tb.Helper()
+	p, err := (&tenure.Standing{Kind: tenure.Operator, Tenant: tenure.DefaultTenant, TenantActive: true}).Admit(time.Now(), 0)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return p
 }
 
 func TestCacheIsBoundedAndForgets(t *testing.T) {

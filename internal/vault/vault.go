@@ -88,7 +88,7 @@ func (v *Vault) add(ctx context.Context, by tenure.Principal, tenant tenure.Tena
 	err := v.DB.Tx(ctx, func(ctx context.Context, tx *store.Tx) error {
 		ws, err := tx.Workspace(ctx, tenant, spec.Workspace)
 		if err != nil {
-			return invalid("workspace", "there is no workspace %q", spec.Workspace)
+			return tenure.InvalidField("workspace", "there is no workspace %q", spec.Workspace)
 		}
 		p = tenure.Provider{
 			ID: tenure.ProviderID(tenure.NewID(tx.Now())), Tenant: tenant, Workspace: ws.ID, Name: spec.Name, Kind: spec.Kind,
@@ -115,11 +115,11 @@ func (s *Spec) validate() error {
 		s.Workspace = string(tenure.DefaultWorkspace)
 	}
 	if !providerName.MatchString(s.Name) {
-		return invalid("name", "a provider's name has 1 to 63 lower-case letters, digits, dots, dashes and underscores, for example \"openai\"")
+		return tenure.InvalidField("name", "a provider's name has 1 to 63 lower-case letters, digits, dots, dashes and underscores, for example \"openai\"")
 	}
 	base, ok := defaultBase[s.Kind]
 	if !ok {
-		return invalid("kind", "the kind must be %q or %q (%[1]q for anything OpenAI-compatible)", tenure.OpenAI, tenure.Anthropic)
+		return tenure.InvalidField("kind", "the kind must be %q or %q (%[1]q for anything OpenAI-compatible)", tenure.OpenAI, tenure.Anthropic)
 	}
 	if s.BaseURL == "" {
 		s.BaseURL = base
@@ -127,17 +127,13 @@ func (s *Spec) validate() error {
 	s.BaseURL = strings.TrimRight(s.BaseURL, "/")
 	u, err := url.Parse(s.BaseURL)
 	if err != nil || (u.Scheme != "https" && u.Scheme != "http") || u.Host == "" || u.User != nil || u.RawQuery != "" || u.Fragment != "" {
-		return invalid("base_url", "the base URL must be http or https with a host, and without user, query or fragment, for example %q", base)
+		return tenure.InvalidField("base_url", "the base URL must be http or https with a host, and without user, query or fragment, for example %q", base)
 	}
 	key := s.Key.Reveal()
 	if key == "" || len(key) > 4096 || strings.ContainsFunc(key, func(r rune) bool { return r <= ' ' || r > '~' }) {
-		return invalid("key", "the key must be 1 to 4096 printable characters without spaces")
+		return tenure.InvalidField("key", "the key must be 1 to 4096 printable characters without spaces")
 	}
 	return nil
-}
-
-func invalid(field, format string, args ...any) error {
-	return &tenure.Error{Kind: tenure.Invalid, Code: "invalid_" + field, Field: field, Msg: fmt.Sprintf(format, args...)}
 }
 
 // last4 shows the end of a key, unless that would show much of a short one.

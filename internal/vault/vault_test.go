@@ -39,7 +39,8 @@ func newWorld(t *testing.T) *world {
 	}
 	t.Cleanup(func() { _ = db.Close() })
 	l := &live.Live{
-		DB: db, Log: slog.New(slog.DiscardHandler), Forget: func(c store.Change) { w.Forget(c) },
+		Check: func(tenure.Principal, tenure.Action) error { return nil },
+		DB:    db, Log: slog.New(slog.DiscardHandler), Forget: func(c store.Change) { w.Forget(c) },
 		Recheck: func(_ context.Context, p tenure.Principal) (tenure.Principal, error) { return p, nil }, Options: live.Options{Now: time.Now},
 	}
 	l.Metrics = live.NewMetrics(prometheus.NewRegistry(), l)

@@ -4,6 +4,7 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"net/url"
 	"strings"
 
 	"github.com/tenure-gateway/tenure"
@@ -16,6 +17,8 @@ type Carriers struct {
 	IdentityHeader string
 	// Trusted are the proxies' networks.
 	Trusted []netip.Prefix
+	// Public is the URL that browsers use, or nil: then it is told by the request.
+	Public *url.URL
 }
 
 // Names of the session cookie: the first over TLS, the second on plain loopback.
@@ -49,6 +52,13 @@ var (
 	}
 )
 
+// errForeignHost keeps a web page that any browser on this machine has open from
+// being anybody, by a name that it lets point here (DNS rebinding).
+var errForeignHost = &tenure.Error{
+	Kind: tenure.Forbidden, Code: "foreign_host",
+	Msg: "an identity that is asserted from this machine is believed only for the host of TENURE_PUBLIC_URL, or for localhost; set TENURE_PUBLIC_URL to the address that people use",
+}
+
 // MaxIdentity is the longest asserted identity, in bytes.
 const MaxIdentity = tenure.MaxUserName
 
@@ -76,13 +86,16 @@ func (c *Carriers) Extract(r *http.Request) (Presented, error) {
 			return p, err
 		}
 	}
-	if len(r.Header["Cookie"]) > 0 {
-		p.Cookie = cookie(r)
+	if name := c.SessionCookie(r); name != "" && len(r.Header["Cookie"]) > 0 {
+		p.Cookie = cookie(r, name)
 	}
 	return p, nil
 }
 
 func (p *Presented) add(token string) error {
+	if token == "" {
+		return nil
+	}
 	if p.Token != "" && p.Token != token {
 		return errTwoCredentials
 	}
@@ -92,13 +105,16 @@ func (p *Presented) add(token string) error {
 
 // bearer reads an Authorization header. A value without a scheme is taken as
 // the token itself: Okta's "HTTP Header" mode sends what the administrator typed.
-// Another scheme gives its whole text, which is no token.
+// Another scheme is none of ours, and no credential.
 func bearer(v string) string {
 	scheme, token, ok := strings.Cut(v, " ")
-	if ok && strings.EqualFold(scheme, "Bearer") {
+	switch {
+	case !ok:
+		return v
+	case strings.EqualFold(scheme, "Bearer"):
 		return strings.TrimSpace(token)
 	}
-	return v
+	return ""
 }
 
 // tokenInQuery looks for RFC 6750 §2.3 parameters and for anything that begins
@@ -121,18 +137,26 @@ func tokenInQuery(r *http.Request) bool {
 }
 
 // cookie reads the session cookie; two different values are none.
-func cookie(r *http.Request) string {
-	for _, name := range [...]string{SecureCookie, PlainCookie} {
-		found := ""
-		for _, c := range r.CookiesNamed(name) {
-			if found != "" && c.Value != found {
-				return ""
-			}
-			found = c.Value
+func cookie(r *http.Request, name string) string {
+	found := ""
+	for _, c := range r.CookiesNamed(name) {
+		if found != "" && c.Value != found {
+			return ""
 		}
-		if found != "" {
-			return found
-		}
+		found = c.Value
+	}
+	return found
+}
+
+// SessionCookie is the name under which the session's secret travels, both ways:
+// the __Host- one over TLS, which no neighbour can plant, the plain one on this
+// machine, and none otherwise.
+func (c *Carriers) SessionCookie(r *http.Request) string {
+	switch {
+	case c.Secure(r):
+		return SecureCookie
+	case LoopbackHost(r):
+		return PlainCookie
 	}
 	return ""
 }
@@ -164,6 +188,9 @@ func (c *Carriers) identity(r *http.Request, p *Presented) error {
 	v := values[0]
 	if v == "" {
 		return nil // absent
+	}
+	if p.Peer.IsLoopback() && !LoopbackHost(r) && (c.Public == nil || r.Host != c.Public.Host) {
+		return errForeignHost
 	}
 	if len(v) > MaxIdentity {
 		return errAmbiguousIdentity
@@ -256,7 +283,7 @@ func (c *Carriers) Address(r *http.Request) string {
 // Secure reports whether the browser speaks TLS with us, or with the trusted
 // proxy in front.
 func (c *Carriers) Secure(r *http.Request) bool {
-	if r.TLS != nil {
+	if r.TLS != nil || c.Public != nil && c.Public.Scheme == "https" {
 		return true
 	}
 	return r.Header.Get("X-Forwarded-Proto") == "https" && c.Trusts(peer(r))

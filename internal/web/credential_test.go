@@ -1,9 +1,11 @@
 package web_test
 
 import (
+	"crypto/tls"
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
+	"net/url"
 	"strings"
 	"testing"
 
@@ -15,7 +17,7 @@ var carriers = &web.Carriers{IdentityHeader: "X-User-Id", Trusted: []netip.Prefi
 
 func request(peer, target string, headers ...string) *http.Request {
 	r := httptest.NewRequest(http.MethodGet, target, nil)
-	r.RemoteAddr = peer
+	r.RemoteAddr, r.Host = peer, "localhost:5757"
 	for i := 0; i+1 < len(headers); i += 2 {
 		r.Header[headers[i]] = append(r.Header[headers[i]], headers[i+1])
 	}
@@ -38,7 +40,8 @@ func TestTokens(t *testing.T) {
 		"two different":            {[]string{"Authorization", "Bearer " + a, "X-Api-Key", b}, "", "two_credentials"},
 		"two Authorizations":       {[]string{"Authorization", "Bearer " + a, "Authorization", "Bearer " + b}, "", "two_credentials"},
 		"two keys":                 {[]string{"X-Api-Key", a, "X-Api-Key", b}, "", "two_credentials"},
-		"another scheme is no PAT": {[]string{"Authorization", "Basic " + a}, "Basic " + a, ""},
+		"another scheme is no PAT": {[]string{"Authorization", "Basic " + a}, "", ""},
+		"empty beside one":         {[]string{"Authorization", "Bearer " + a, "X-Api-Key", ""}, a, ""},
 	} {
 		p, err := carriers.Extract(request("192.0.2.1:1", "/", c.headers...))
 		if c.code == "" && (err != nil || p.Token != c.want) || c.code != "" && tenure.AsError(err).Code != c.code {
@@ -90,6 +93,29 @@ func TestIdentityFromATrustedPeer(t *testing.T) {
 	}
 }
 
+// A name that points to this machine from outside is not the operator's.
+func TestForeignHost(t *testing.T) {
+	with := *carriers
+	with.Public = &url.URL{Scheme: "http", Host: "tenure.example.com"}
+	for _, c := range []struct {
+		carriers   *web.Carriers
+		peer, host string
+		ok         bool
+	}{
+		{carriers, "[::1]:4", "evil.example", false},
+		{carriers, "[::1]:4", "127.0.0.1:5757", true},
+		{&with, "[::1]:4", "evil.example", false},
+		{&with, "[::1]:4", "tenure.example.com", true},
+		{carriers, "10.0.0.1:4", "tenure.example.com", true}, // a proxy that was named
+	} {
+		r := request(c.peer, "/", "X-User-Id", "alice")
+		r.Host = c.host
+		if p, err := c.carriers.Extract(r); (err == nil) != c.ok || (p.Identity == "alice") != c.ok {
+			t.Errorf("%s from %s: %+v, %v", c.host, c.peer, p, err)
+		}
+	}
+}
+
 func TestIdentityFromAnybodyElseIsDropped(t *testing.T) {
 	for _, name := range []string{"X-User-Id", "X_user_id", "X.user.id", "x-user-id", "X-User_id"} {
 		r := request("192.0.2.1:4", "/", name, "admin", "X-Forwarded-For", "10.0.0.1")
@@ -124,8 +150,30 @@ func TestAddress(t *testing.T) {
 	}
 }
 
+// The plain cookie counts on this machine only, the __Host- one over TLS only:
+// a neighbour can plant neither.
 func TestSessionCookies(t *testing.T) {
-	for cookies, want := range map[string]string{"__Host-tenure=a": "a", "tenure=b": "b", "tenure=a; tenure=b": "", "other=x": "", "tenure=a; tenure=a": "a"} {
+	for _, c := range []struct {
+		host, cookies, want string
+		tls                 bool
+	}{
+		{"localhost:5757", "tenure=a", "a", false},
+		{"localhost:5757", "__Host-tenure=a", "", false},
+		{"tenure.example.com", "tenure=a", "", false},
+		{"tenure.example.com", "__Host-tenure=a", "a", true},
+		{"tenure.example.com", "tenure=b; __Host-tenure=a", "a", true},
+		{"tenure.example.com", "tenure=b", "", true},
+	} {
+		r := request("192.0.2.1:4", "/", "Cookie", c.cookies)
+		r.Host = c.host
+		if c.tls {
+			r.TLS = &tls.ConnectionState{}
+		}
+		if p, err := carriers.Extract(r); err != nil || p.Cookie != c.want {
+			t.Errorf("%+v: %q, %v", c, p.Cookie, err)
+		}
+	}
+	for cookies, want := range map[string]string{"tenure=b": "b", "tenure=a; tenure=b": "", "other=x": "", "tenure=a; tenure=a": "a"} {
 		p, err := carriers.Extract(request("192.0.2.1:4", "/", "Cookie", cookies))
 		if err != nil || p.Cookie != want {
 			t.Errorf("%s: %q, %v", cookies, p.Cookie, err)

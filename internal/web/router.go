@@ -114,7 +114,7 @@ func (rt *Router) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if p := r.URL.Path; p == "" || p[0] != '/' || strings.Contains(p, "//") || strings.Contains(p, "/.") {
 		best := tree{}
 		for _, t := range rt.trees {
-			if strings.HasPrefix(p, t.path) && len(t.path) > len(best.path) || best.Handler == nil {
+			if strings.HasPrefix("/"+p, "/"+t.path) && len(t.path) > len(best.path) || t.path == "/" && best.Handler == nil {
 				best = t
 			}
 		}
@@ -235,8 +235,12 @@ type recorder struct {
 
 // WriteHeader implements http.ResponseWriter.
 func (w *recorder) WriteHeader(status int) {
-	if w.ev.Status == 0 && status >= 200 {
+	if status < 200 {
+		return // a provider's interim answer: its headers have not been looked at
+	}
+	if w.ev.Status == 0 {
 		w.ev.Status = status
+		w.Header()["X-Request-Id"] = []string{w.ev.ID}
 	}
 	w.ResponseWriter.WriteHeader(status)
 }
@@ -311,6 +315,8 @@ func Status(k tenure.Kind) int {
 		return http.StatusGatewayTimeout
 	case tenure.InsufficientSpace:
 		return http.StatusInsufficientStorage
+	case tenure.TooSlow:
+		return http.StatusRequestTimeout
 	case tenure.ClientClosed:
 		return 499 // nobody reads it; the log line does
 	case tenure.Internal:

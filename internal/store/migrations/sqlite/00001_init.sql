@@ -38,6 +38,7 @@ CREATE TABLE users (
     deleted_at     TEXT -- a tombstone: the name is free again, the id never is
 ) STRICT;
 CREATE UNIQUE INDEX users_by_name ON users (tenant_id, user_name_fold) WHERE deleted_at IS NULL;
+CREATE INDEX users_deleted ON users (tenant_id, user_name_fold) WHERE deleted_at IS NOT NULL;
 CREATE INDEX users_by_external_id ON users (tenant_id, external_id) WHERE external_id <> '';
 
 CREATE TABLE memberships (
@@ -87,6 +88,7 @@ CREATE TABLE sessions (
     tenant_id    TEXT NOT NULL,
     user_id      TEXT NOT NULL DEFAULT '',
     token_id     TEXT NOT NULL DEFAULT '', -- the root token that opened it
+    token_hash   TEXT NOT NULL DEFAULT '', -- its digest: the session lives while that token stands
     session_hash TEXT NOT NULL UNIQUE,
     via          TEXT NOT NULL,
     address      TEXT NOT NULL DEFAULT '',

@@ -1,0 +1,106 @@
+package access_test
+
+import (
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/tenure-gateway/tenure"
+	"github.com/tenure-gateway/tenure/internal/access"
+)
+
+func principal(t *testing.T, edit func(*tenure.Standing)) tenure.Principal {
+	t.Helper()
+	s := &tenure.Standing{
+		Tenant: "t", TenantActive: true, User: "u", UserActive: true, Session: "s", Workspace: "w", WorkspaceRole: tenure.Member,
+		ServiceAccount: "a", AccountActive: true,
+	}
+	edit(s)
+	p, err := s.Admit(time.Now(), 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return p
+}
+
+// What each kind of credential may do, besides asking for what does not exist.
+func TestWhoMayWhat(t *testing.T) {
+	data := []tenure.Action{tenure.ChatCompletions, tenure.CreateMessage, tenure.CountTokens, tenure.ListModels, tenure.ReadModel}
+	self := []tenure.Action{tenure.ReadSelf, tenure.ListTokens, tenure.MintToken, tenure.RevokeToken, tenure.ListSession, tenure.EndSession, tenure.ViewPages}
+	reads := []tenure.Action{tenure.ListAllTokens, tenure.ListUsers, tenure.ReadUser, tenure.ListProviders, tenure.ReadHealth}
+	admin := []tenure.Action{tenure.RevokeAnyToken, tenure.DeactivateUser, tenure.ReactivateUser, tenure.RevokeAll}
+	super := []tenure.Action{tenure.CreateProvider, tenure.DeleteProvider, tenure.RotateRoot}
+	scim := []tenure.Action{tenure.ReadSCIM, tenure.ProvisionUser, tenure.UpdateUser, tenure.DeprovisionUser}
+	all := slices.Concat(data, self, reads, admin, super, scim)
+	for name, c := range map[string]struct {
+		who tenure.Principal
+		may []tenure.Action
+	}{
+		"pat":            {principal(t, func(s *tenure.Standing) { s.Kind, s.Scopes = tenure.PAT, tenure.DataPlane }), data},
+		"narrow pat":     {principal(t, func(s *tenure.Standing) { s.Kind, s.Scopes = tenure.PAT, tenure.ScopeChat }), data[:1]},
+		"pat of nothing": {principal(t, func(s *tenure.Standing) { s.Kind = tenure.PAT }), nil},
+		"viewer's pat": {principal(t, func(s *tenure.Standing) {
+			s.Kind, s.Scopes, s.WorkspaceRole = tenure.PAT, tenure.DataPlane, tenure.Viewer
+		}), nil},
+		"super admin's pat": {principal(t, func(s *tenure.Standing) {
+			s.Kind, s.Scopes, s.Role = tenure.PAT, tenure.DataPlane, tenure.SuperAdmin
+		}), data},
+		"service token": {principal(t, func(s *tenure.Standing) { s.Kind, s.Scopes = tenure.ServiceToken, tenure.ScopeMessages }), data[1:3]},
+		"member":        {principal(t, func(s *tenure.Standing) { s.Kind, s.Role = tenure.BrowserSession, tenure.Member }), self},
+		"auditor": {
+			principal(t, func(s *tenure.Standing) { s.Kind, s.Role = tenure.AssertedIdentity, tenure.Auditor }),
+			slices.Concat(self, reads),
+		},
+		"admin": {
+			principal(t, func(s *tenure.Standing) { s.Kind, s.Role = tenure.BrowserSession, tenure.Admin }),
+			slices.Concat(self, reads, admin),
+		},
+		"super admin": {
+			principal(t, func(s *tenure.Standing) { s.Kind, s.Role = tenure.AssertedIdentity, tenure.SuperAdmin }),
+			slices.Concat(self, reads, admin, super),
+		},
+		"no role":   {principal(t, func(s *tenure.Standing) { s.Kind = tenure.AssertedIdentity }), nil},
+		"connector": {principal(t, func(s *tenure.Standing) { s.Kind = tenure.ConnectorToken }), scim},
+		"root in teams mode": {
+			principal(t, func(s *tenure.Standing) { s.Kind = tenure.RootToken }),
+			slices.DeleteFunc(slices.Concat(self, reads, admin, super), func(a tenure.Action) bool { return a == tenure.MintToken }),
+		},
+		"operator": {principal(t, func(s *tenure.Standing) { s.Kind = tenure.Operator }), all},
+		"nobody":   {tenure.Principal{}, nil},
+	} {
+		for _, a := range all {
+			if err := access.Check(c.who, a); (err == nil) != slices.Contains(c.may, a) {
+				t.Errorf("%s, %s: %v", name, a, err)
+			}
+			if !access.Known(a) {
+				t.Errorf("%s has no rule", a)
+			}
+		}
+		if err := access.Check(c.who, "made.up"); err == nil {
+			t.Errorf("%s may do what has no rule", name)
+		}
+	}
+}
+
+func TestNobodyActsOnAHigherRole(t *testing.T) {
+	admin := principal(t, func(s *tenure.Standing) { s.Kind, s.Role = tenure.BrowserSession, tenure.Admin })
+	super := principal(t, func(s *tenure.Standing) { s.Kind, s.Role = tenure.BrowserSession, tenure.SuperAdmin })
+	scim := principal(t, func(s *tenure.Standing) { s.Kind = tenure.ConnectorToken })
+	if access.Above(admin, tenure.SuperAdmin) == nil || access.Above(admin, tenure.Admin) != nil || access.Above(super, tenure.SuperAdmin) != nil || access.Above(scim, tenure.SuperAdmin) != nil {
+		t.Error("the order of roles is not kept")
+	}
+}
+
+func TestOwner(t *testing.T) {
+	u := principal(t, func(s *tenure.Standing) { s.Kind, s.Role = tenure.BrowserSession, tenure.Member })
+	admin := principal(t, func(s *tenure.Standing) { s.Kind, s.Role, s.User = tenure.BrowserSession, tenure.Admin, "g" })
+	if access.Owner(u, "u", tenure.RevokeAnyToken) != nil || access.Owner(admin, "u", tenure.RevokeAnyToken) != nil {
+		t.Error("refused to the owner, or to the administrator")
+	}
+	if err := access.Owner(u, "v", tenure.RevokeAnyToken); !tenure.IsKind(err, tenure.NotFound) {
+		t.Errorf("somebody else's: %v", err)
+	}
+	if err := access.Owner(u, "", tenure.RevokeAnyToken); !tenure.IsKind(err, tenure.NotFound) {
+		t.Errorf("nobody's: %v", err)
+	}
+}
