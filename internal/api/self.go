@@ -86,8 +86,11 @@ func (l *Lifetime) UnmarshalJSON(b []byte) error {
 		return fmt.Errorf("expires_in: expected seconds or text such as \"90d\"")
 	}
 	d, err := tenure.ParseLifetime(text)
+	if err != nil {
+		return fmt.Errorf("expires_in: %w", err)
+	}
 	*l = Lifetime(d)
-	return err
+	return nil
 }
 
 // Schema implements huma.SchemaProvider.

@@ -358,7 +358,7 @@ func TestRootThatTheOperatorSets(t *testing.T) {
 	if err := f.RootStands(f.ctx, tenure.DigestOf(stored.Reveal())); err == nil {
 		t.Error("a session of the stored one would live")
 	}
-	if _, _, err := f.RotateRoot(f.ctx, f.Tokens.operator(t)); !tenure.IsKind(err, tenure.Conflict) {
+	if _, _, err := f.RotateRoot(f.ctx, f.operator(t)); !tenure.IsKind(err, tenure.Conflict) {
 		t.Errorf("rotation: %v", err)
 	}
 }
