@@ -34,7 +34,7 @@ type target struct {
 // Times of the catalogue.
 const (
 	listFor     = 5 * time.Minute  // a list is used this long before it is fetched anew, in the background
-	retryAfter  = 10 * time.Second // a model that is not listed makes for a new look this often at most
+	lookAgain   = 10 * time.Second // a model that is not listed makes for a new look this often at most
 	listTimeout = 10 * time.Second
 	maxList     = 8 << 20
 )
@@ -44,6 +44,8 @@ type catalogue struct {
 	vault  *vault.Vault
 	client *http.Client
 	log    *slog.Logger
+	// lookAgain is how often at most an unknown model makes for a new look.
+	lookAgain time.Duration
 
 	mu       *sync.Mutex
 	known    map[tenure.WorkspaceID]*listing // what requests are routed by
@@ -68,7 +70,7 @@ type offer struct {
 
 func newCatalogue(v *vault.Vault, rt http.RoundTripper, log *slog.Logger) catalogue {
 	return catalogue{
-		vault: v, log: log, mu: &sync.Mutex{}, known: make(map[tenure.WorkspaceID]*listing), renewing: make(map[tenure.WorkspaceID]*listing),
+		vault: v, log: log, lookAgain: lookAgain, mu: &sync.Mutex{}, known: make(map[tenure.WorkspaceID]*listing), renewing: make(map[tenure.WorkspaceID]*listing),
 		client: &http.Client{
 			Transport: rt, Timeout: listTimeout,
 			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
@@ -84,7 +86,7 @@ func (c *catalogue) find(ctx context.Context, p tenure.Principal, kind tenure.Pr
 		return target{}, err
 	}
 	t, ok := l.find(kind, model)
-	if !ok && time.Since(l.at) > retryAfter { // it may be new: those who ask for it wait, nobody else
+	if !ok && time.Since(l.at) > c.lookAgain { // it may be new: those who ask for it wait, nobody else
 		if l, err = c.await(ctx, c.renew(ctx, p, l)); err != nil {
 			return target{}, err
 		}
@@ -148,7 +150,7 @@ func (l *listing) explain(kind tenure.ProviderKind, model string) error {
 	for _, o := range l.offers {
 		if o.provider.Kind == kind && o.err != nil {
 			return &tenure.Error{
-				Kind: tenure.Unavailable, Code: "providers_unavailable", RetryAfter: retryAfter,
+				Kind: tenure.Unavailable, Code: "providers_unavailable", RetryAfter: lookAgain,
 				Msg: fmt.Sprintf("no provider is known to have the model %q, and not all could be asked; name one as \"provider/model\"", model),
 			}
 		}

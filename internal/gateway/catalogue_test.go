@@ -1,0 +1,93 @@
+package gateway
+
+import (
+	"context"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"path/filepath"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/tenure-gateway/tenure"
+	"github.com/tenure-gateway/tenure/internal/live"
+	"github.com/tenure-gateway/tenure/internal/store"
+	"github.com/tenure-gateway/tenure/internal/vault"
+)
+
+// One unknown name, and a provider that does not answer, hold up nobody who asks
+// for what is known; and what was known stays known.
+func TestSlowListHoldsUpNobody(t *testing.T) {
+	var asked atomic.Int32
+	hang := make(chan struct{})
+	up := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if asked.Add(1) > 1 {
+			select {
+			case <-hang:
+			case <-r.Context().Done():
+			}
+			http.Error(w, "no", http.StatusInternalServerError)
+			return
+		}
+		_, _ = io.WriteString(w, `{"data":[{"id":"known"}]}`)
+	}))
+	defer up.Close()
+	ctx := context.Background()
+	dir := t.TempDir()
+	db, err := store.OpenSQLite(ctx, filepath.Join(dir, "tenure.db"), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = db.Close() }()
+	key, err := vault.LoadMasterKey(ctx, db, filepath.Join(dir, "master.key"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	l := &live.Live{DB: db, Forget: func(store.Change) {}, Options: live.Options{Now: time.Now}}
+	l.Metrics = live.NewMetrics(prometheus.NewRegistry(), l)
+	v := &vault.Vault{DB: db, Live: l, Key: key}
+	if err := v.Seed(ctx, []vault.Spec{{Name: "up", Kind: tenure.OpenAI, BaseURL: up.URL, Key: tenure.NewSecret("k")}}); err != nil {
+		t.Fatal(err)
+	}
+	c := newCatalogue(v, http.DefaultTransport, slog.New(slog.DiscardHandler))
+	c.lookAgain = 0
+	s := &tenure.Standing{Kind: tenure.RootToken, Tenant: tenure.DefaultTenant, TenantActive: true, Workspace: tenure.DefaultWorkspace}
+	p, err := s.Admit(time.Now(), 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := c.find(ctx, p, tenure.OpenAI, "known"); err != nil {
+		t.Fatal(err)
+	}
+	unknown := make(chan error, 2)
+	for range 2 {
+		go func() {
+			_, err := c.find(ctx, p, tenure.OpenAI, "unknown")
+			unknown <- err
+		}()
+	}
+	for asked.Load() < 2 {
+		time.Sleep(time.Millisecond)
+	}
+	soon, cancel := context.WithTimeout(ctx, time.Second)
+	defer cancel()
+	if _, err := c.find(soon, p, tenure.OpenAI, "known"); err != nil {
+		t.Errorf("a known model waits for the list: %v", err)
+	}
+	close(hang)
+	for range 2 { // the only provider's list cannot be had: it may have the model
+		if err := <-unknown; err != nil {
+			t.Errorf("an unknown model: %v", err)
+		}
+	}
+	if asked.Load() != 2 {
+		t.Errorf("the provider was asked %d times", asked.Load())
+	}
+	if _, err := c.find(ctx, p, tenure.OpenAI, "known"); err != nil {
+		t.Errorf("after a failed renewal: %v", err)
+	}
+}
