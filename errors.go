@@ -91,6 +91,11 @@ var (
 		Kind: Forbidden, Code: "account_deactivated",
 		Msg: "this account is deactivated; only your organisation's identity provider or an administrator can reactivate it",
 	}
+	// ErrDeleted is somebody whom the identity provider has deleted.
+	ErrDeleted = &Error{
+		Kind: Forbidden, Code: "account_deactivated",
+		Msg: "this account was deleted by your organisation's identity provider, which must provision it again",
+	}
 	// ErrForbidden is a live credential that may not do what it asks.
 	ErrForbidden = &Error{
 		Kind: Forbidden, Code: "insufficient_scope",

@@ -90,9 +90,9 @@ func (c *userDeactivate) Run(e *env) error {
 			return err
 		}
 		v := userView(u)
-		v["ended"] = ended
+		v["ended"] = map[string]int{"tokens": ended.Tokens, "sessions": ended.Sessions} // streams are in another process
 		return c.print(e, v, func(w io.Writer) {
-			fmt.Fprintf(w, "deactivated %s: %d tokens and %d sessions ended; open streams are cut within a second\n", u.UserName, ended.Tokens, ended.Sessions)
+			fmt.Fprintf(w, "deactivated %s: tokens ended %d, sessions ended %d; open streams are cut within a second\n", u.UserName, ended.Tokens, ended.Sessions)
 		})
 	})
 }

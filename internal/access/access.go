@@ -98,6 +98,9 @@ func Check(p tenure.Principal, a tenure.Action) error {
 		if r.everyone || slices.Contains(r.roles, s.Role) {
 			return nil
 		}
+		if r.scope != 0 {
+			return refuse("the model routes take a personal access token, not a sign-in")
+		}
 		return refuse("the role %s does not permit %s", s.Role, a)
 	case tenure.ConnectorToken:
 		if r.scim || r.everyone {

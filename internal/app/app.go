@@ -224,7 +224,7 @@ func (a *App) serve(ctx context.Context, ln net.Listener, h http.Handler, ready 
 // drain stops accepting and lets open requests finish within the grace; what is
 // still open then is cut with a retryable error.
 func (a *App) drain(ctx context.Context, srv *http.Server) error {
-	a.Log.Info("draining", "open", a.Live.Open(), "grace", a.Config.ShutdownGrace)
+	a.Log.Info("draining", "open", a.Live.Open(), "grace", a.Config.ShutdownGrace.String())
 	grace, cancel := context.WithTimeout(ctx, a.Config.ShutdownGrace)
 	defer cancel()
 	if srv.Shutdown(grace) == nil {

@@ -68,7 +68,7 @@ func (l *Log) Run(ctx context.Context, report func(error)) {
 	for {
 		select {
 		case <-tick.C:
-			if err := l.Flush(ctx); err != nil {
+			if err := l.Flush(ctx); err != nil && ctx.Err() == nil {
 				report(err)
 			}
 		case <-ctx.Done():

@@ -6,6 +6,7 @@
 package config
 
 import (
+	"cmp"
 	"fmt"
 	"net"
 	"net/netip"
@@ -53,8 +54,8 @@ type Local struct {
 // that every wrong one is told in the same way.
 type Serve struct {
 	Local
-	Mode               string `env:"TENURE_MODE" default:"single" placeholder:"single|teams" help:"single: one person, the root token covers everything. teams: people sign in and make personal access tokens."`
-	Listen             string `env:"TENURE_LISTEN" default:"127.0.0.1:5757" placeholder:"HOST:PORT" help:"Address to listen on; TLS when a certificate and a key are set."`
+	Mode               string `env:"TENURE_MODE" default:"single" placeholder:"single|teams" help:"single: one person, the root token covers everything. teams: people sign in and make personal access tokens (default: ${default})."`
+	Listen             string `env:"TENURE_LISTEN" default:"127.0.0.1:5757" placeholder:"HOST:PORT" help:"Address to listen on; TLS when a certificate and a key are set (default: ${default})."`
 	TLSCert            string `name:"tls-cert" env:"TENURE_TLS_CERT" placeholder:"FILE" help:"Certificate chain, PEM."`
 	TLSKey             string `name:"tls-key" env:"TENURE_TLS_KEY" placeholder:"FILE" help:"Private key, PEM."`
 	PublicURL          string `name:"public-url" env:"TENURE_PUBLIC_URL" placeholder:"URL" help:"URL that people and the identity provider use (default: from the request)."`
@@ -63,23 +64,23 @@ type Serve struct {
 	TrustedProxies     string `name:"trusted-proxies" env:"TENURE_TRUSTED_PROXIES" placeholder:"CIDR,…" help:"Peers whose identity header is believed (default: loopback only)."`
 	SCIMToken          string `name:"scim-token" env:"TENURE_SCIM_TOKEN" placeholder:"TOKEN" help:"Bearer token of the default tenant's SCIM connector, at least 24 characters."`
 	SCIMTokenPrevious  string `name:"scim-token-previous" env:"TENURE_SCIM_TOKEN_PREVIOUS" placeholder:"TOKEN" help:"Its predecessor, good while it is set."`
-	RequireSCIM        string `name:"require-scim" env:"TENURE_REQUIRE_SCIM" default:"false" placeholder:"BOOL" help:"Refuse people whom SCIM never provisioned."`
+	RequireSCIM        string `name:"require-scim" env:"TENURE_REQUIRE_SCIM" default:"false" placeholder:"BOOL" help:"Refuse people whom SCIM never provisioned (default: ${default})."`
 	Admins             string `env:"TENURE_ADMINS" placeholder:"NAME,…" help:"userNames that are super_admin of the default tenant from their first sign-in."`
-	MaxStaleness       string `name:"max-staleness" env:"TENURE_MAX_STALENESS" default:"5s" placeholder:"DURATION" help:"How long credentials are admitted while the database is silent; then 503."`
-	StreamStaleness    string `name:"stream-staleness" env:"TENURE_STREAM_STALENESS" default:"60s" placeholder:"DURATION" help:"How long open streams go on while the database is silent; then they are cut."`
-	ShutdownGrace      string `name:"shutdown-grace" env:"TENURE_SHUTDOWN_GRACE" default:"30s" placeholder:"DURATION" help:"How long open streams may finish on SIGTERM."`
+	MaxStaleness       string `name:"max-staleness" env:"TENURE_MAX_STALENESS" default:"5s" placeholder:"DURATION" help:"How long credentials are admitted while the database is silent; then 503 (default: ${default})."`
+	StreamStaleness    string `name:"stream-staleness" env:"TENURE_STREAM_STALENESS" default:"60s" placeholder:"DURATION" help:"How long open streams go on while the database is silent; then they are cut (default: ${default})."`
+	ShutdownGrace      string `name:"shutdown-grace" env:"TENURE_SHUTDOWN_GRACE" default:"30s" placeholder:"DURATION" help:"How long open streams may finish on SIGTERM (default: ${default})."`
 	OpenAIKey          string `name:"openai-api-key" env:"OPENAI_API_KEY" placeholder:"KEY" help:"Seeds the default workspace's provider \"openai\" when it has no provider."`
 	OpenAIBaseURL      string `name:"openai-base-url" env:"OPENAI_BASE_URL" placeholder:"URL" help:"Its base URL, with /v1."`
 	AnthropicKey       string `name:"anthropic-api-key" env:"ANTHROPIC_API_KEY" placeholder:"KEY" help:"Seeds the default workspace's provider \"anthropic\" when it has no provider."`
 	AnthropicBaseURL   string `name:"anthropic-base-url" env:"ANTHROPIC_BASE_URL" placeholder:"URL" help:"Its base URL, without /v1."`
-	MaxBody            string `name:"max-body" env:"TENURE_MAX_BODY" default:"32MiB" placeholder:"SIZE" help:"Largest request body on the model routes; 413 beyond."`
-	BodyTimeout        string `name:"body-timeout" env:"TENURE_BODY_TIMEOUT" default:"60s" placeholder:"DURATION" help:"How long a client may take to send its request."`
-	ConnectTimeout     string `name:"connect-timeout" env:"TENURE_CONNECT_TIMEOUT" default:"10s" placeholder:"DURATION" help:"How long connecting to a provider may take."`
-	FirstByteTimeout   string `name:"first-byte-timeout" env:"TENURE_FIRST_BYTE_TIMEOUT" default:"10m" placeholder:"DURATION" help:"How long a provider may think before it answers; 504 beyond."`
-	StreamIdleTimeout  string `name:"stream-idle-timeout" env:"TENURE_STREAM_IDLE_TIMEOUT" default:"5m" placeholder:"DURATION" help:"How long a provider may pause in the middle of an answer. An answer that goes on has no limit."`
-	SessionIdleTimeout string `name:"session-idle-timeout" env:"TENURE_SESSION_IDLE_TIMEOUT" default:"60m" placeholder:"DURATION" help:"How long a dashboard session lives without use."`
-	SessionLifetime    string `name:"session-lifetime" env:"TENURE_SESSION_LIFETIME" default:"12h" placeholder:"DURATION" help:"How long a dashboard session lives at all."`
-	TokenCache         string `name:"token-cache" env:"TENURE_TOKEN_CACHE" default:"256MiB" placeholder:"SIZE" help:"Memory for tokens that were seen lately."`
+	MaxBody            string `name:"max-body" env:"TENURE_MAX_BODY" default:"32MiB" placeholder:"SIZE" help:"Largest request body on the model routes; 413 beyond (default: ${default})."`
+	BodyTimeout        string `name:"body-timeout" env:"TENURE_BODY_TIMEOUT" default:"60s" placeholder:"DURATION" help:"How long a client may take to send its request (default: ${default})."`
+	ConnectTimeout     string `name:"connect-timeout" env:"TENURE_CONNECT_TIMEOUT" default:"10s" placeholder:"DURATION" help:"How long connecting to a provider may take (default: ${default})."`
+	FirstByteTimeout   string `name:"first-byte-timeout" env:"TENURE_FIRST_BYTE_TIMEOUT" default:"10m" placeholder:"DURATION" help:"How long a provider may think before it answers; 504 beyond (default: ${default})."`
+	StreamIdleTimeout  string `name:"stream-idle-timeout" env:"TENURE_STREAM_IDLE_TIMEOUT" default:"5m" placeholder:"DURATION" help:"How long a provider may pause in the middle of an answer. An answer that goes on has no limit (default: ${default})."`
+	SessionIdleTimeout string `name:"session-idle-timeout" env:"TENURE_SESSION_IDLE_TIMEOUT" default:"60m" placeholder:"DURATION" help:"How long a dashboard session lives without use (default: ${default})."`
+	SessionLifetime    string `name:"session-lifetime" env:"TENURE_SESSION_LIFETIME" default:"12h" placeholder:"DURATION" help:"How long a dashboard session lives at all (default: ${default})."`
+	TokenCache         string `name:"token-cache" env:"TENURE_TOKEN_CACHE" default:"256MiB" placeholder:"SIZE" help:"Memory for tokens that were seen lately (default: ${default})."`
 }
 
 // Checked are the settings, typed and complete.
@@ -152,6 +153,7 @@ func (s Serve) Check() (*Checked, error) {
 	if err != nil {
 		return nil, err
 	}
+	s.fillIn()
 	c.Listen, c.TLSCert, c.TLSKey, c.Admins = s.Listen, s.TLSCert, s.TLSKey, map[string]bool{}
 	r := reader{}
 	for _, name := range later {
@@ -189,6 +191,32 @@ func (s Serve) Check() (*Checked, error) {
 		return nil, r.err
 	}
 	return c, nil
+}
+
+// fillIn takes a setting that is set but empty, as compose files pass it, for one
+// that is not set. The tags say the same defaults, for --help; a test compares.
+func (s *Serve) fillIn() {
+	for _, d := range []struct {
+		value *string
+		usual string
+	}{
+		{&s.Mode, "single"},
+		{&s.Listen, "127.0.0.1:5757"},
+		{&s.RequireSCIM, "false"},
+		{&s.MaxStaleness, "5s"},
+		{&s.StreamStaleness, "60s"},
+		{&s.ShutdownGrace, "30s"},
+		{&s.MaxBody, "32MiB"},
+		{&s.BodyTimeout, "60s"},
+		{&s.ConnectTimeout, "10s"},
+		{&s.FirstByteTimeout, "10m"},
+		{&s.StreamIdleTimeout, "5m"},
+		{&s.SessionIdleTimeout, "60m"},
+		{&s.SessionLifetime, "12h"},
+		{&s.TokenCache, "256MiB"},
+	} {
+		*d.value = cmp.Or(*d.value, d.usual)
+	}
 }
 
 // reader keeps the first error.
@@ -229,6 +257,9 @@ func (r *reader) listen(s Serve, c *Checked) {
 // identity fails closed: a header is believed only from peers that are named.
 func (r *reader) identity(s Serve, c *Checked) {
 	header := s.ProxyHeader
+	if header != "" && !c.Teams {
+		r.fail("OIDC_PROXY_HEADER", "single mode has no people to assert; unset it, or set TENURE_MODE=teams", "")
+	}
 	if header == "" && c.Teams {
 		header = "x-user-id"
 	}
@@ -271,8 +302,9 @@ func prefix(text string) (netip.Prefix, error) {
 	case p.Addr().Is4In6() && p.Bits() >= 96:
 		p = netip.PrefixFrom(p.Addr().Unmap(), p.Bits()-96)
 	}
-	if p.Bits() == 0 || p.Addr().Is4In6() {
-		return p, fmt.Errorf("%q would believe an identity header from everybody", text)
+	// The widest private networks are 10.0.0.0/8 and fc00::/7.
+	if widest := map[bool]int{true: 8, false: 7}[p.Addr().Is4()]; p.Bits() < widest || p.Addr().Is4In6() {
+		return p, fmt.Errorf("%q would believe an identity header from everybody, or nearly", text)
 	}
 	return p.Masked(), nil
 }

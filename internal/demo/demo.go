@@ -70,10 +70,8 @@ func Run(ctx context.Context, o Options) error {
 	defer stop()
 
 	s := config.Serve{
-		Local: config.Local{Home: config.Home{Home: dir}}, Mode: "teams", Listen: o.Listen, Admins: admin,
-		PublicURL: "http://" + o.Listen, MaxStaleness: "5s", StreamStaleness: "60s", ShutdownGrace: "2s", MaxBody: "32MiB",
-		BodyTimeout: "60s", ConnectTimeout: "10s", FirstByteTimeout: "10m", StreamIdleTimeout: "5m", SessionIdleTimeout: "60m",
-		SessionLifetime: "12h", TokenCache: "16MiB", SCIMToken: randomText(), OpenAIKey: o.OpenAIKey, OpenAIBaseURL: o.OpenAIBaseURL,
+		Local: config.Local{Home: config.Home{Home: dir}}, Mode: "teams", Listen: o.Listen, PublicURL: "http://" + o.Listen,
+		Admins: admin, ShutdownGrace: "2s", SCIMToken: randomText(), OpenAIKey: o.OpenAIKey, OpenAIBaseURL: o.OpenAIBaseURL,
 	}
 	model := "gpt-4o-mini"
 	if o.OpenAIKey == "" {

@@ -64,7 +64,11 @@ func (d *Directory) Join(ctx context.Context, tenant tenure.TenantID, name strin
 	if err != nil {
 		return tenure.Principal{}, err
 	}
-	return s.Admit(d.DB.Now(), generation)
+	p, err := s.Admit(d.DB.Now(), generation)
+	if err == nil {
+		d.Uses.NotePerson(u.ID, d.DB.Now())
+	}
+	return p, err
 }
 
 // mustBeProvisioned refuses, under RequireSCIM, whom SCIM never provisioned.
@@ -96,7 +100,7 @@ func (d *Directory) firstSight(ctx context.Context, tenant tenure.TenantID, name
 		// Whom the identity provider deleted does not walk back in: it must
 		// provision them again.
 		if gone, err := tx.WasDeleted(ctx, tenant, name); err != nil || gone {
-			return cmp.Or(err, error(tenure.ErrDeactivated))
+			return cmp.Or(err, error(tenure.ErrDeleted))
 		}
 		u = newUser(tx.Now(), tenant, tenure.User{UserName: name, Active: true, Source: tenure.SourceProxy})
 		return insert(ctx, tx, tenure.Principal{}, u)

@@ -76,7 +76,7 @@ func (g *Gateway) Routes() []web.Route {
 		{Pattern: "POST /v1/messages/count_tokens", Action: tenure.CountTokens, Handle: count, Fail: anthropic.fail},
 		{Pattern: "GET /v1/models", Action: tenure.ListModels, Handle: g.listModels, Fail: failModels},
 		{Pattern: "GET /v1/models/{id...}", Action: tenure.ReadModel, Handle: g.readModel, Fail: failModels},
-		{Pattern: "/v1/", Action: tenure.Unrouted, Handle: nothingHere, Fail: openAI.fail},
+		{Pattern: "/v1/", Action: tenure.Unrouted, Handle: nothingHere, Fail: failModels},
 	}
 }
 

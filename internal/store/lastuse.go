@@ -55,14 +55,25 @@ func (l *LastUse) NoteToken(id tenure.TokenID, at time.Time) {
 // NoteSession records a use of a session and of the person behind it.
 func (l *LastUse) NoteSession(id tenure.SessionID, user tenure.UserID, at time.Time) {
 	l.mu.Lock()
-	defer l.mu.Unlock()
 	if l.sessions == nil {
-		l.sessions, l.people = make(map[tenure.SessionID]int64), make(map[tenure.UserID]int64)
+		l.sessions = make(map[tenure.SessionID]int64)
 	}
 	l.sessions[id] = at.Unix()
-	if user != "" {
-		l.people[user] = at.Unix()
+	l.mu.Unlock()
+	l.NotePerson(user, at)
+}
+
+// NotePerson records that a person was here.
+func (l *LastUse) NotePerson(id tenure.UserID, at time.Time) {
+	if id == "" {
+		return
 	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.people == nil {
+		l.people = make(map[tenure.UserID]int64)
+	}
+	l.people[id] = at.Unix()
 }
 
 // Waiting is how many tokens have a use that is not written yet.
@@ -83,7 +94,7 @@ func (l *LastUse) Run(ctx context.Context, report func(error)) {
 			}
 			return
 		case <-tick.C:
-			if err := l.Flush(ctx); err != nil {
+			if err := l.Flush(ctx); err != nil && ctx.Err() == nil {
 				report(err)
 			}
 		}
@@ -110,7 +121,7 @@ func (l *LastUse) Flush(ctx context.Context) error {
 			l.putBack(ids, tokens)
 		}
 	}
-	if len(sessions) > 0 {
+	if len(sessions)+len(people) > 0 {
 		err := l.DB.Tx(ctx, func(ctx context.Context, tx *Tx) error { return writeSeen(ctx, tx, sessions, people) })
 		if err != nil {
 			failed = err // the next visit notes it again
