@@ -337,7 +337,6 @@ describe('what reaches the provider', () => {
       'accept-encoding': 'identity',
       'content-length': String(got.body.length),
       'content-type': 'application/json',
-      'idempotency-key': 'key-of-the-request',
     });
     assert.deepEqual(JSON.parse(got.body), body);
     assert.equal(got.query, '');
