@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"strings"
@@ -33,13 +34,20 @@ func (tokenCreate) Help() string {
 // Run implements the verb.
 func (c *tokenCreate) Run(e *env) error {
 	life, err := tenure.ParseLifetime(c.Expires)
+	if err == nil && life <= 0 {
+		err = errors.New("a lifetime is longer than zero")
+	}
 	if err != nil {
 		return &tenure.Error{Kind: tenure.Invalid, Code: "invalid_expires", Field: "expires", Msg: "--expires: " + err.Error()}
+	}
+	var scopes []string // nil: all
+	if c.Scopes != "" {
+		scopes = strings.FieldsFunc(c.Scopes, func(r rune) bool { return r == ',' || r == ' ' })
 	}
 	return c.with(e, false, func(a *app.App, by tenure.Principal) error {
 		t, secret, err := a.Tokens.Mint(e.ctx, by, token.Spec{
 			Name: c.Name, For: c.User, Life: life,
-			Scopes: strings.FieldsFunc(c.Scopes, func(r rune) bool { return r == ',' || r == ' ' }),
+			Scopes: scopes,
 		})
 		if err != nil {
 			return err

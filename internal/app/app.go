@@ -59,7 +59,7 @@ func openHome(ctx context.Context, home, database string) (*store.DB, error) {
 	db, err := store.OpenSQLite(ctx, database, nil)
 	var own *tenure.Error
 	if err != nil && !errors.As(err, &own) {
-		return nil, config.Wrong("TENURE_DATABASE_URL", err.Error(), "sqlite:"+database)
+		return nil, config.Wrong("TENURE_DATABASE_URL", err.Error(), "sqlite:/var/lib/tenure/tenure.db")
 	}
 	return db, err
 }
@@ -93,7 +93,7 @@ func (a *App) build(ctx context.Context) error {
 	}
 	key, err := vault.LoadMasterKey(ctx, a.Store, cfg.KeyFile)
 	if err != nil {
-		return config.Wrong("TENURE_KEY_URL", err.Error(), "file:"+cfg.KeyFile)
+		return config.Wrong("TENURE_KEY_URL", err.Error(), "file:/etc/tenure/master.key")
 	}
 	a.Vault = &vault.Vault{DB: a.Store, Live: a.Live, Key: key}
 	a.gateway = gateway.New(a.Vault, a.Live, gateway.Limits{

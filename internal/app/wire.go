@@ -93,6 +93,7 @@ func (a *App) health() []web.Route {
 	metrics := promhttp.HandlerFor(a.Metrics, promhttp.HandlerOpts{})
 	fail := func(w http.ResponseWriter, _ *http.Request, err error) {
 		e := tenure.AsError(err)
+		web.Challenge(w.Header(), e)
 		web.RetryAfter(w.Header(), e)
 		http.Error(w, e.Msg, web.Status(e.Kind))
 	}

@@ -158,6 +158,13 @@ func RootUsed(p tenure.Principal, action tenure.Action) tenure.AuditEvent {
 	return e
 }
 
+// RootRefused tells of a route that was refused to the root token.
+func RootRefused(p tenure.Principal, route string) tenure.AuditEvent {
+	e := by(p, "root_token.refused")
+	e.Object, e.Outcome = route, Refused
+	return e
+}
+
 // RootRotated tells of a new root token; the old one is dead.
 func RootRotated(p tenure.Principal, t tenure.Token) tenure.AuditEvent {
 	return aboutToken(by(p, "root_token.rotated"), t)

@@ -12,6 +12,7 @@ import (
 	"fmt"
 	"reflect"
 	"slices"
+	"strings"
 	"time"
 	"unicode"
 	"unicode/utf8"
@@ -166,14 +167,14 @@ func (d *Directory) Provision(ctx context.Context, by tenure.Principal, u tenure
 }
 
 func checkUserName(name string) error {
-	bad := name == "" || len(name) > tenure.MaxUserName || !utf8.ValidString(name)
+	bad := name == "" || strings.TrimSpace(name) != name || tenure.MentionsToken(name) || len(name) > tenure.MaxUserName || !utf8.ValidString(name)
 	for _, r := range name {
 		bad = bad || !unicode.IsPrint(r)
 	}
 	if bad {
 		return &tenure.Error{
 			Kind: tenure.Invalid, Code: "invalidValue", Field: "userName",
-			Msg: fmt.Sprintf("userName: expected 1 to %d bytes of printable text", tenure.MaxUserName),
+			Msg: fmt.Sprintf("userName: expected 1 to %d bytes of printable text, without spaces around it", tenure.MaxUserName),
 		}
 	}
 	return nil

@@ -232,6 +232,9 @@ func rewrite(pr *httputil.ProxyRequest) {
 		h["User-Agent"] = []string{""} // else the transport would add its own
 	}
 	h["Accept-Encoding"] = []string{"identity"} // an error event cannot be added to a compressed stream
+	// Not sent, for it is empty: it lets the transport try again on a fresh
+	// connection when the provider has just closed a kept one, before any answer.
+	h["Idempotency-Key"] = []string{}
 	c.protocol.authorize(h, c.key)
 	out := pr.Out
 	out.Host = ""

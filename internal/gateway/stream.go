@@ -35,6 +35,7 @@ func newTransport(limits Limits) *http.Transport {
 var dropped = [...]string{
 	"Set-Cookie", "Www-Authenticate", "Alt-Svc", "Strict-Transport-Security", "Server", "Via", "Location",
 	"Openai-Organization", "Openai-Project", "Anthropic-Organization-Id", "Access-Control-Allow-Origin",
+	"Clear-Site-Data", "Content-Security-Policy", "Refresh", "Link", "Nel", "Report-To", "Trailer",
 }
 
 // answer looks at a provider's answer before it is passed on.
@@ -56,6 +57,8 @@ func (g *Gateway) answer(res *http.Response) error {
 	for _, name := range dropped {
 		delete(res.Header, name)
 	}
+	res.Header["X-Content-Type-Options"] = []string{"nosniff"}
+	res.Trailer = nil
 	if id, ok := res.Header["X-Request-Id"]; ok {
 		res.Header["X-Provider-Request-Id"] = id
 		delete(res.Header, "X-Request-Id")

@@ -139,8 +139,14 @@ func (s *Signin) RootUsed(ctx context.Context, p tenure.Principal, a tenure.Acti
 }
 
 // Observe counts refusals, for the audit log.
-func (s *Signin) Observe(_ *http.Request, ev *web.Event) {
+func (s *Signin) Observe(r *http.Request, ev *web.Event) {
 	if ev.Err == nil {
+		return
+	}
+	if s.AuditRoot && ev.Principal.Kind() == tenure.RootToken && tenure.IsKind(ev.Err, tenure.Forbidden) {
+		// Every use of the root token is told singly, refused ones too. The answer
+		// has been given: what cannot be told now is in the log.
+		_ = s.Log.Record(context.WithoutCancel(r.Context()), audit.RootRefused(ev.Principal, ev.Route))
 		return
 	}
 	switch e := tenure.AsError(ev.Err); {

@@ -4,8 +4,6 @@ import (
 	"context"
 	"database/sql"
 	"errors"
-	"fmt"
-	"os"
 	"time"
 )
 
@@ -32,7 +30,6 @@ type Feed struct {
 	conn    *cachedConn
 	last    int64
 	version int64
-	file    os.FileInfo
 }
 
 // Feed opens the feed at its present end: what came before is not told.
@@ -47,10 +44,8 @@ func (db *DB) Feed(ctx context.Context) (*Feed, error) {
 		return nil, classify(err)
 	}
 	f := &Feed{db: db, pool: pool, conn: &cachedConn{conn: conn, stmts: map[string]*sql.Stmt{}}}
-	if f.file, err = os.Stat(db.path); err == nil {
-		if f.version, err = f.number(ctx, `PRAGMA data_version`); err == nil {
-			f.last, err = f.number(ctx, feedEnd)
-		}
+	if f.version, err = f.number(ctx, `PRAGMA data_version`); err == nil {
+		f.last, err = f.number(ctx, feedEnd)
 	}
 	if err != nil {
 		_ = f.Close()
@@ -75,9 +70,8 @@ const feedEnd = `SELECT COALESCE((SELECT seq FROM sqlite_sequence WHERE name = '
 // whoever follows must forget all that it holds.
 // An error means that nothing is known to be fresh.
 func (f *Feed) Poll(ctx context.Context) (changes []Change, lost bool, err error) {
-	info, err := os.Stat(f.db.path)
-	if err != nil || !os.SameFile(info, f.file) {
-		return nil, false, fmt.Errorf("store: the database file was removed or replaced while in use: %w", os.ErrNotExist)
+	if err := f.db.inPlace(); err != nil {
+		return nil, false, err
 	}
 	version, err := f.number(ctx, `PRAGMA data_version`)
 	if err != nil {

@@ -46,6 +46,11 @@ func OpenSQLite(ctx context.Context, path string, now func() time.Time) (*DB, er
 		return nil, fmt.Errorf("open database: %w", err)
 	}
 	_ = f.Close()
+	// A copy that was put there by hand may be open to others; the files beside
+	// it get the same mode.
+	if err := os.Chmod(path, 0o600); err != nil {
+		return nil, fmt.Errorf("open database: %w", err)
+	}
 
 	// The writer comes first: it turns on the write-ahead log.
 	wdb, err := sql.Open("sqlite", dsn(path, "_pragma=journal_mode(WAL)", "_pragma=synchronous(FULL)", "_pragma=foreign_keys(1)"))
@@ -67,10 +72,26 @@ func OpenSQLite(ctx context.Context, path string, now func() time.Time) (*DB, er
 	pool.SetMaxOpenConns(readers)
 	pool.SetMaxIdleConns(readers)
 
-	db := &DB{now: now, path: path, pool: pool, lease: &fileLease{}}
+	file, err := os.Stat(path)
+	if err != nil {
+		return nil, errors.Join(err, pool.Close(), wdb.Close())
+	}
+	db := &DB{now: now, path: path, file: file, pool: pool, lease: &fileLease{}}
 	db.run = db
-	db.writer = newWriter(wdb, conn, now)
+	db.writer = newWriter(wdb, conn, now, db.inPlace)
 	return db, nil
+}
+
+// inPlace answers Unavailable when the database file was removed or replaced
+// while it is in use: what is written then would be lost.
+func (db *DB) inPlace() error {
+	if now, err := os.Stat(db.path); err == nil && os.SameFile(now, db.file) {
+		return nil
+	}
+	return &tenure.Error{
+		Kind: tenure.Unavailable, Code: "database_replaced", RetryAfter: time.Second,
+		Msg: "the database file was removed or replaced while in use; restart the server",
+	}
 }
 
 func dsn(path string, params ...string) string {

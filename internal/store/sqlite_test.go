@@ -117,6 +117,10 @@ func TestFeedNoticesAReplacedFile(t *testing.T) {
 	if _, _, err := feed.Poll(ctx); err == nil {
 		t.Error("the feed goes on with a file that is not there")
 	}
+	err = db.Tx(ctx, func(ctx context.Context, tx *store.Tx) error { return tx.SetMeta(ctx, "k", "v") })
+	if !tenure.IsKind(err, tenure.Unavailable) {
+		t.Errorf("a write into a file that is not there was acknowledged: %v", err)
+	}
 }
 
 // A clean stop leaves everything in the one file: a copy of it is a backup.

@@ -12,6 +12,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"os"
 	"sync"
 	"time"
 
@@ -24,7 +25,8 @@ type DB struct {
 	reads
 	now    func() time.Time
 	path   string
-	pool   *sql.DB // readers
+	file   os.FileInfo // of path, when it was opened
+	pool   *sql.DB     // readers
 	writer *writer
 	lease  *fileLease
 	stmts  sync.Map // SQL text -> *sql.Stmt on pool

@@ -20,6 +20,7 @@ type writer struct {
 	db     *sql.DB
 	conn   *cachedConn
 	now    func() time.Time
+	check  func() error // is the file still the one that was opened?
 	jobs   chan *job
 	closed chan struct{} // no more jobs are taken
 	done   chan struct{}
@@ -34,9 +35,9 @@ type job struct {
 
 var errClosed = errors.New("store: closed")
 
-func newWriter(db *sql.DB, conn *sql.Conn, now func() time.Time) *writer {
+func newWriter(db *sql.DB, conn *sql.Conn, now func() time.Time, check func() error) *writer {
 	w := &writer{
-		db: db, now: now, conn: &cachedConn{conn: conn, stmts: map[string]*sql.Stmt{}},
+		db: db, now: now, check: check, conn: &cachedConn{conn: conn, stmts: map[string]*sql.Stmt{}},
 		jobs: make(chan *job, maxBatch), closed: make(chan struct{}), done: make(chan struct{}),
 	}
 	go w.loop()
@@ -121,6 +122,9 @@ func (w *writer) commit(batch []*job) []error {
 		}
 		return results
 	}
+	if err := w.check(); err != nil {
+		return fail(err)
+	}
 	if err := w.sql("BEGIN IMMEDIATE"); err != nil {
 		return fail(err)
 	}
@@ -139,6 +143,10 @@ func (w *writer) commit(batch []*job) []error {
 	}
 	if err := w.sql("COMMIT"); err != nil {
 		_ = w.sql("ROLLBACK")
+		return fail(err)
+	}
+	// What went into a file that nobody will open again is not acknowledged.
+	if err := w.check(); err != nil {
 		return fail(err)
 	}
 	return results

@@ -9,6 +9,7 @@ package token
 import (
 	"context"
 	"fmt"
+	"strings"
 	"time"
 	"unicode"
 	"unicode/utf8"
@@ -38,7 +39,7 @@ type Tokens struct {
 type Spec struct {
 	Name      string
 	Workspace string        // id or name; "" is the default workspace
-	Scopes    []string      // empty: all that a personal token may have
+	Scopes    []string      // nil: all that a personal token may have; empty: refused
 	Life      time.Duration // 0: DefaultTokenLife
 	For       string        // userName of the owner; only an operator may name another person
 }
@@ -89,8 +90,11 @@ func (s *Spec) validate() (tenure.Scopes, error) {
 	if s.Life < time.Minute || s.Life > tenure.MaxTokenLife {
 		return 0, tenure.InvalidField("expires_in", "the lifetime must be between one minute and %d days", int(tenure.MaxTokenLife.Hours()/24))
 	}
-	if len(s.Scopes) == 0 {
+	if s.Scopes == nil {
 		return tenure.DataPlane, nil
+	}
+	if len(s.Scopes) == 0 {
+		return 0, tenure.InvalidField("scopes", "an empty list permits nothing; leave scopes out for all that a personal token may have")
 	}
 	var set tenure.Scopes
 	for _, name := range s.Scopes {
@@ -107,7 +111,7 @@ func (s *Spec) validate() (tenure.Scopes, error) {
 }
 
 func checkName(name string) error {
-	if name == "" || len(name) > tenure.MaxTokenName || !utf8.ValidString(name) {
+	if strings.TrimSpace(name) == "" || len(name) > tenure.MaxTokenName || !utf8.ValidString(name) {
 		return tenure.InvalidField("name", "a name of 1 to %d bytes is needed, for example \"VS Code on my laptop\"", tenure.MaxTokenName)
 	}
 	if tenure.MentionsToken(name) {

@@ -192,7 +192,7 @@ func (c *Carriers) identity(r *http.Request, p *Presented) error {
 	if p.Peer.IsLoopback() && !LoopbackHost(r) && (c.Public == nil || r.Host != c.Public.Host) {
 		return errForeignHost
 	}
-	if len(v) > MaxIdentity {
+	if len(v) > MaxIdentity || tenure.MentionsToken(v) {
 		return errAmbiguousIdentity
 	}
 	for i := range len(v) {

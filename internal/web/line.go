@@ -25,7 +25,7 @@ func (l *LogWriter) request(r *http.Request, ev *Event) {
 		b = append(b, slog.LevelInfo.String()...)
 	}
 	b = append(b, `","msg":"request"`...)
-	b = b.text("request_id", ev.ID).text("method", r.Method).text("path", tenure.Redact(r.URL.Path)).text("route", ev.Route)
+	b = b.text("request_id", ev.ID).text("method", tenure.Redact(r.Method)).text("path", tenure.Redact(r.URL.Path)).text("route", ev.Route)
 	b = b.number("status", int64(ev.Status)).number("bytes", ev.Bytes).number("took_us", ev.Took.Microseconds()).text("address", ev.Origin.Address)
 	if p := ev.Principal; p.Valid() {
 		b = b.text("credential", p.Kind().String()).text("who", p.Label()).some("token_id", string(p.Token()))
