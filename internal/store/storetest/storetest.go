@@ -44,6 +44,11 @@ func Run(t *testing.T, open Open) {
 		{"times written by hand are understood", handTimes},
 		{"last use is batched, right to the second, and audited once", lastUse},
 		{"providers keep their sealed keys", providers},
+		{"connectors have names and tokens of their own, and end with them", connectors},
+		{"a connector's tokens expire together", connectorRotation},
+		{"a connector's end by hand ends its tokens and is told", connectorsByHand},
+		{"a connector's figures are batched and learn its pace", connectorUse},
+		{"drift is read in one stream, with live tokens only", driftStream},
 	} {
 		t.Run(c.name, func(t *testing.T) { c.test(t, newFixture(t, open)) })
 	}
