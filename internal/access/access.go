@@ -79,6 +79,10 @@ var rules = map[tenure.Action]rule{
 	tenure.ProvisionUser:   {scim: true, noRoot: true},
 	tenure.UpdateUser:      {scim: true, noRoot: true},
 	tenure.DeprovisionUser: {scim: true, noRoot: true},
+	tenure.CreateGroup:     {scim: true, noRoot: true},
+	tenure.UpdateGroup:     {scim: true, noRoot: true},
+	tenure.DeleteGroup:     {scim: true, noRoot: true},
+	tenure.BulkSCIM:        {scim: true, noRoot: true}, // each operation in it is judged by its own action too
 }
 
 // Known reports whether the action has a rule. A route whose action has none

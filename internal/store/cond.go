@@ -3,6 +3,8 @@ package store
 import (
 	"strings"
 	"time"
+
+	"github.com/tenure-gateway/tenure"
 )
 
 // CondOp is what a Cond does.
@@ -214,4 +216,29 @@ func (w *where) page(s shape, o Order, after Place, limit, offset int) string {
 		w.and(`id `+than+` ?`, after.ID)
 	}
 	return order + ` LIMIT ` + w.arg(limit) + ` OFFSET ` + w.arg(offset)
+}
+
+// PlaceOfUser is the place of a person in a list of this order.
+func (o Order) PlaceOfUser(u tenure.User) Place {
+	p := Place{ID: string(u.ID)}
+	switch o.By {
+	case FieldUserName:
+		p.Key = tenure.FoldUserName(u.UserName)
+	case FieldDisplayName:
+		p.Key = tenure.FoldUserName(u.DisplayName)
+	case FieldExternalID:
+		p.Key = u.ExternalID
+	case FieldCreated:
+		p.Key, _ = stamp(u.CreatedAt).(string)
+	case FieldUpdated:
+		p.Key, _ = stamp(u.UpdatedAt).(string)
+	}
+	return p
+}
+
+// PlaceOfGroup is the place of a group in a list of this order.
+func (o Order) PlaceOfGroup(g tenure.Group) Place {
+	p := o.PlaceOfUser(tenure.User{DisplayName: g.DisplayName, ExternalID: g.ExternalID, CreatedAt: g.CreatedAt, UpdatedAt: g.UpdatedAt})
+	p.ID = string(g.ID)
+	return p
 }
