@@ -22,12 +22,13 @@ func (r reads) Group(ctx context.Context, tenant tenure.TenantID, id tenure.Grou
 
 // GroupFilter chooses groups of one tenant; zero fields choose all.
 type GroupFilter struct {
-	Tenant tenure.TenantID
-	Where  *Cond // nil is no condition
-	Order  Order
-	Place  Place // where the list goes on, in its order
-	Offset int
-	Limit  int
+	Tenant    tenure.TenantID
+	Where     *Cond // nil is no condition
+	Order     Order
+	Place     Place // where the list goes on, in its order
+	Offset    int
+	Limit     int
+	Uncounted bool // the length of the whole list is not asked for
 }
 
 func (f GroupFilter) where() where {

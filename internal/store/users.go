@@ -38,6 +38,7 @@ type UserFilter struct {
 	Place      Place // where the list goes on, in its order
 	Offset     int
 	Limit      int
+	Uncounted  bool // the length of the whole list is not asked for
 }
 
 func (f UserFilter) where() where {
