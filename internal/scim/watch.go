@@ -118,7 +118,7 @@ func shapeOf(data []byte, more bool) string {
 			err = errors.New("more than one value")
 		}
 	}
-	out := b.String()
+	out := strings.TrimRight(b.String(), " ")
 	if len(out) > shapeBytes {
 		out = strings.ToValidUTF8(out[:shapeBytes], "") + "…"
 	}
