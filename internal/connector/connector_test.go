@@ -100,8 +100,12 @@ func TestWhoMay(t *testing.T) {
 		who          tenure.Principal
 		reads, rules bool
 	}{
-		{b.as(tenure.SuperAdmin), true, true}, {b.as(tenure.Admin), true, false}, {b.as(tenure.Auditor), true, false},
-		{b.as(tenure.Member), false, false}, {machine, false, false}, {tenure.Principal{}, false, false},
+		{b.as(tenure.SuperAdmin), true, true},
+		{b.as(tenure.Admin), true, false},
+		{b.as(tenure.Auditor), true, false},
+		{b.as(tenure.Member), false, false},
+		{machine, false, false},
+		{tenure.Principal{}, false, false},
 	} {
 		_, list := b.List(ctx, c.who)
 		_, get := b.Get(ctx, c.who, v.ID)
@@ -166,8 +170,15 @@ func TestSpecs(t *testing.T) {
 		t.Errorf("networks %v, want %v", got, want)
 	}
 	for _, spec := range []Spec{
-		{}, {Name: strings.Repeat("n", 101)}, {Name: "a\u202eb"}, {Name: " Okta"}, {Name: "\xff"}, {Name: "x", Networks: []string{"10.0.0.0/33"}},
-		{Name: "x", Networks: []string{"fe80::1%eth0"}}, {Name: "x", Networks: []string{""}}, {Name: "x", Networks: []string{"::ffff:10.0.0.0/104"}},
+		{},
+		{Name: strings.Repeat("n", 101)},
+		{Name: "a\u202eb"},
+		{Name: " Okta"},
+		{Name: "\xff"},
+		{Name: "x", Networks: []string{"10.0.0.0/33"}},
+		{Name: "x", Networks: []string{"fe80::1%eth0"}},
+		{Name: "x", Networks: []string{""}},
+		{Name: "x", Networks: []string{"::ffff:10.0.0.0/104"}},
 		{Name: "x", Networks: make([]string, maxNetworks+1)},
 	} {
 		if _, _, err := b.Create(t.Context(), b.as(tenure.SuperAdmin), spec); !tenure.IsKind(err, tenure.Invalid) {

@@ -49,9 +49,9 @@ type frame struct {
 	InSettings bool
 	// Administers tells that who asks may see the pages of the administration.
 	Administers bool
-	Base       string // public URL
-	Address    string // what a page that answers a form gives as its address, so that loading it again sends nothing
-	Now        time.Time
+	Base        string // public URL
+	Address     string // what a page that answers a form gives as its address, so that loading it again sends nothing
+	Now         time.Time
 }
 
 func (d *Dash) frame(r *http.Request, title string) frame {
