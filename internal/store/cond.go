@@ -3,6 +3,7 @@ package store
 import (
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/tenure-gateway/tenure"
 )
@@ -166,8 +167,11 @@ func (w *where) compare(b *strings.Builder, column string, c Cond) {
 		b.WriteString(column + " = " + at)
 	case CondContains:
 		b.WriteString("instr(" + column + ", " + at + ") > 0")
-	case CondStarts: // the first comparison is for the index
-		b.WriteString(column + " >= " + at + " AND substr(" + column + ", 1, length(" + at + ")) = " + at)
+	case CondStarts: // as a range, which an index can serve
+		b.WriteString(column + " >= " + at)
+		if end := successor(text); end != "" {
+			b.WriteString(" AND " + column + " < " + w.arg(end))
+		}
 	case CondEnds:
 		b.WriteString("substr(" + column + ", -length(" + at + ")) = " + at)
 	case CondGreater:
@@ -182,6 +186,26 @@ func (w *where) compare(b *strings.Builder, column string, c Cond) {
 		b.WriteString("1 = 0")
 	}
 	b.WriteByte(')')
+}
+
+// successor is the first text after all that begin with prefix, or "" when there
+// is none. The order of UTF-8 is that of its characters.
+func successor(prefix string) string {
+	chars := []rune(prefix)
+	for len(chars) > 0 {
+		last := &chars[len(chars)-1]
+		switch {
+		case *last == utf8.MaxRune:
+			chars = chars[:len(chars)-1]
+			continue
+		case *last == 0xD7FF: // what follows are no characters
+			*last = 0xE000
+		default:
+			*last++
+		}
+		break
+	}
+	return string(chars)
 }
 
 // An Order says in which order rows are listed: by a field, and by id among

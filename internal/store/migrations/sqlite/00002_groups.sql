@@ -11,6 +11,7 @@ CREATE TABLE groups (
     updated_at        TEXT NOT NULL,
     UNIQUE (tenant_id, display_name_fold)
 ) STRICT;
+CREATE INDEX groups_by_tenant ON groups (tenant_id, id);
 CREATE INDEX groups_by_external_id ON groups (tenant_id, external_id) WHERE external_id <> '';
 
 -- One row a member: changes that run at once lose nobody.
@@ -39,6 +40,7 @@ INSERT INTO user_emails (user_id, n, type_fold, value_fold)
 
 ALTER TABLE users ADD COLUMN display_name_fold TEXT NOT NULL DEFAULT '';
 UPDATE users SET display_name_fold = lower(display_name);
+CREATE INDEX users_by_tenant ON users (tenant_id, id) WHERE deleted_at IS NULL; -- lists come in this order
 CREATE INDEX users_by_display_name ON users (tenant_id, display_name_fold) WHERE deleted_at IS NULL;
 
 -- A name that a hand has written is found too.
