@@ -47,7 +47,7 @@ func driftView(report directory.Drift) map[string]any {
 	for _, p := range report.People {
 		like := []map[string]any{}
 		for _, l := range p.Like {
-			like = append(like, map[string]any{"id": l.ID, "user_name": l.UserName, "differs": l.Differs, "active_tokens": l.Tokens})
+			like = append(like, map[string]any{"id": l.ID, "user_name": l.UserName, "active": l.Active, "differs": l.Differs, "active_tokens": l.Tokens})
 		}
 		people = append(people, map[string]any{
 			"id": p.ID, "user_name": p.UserName, "kind": p.Kind, "source": p.Source, "active_tokens": p.Tokens, "like": like,
@@ -65,7 +65,7 @@ func tellDrift(w io.Writer, report directory.Drift) {
 	if report.Provisioned == 0 {
 		fmt.Fprintln(w, "SCIM has provisioned nobody: is the identity provider connected? See 'tenure connector list'.")
 	}
-	for _, kind := range []directory.DriftKind{directory.Lookalike, directory.Unprovisioned, directory.NeverSignedIn} {
+	for _, kind := range directory.DriftKinds() {
 		people := report.Of(kind)
 		if len(people) == 0 {
 			continue
@@ -80,7 +80,11 @@ func tellDrift(w io.Writer, report directory.Drift) {
 func likes(p directory.Drifter) string {
 	parts := make([]string, 0, len(p.Like))
 	for _, l := range p.Like {
-		parts = append(parts, fmt.Sprintf("%s (%s; %d active tokens)", l.UserName, strings.Join(l.Differs, ", "), l.Tokens))
+		state := fmt.Sprintf("%d active tokens", l.Tokens)
+		if !l.Active {
+			state = "deactivated"
+		}
+		parts = append(parts, fmt.Sprintf("%s (%s; %s)", l.UserName, strings.Join(l.Differs, ", "), state))
 	}
 	if len(parts) == 0 {
 		return "–"

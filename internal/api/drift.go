@@ -11,7 +11,7 @@ import (
 
 // UserDrift is how what a person signs in as and what SCIM provisions diverge.
 type UserDrift struct {
-	Kind         string `json:"kind" enum:"lookalike,unprovisioned,never_signed_in"`
+	Kind         string `json:"kind" enum:"leaver,lookalike,unprovisioned,never_signed_in"`
 	ActiveTokens int    `json:"active_tokens"`
 	Like         []Like `json:"like" doc:"Whom they may be on the other side"`
 	Advice       string `json:"advice" doc:"What it means and what to do"`
@@ -21,6 +21,7 @@ type UserDrift struct {
 type Like struct {
 	ID           string   `json:"id"`
 	UserName     string   `json:"user_name"`
+	Active       bool     `json:"active"`
 	Differs      []string `json:"differs" doc:"domain, dots, tag, case"`
 	ActiveTokens int      `json:"active_tokens"`
 }
@@ -58,7 +59,7 @@ func (a *API) usersInDrift(ctx context.Context, in *usersIn) (*list[User], error
 func showDrift(p directory.Drifter) *UserDrift {
 	d := &UserDrift{Kind: string(p.Kind), ActiveTokens: p.Tokens, Like: []Like{}, Advice: p.Kind.Advice()}
 	for _, l := range p.Like {
-		d.Like = append(d.Like, Like{string(l.ID), l.UserName, l.Differs, l.Tokens})
+		d.Like = append(d.Like, Like{string(l.ID), l.UserName, l.Active, l.Differs, l.Tokens})
 	}
 	return d
 }

@@ -38,20 +38,19 @@ func (d *Dash) drift(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	page := driftPage{frame: d.frame(r, "Drift"), Diverging: report.Diverging(), Provisioned: report.Provisioned}
-	for _, k := range [...]struct {
-		kind    directory.DriftKind
-		heading string
-	}{
-		{directory.Lookalike, "Signed in under a name that is nearly a provisioned one"},
-		{directory.Unprovisioned, "Signed in and never provisioned"},
-		{directory.NeverSignedIn, "Provisioned and never signed in under that name"},
-	} {
-		people := report.Of(k.kind)
+	headings := map[directory.DriftKind]string{
+		directory.Leaver:        "Has left, and is still in under another name",
+		directory.Lookalike:     "Signed in under a name that is nearly a provisioned one",
+		directory.Unprovisioned: "Signed in and never provisioned",
+		directory.NeverSignedIn: "Provisioned and never signed in under that name",
+	}
+	for _, kind := range directory.DriftKinds() {
+		people := report.Of(kind)
 		if len(people) == 0 {
 			continue
 		}
 		page.Kinds = append(page.Kinds, driftKind{
-			ID: string(k.kind), Heading: k.heading, Advice: k.kind.Advice(), Warn: k.kind != directory.NeverSignedIn,
+			ID: string(kind), Heading: headings[kind], Advice: kind.Advice(), Warn: kind != directory.NeverSignedIn,
 			People: people[:min(len(people), driftRows)], Total: len(people),
 		})
 	}

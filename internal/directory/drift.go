@@ -3,6 +3,7 @@ package directory
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -16,6 +17,9 @@ type DriftKind string
 
 // The kinds of drift, the worst first.
 const (
+	// Leaver signed in under a name that is nearly that of somebody whom SCIM has
+	// deactivated: they have left, and are still in.
+	Leaver DriftKind = "leaver"
 	// Lookalike signed in under a name that differs from a provisioned one only
 	// in case, domain, dots or a tag.
 	Lookalike DriftKind = "lookalike"
@@ -49,6 +53,7 @@ type Drifter struct {
 type Like struct {
 	ID       tenure.UserID
 	UserName string
+	Active   bool
 	Tokens   int      // that are good now
 	Differs  []string // in "domain", "dots", "tag", "case"
 }
@@ -72,6 +77,9 @@ func (d *Directory) Drift(ctx context.Context, by tenure.Principal) (Drift, erro
 	}
 	out := Drift{People: []Drifter{}}
 	for _, g := range all {
+		if !g.Active {
+			continue
+		}
 		p := Drifter{ID: g.ID, UserName: g.UserName, Source: g.Source, CreatedAt: g.CreatedAt, LastSeenAt: g.LastSeenAt, Tokens: g.Tokens}
 		other := sides[tenure.SourceSCIM]
 		if g.Source == tenure.SourceSCIM {
@@ -79,22 +87,32 @@ func (d *Directory) Drift(ctx context.Context, by tenure.Principal) (Drift, erro
 			if !g.LastSeenAt.IsZero() {
 				continue
 			}
-			other, p.Kind = sides[tenure.SourceProxy], NeverSignedIn
+			other = sides[tenure.SourceProxy]
 		}
 		for _, i := range other[plainName(g.UserName)] {
-			p.Like = append(p.Like, Like{ID: all[i].ID, UserName: all[i].UserName, Tokens: all[i].Tokens, Differs: differences(g.UserName, all[i].UserName)})
+			o := all[i]
+			p.Like = append(p.Like, Like{ID: o.ID, UserName: o.UserName, Active: o.Active, Tokens: o.Tokens, Differs: differences(g.UserName, o.UserName)})
 		}
-		switch {
-		case p.Kind != "":
-		case len(p.Like) > 0:
-			p.Kind = Lookalike
-		default:
-			p.Kind = Unprovisioned
-		}
+		p.Kind = p.kind()
 		out.People = append(out.People, p)
 	}
 	return out, nil
 }
+
+func (p Drifter) kind() DriftKind {
+	switch {
+	case p.Source == tenure.SourceSCIM:
+		return NeverSignedIn
+	case slices.ContainsFunc(p.Like, func(l Like) bool { return l.Active }):
+		return Lookalike
+	case len(p.Like) > 0:
+		return Leaver
+	}
+	return Unprovisioned
+}
+
+// DriftKinds lists the kinds, the worst first.
+func DriftKinds() []DriftKind { return []DriftKind{Leaver, Lookalike, Unprovisioned, NeverSignedIn} }
 
 // Of gives the people of one kind.
 func (d Drift) Of(kind DriftKind) []Drifter {
@@ -109,11 +127,14 @@ func (d Drift) Of(kind DriftKind) []Drifter {
 
 // Diverging is how many people SCIM cannot deactivate, because it does not know
 // them by the name that they sign in with.
-func (d Drift) Diverging() int { return len(d.Of(Lookalike)) + len(d.Of(Unprovisioned)) }
+func (d Drift) Diverging() int { return len(d.People) - len(d.Of(NeverSignedIn)) }
 
 // Advice says what a kind of drift means and what to do about it.
 func (k DriftKind) Advice() string {
 	switch k {
+	case Leaver:
+		return "SCIM has deactivated these people under nearly the same name, and they still get in under this one. Deactivate them now, here; " +
+			"then make the proxy and the identity provider send the same name."
 	case Lookalike:
 		return "These people sign in under a name that nearly is one that SCIM provisioned. They are probably the same: deactivating the provisioned " +
 			"name would end nothing here. Make the proxy and the identity provider send the same name, then deactivate the one that SCIM does not know."

@@ -192,6 +192,9 @@ func driftStream(t *testing.T, f *fixture) {
 		for i := range 3 {
 			u := person(tx.Now(), tenure.DefaultTenant, fmt.Sprintf("p%d@example.com", i))
 			u.Source, u.Active = tenure.SourceProxy, i > 0
+			if i == 2 {
+				u.Source, u.Active = tenure.SourceSCIM, false
+			}
 			if err := tx.InsertUser(ctx, u); err != nil {
 				return err
 			}
@@ -206,7 +209,10 @@ func driftStream(t *testing.T, f *fixture) {
 	if g := seen[f.user.UserName]; g.ID != f.user.ID || g.Source != tenure.SourceSCIM || g.Tokens != 1 || !g.LastSeenAt.IsZero() {
 		t.Errorf("%+v", g)
 	}
-	if g := seen["p1@example.com"]; g.Source != tenure.SourceProxy || g.Tokens != 0 {
+	if g := seen["p2@example.com"]; g.ID == "" || g.Active {
+		t.Errorf("whom SCIM has deactivated: %+v", g)
+	}
+	if g := seen["p1@example.com"]; !g.Active || g.Source != tenure.SourceProxy || g.Tokens != 0 {
 		t.Errorf("%+v", g)
 	}
 }
