@@ -146,10 +146,11 @@ func (c *Connectors) Rotate(ctx context.Context, by tenure.Principal, id tenure.
 	if err := c.notBuiltin(by, id, "set the new token there and the old one as TENURE_SCIM_TOKEN_PREVIOUS, and restart"); err != nil {
 		return View{}, tenure.Secret{}, err
 	}
+	var row tenure.Connector
 	secret := tenure.NewToken(tenure.KindSCIM)
 	err := c.DB.Tx(ctx, func(ctx context.Context, tx *store.Tx) error {
-		row, err := tx.Connector(ctx, by.Tenant(), id)
-		if err != nil {
+		var err error
+		if row, err = tx.Connector(ctx, by.Tenant(), id); err != nil {
 			return err
 		}
 		if overlap == 0 {
@@ -164,6 +165,7 @@ func (c *Connectors) Rotate(ctx context.Context, by tenure.Principal, id tenure.
 		if err != nil {
 			return err
 		}
+		row.Tokens = []tenure.Token{t}
 		return tx.Append(ctx, audit.ConnectorRotated(by, row, t, overlap))
 	})
 	if err != nil {
@@ -171,7 +173,10 @@ func (c *Connectors) Rotate(ctx context.Context, by tenure.Principal, id tenure.
 	}
 	c.Live.Changed(ctx, store.Change{Kind: "connector", ID: string(id)})
 	v, err := c.read(ctx, by.Tenant(), id)
-	return v, secret, err
+	if err != nil { // it is done: the new token must be told, whatever cannot be read
+		v = viewOf(row, c.DB.Now())
+	}
+	return v, secret, nil
 }
 
 // ParseOverlap reads how long both tokens are to be good: "0", "90m", "7d"; ""

@@ -36,16 +36,13 @@ func (c *Connectors) List(ctx context.Context, by tenure.Principal) ([]View, err
 	if err != nil {
 		return nil, err
 	}
-	if by.Tenant() == tenure.DefaultTenant {
-		figures, err := c.DB.ConnectorFigures(ctx, tenure.BuiltinConnector)
-		if err != nil {
-			return nil, err
-		}
-		if c.Builtin || len(figures.Counts) > 0 {
-			rows = append([]tenure.Connector{builtin()}, rows...)
-		}
+	views := make([]View, 0, len(rows)+1)
+	switch v, err := c.builtin(ctx, by); {
+	case err == nil:
+		views = append(views, v)
+	case !tenure.IsKind(err, tenure.NotFound):
+		return nil, err
 	}
-	views := make([]View, 0, len(rows))
 	for _, row := range rows {
 		v, err := c.view(ctx, row)
 		if err != nil {
@@ -61,14 +58,23 @@ func (c *Connectors) Get(ctx context.Context, by tenure.Principal, id tenure.Con
 	if err := access.Check(by, tenure.ReadConnector); err != nil {
 		return View{}, err
 	}
-	if id == tenure.BuiltinConnector && by.Tenant() == tenure.DefaultTenant && c.Builtin {
-		return c.view(ctx, builtin())
+	if id == tenure.BuiltinConnector {
+		return c.builtin(ctx, by)
 	}
 	return c.read(ctx, by.Tenant(), id)
 }
 
-func builtin() tenure.Connector {
-	return tenure.Connector{ID: tenure.BuiltinConnector, Tenant: tenure.DefaultTenant, Name: builtinName}
+// builtin gives the operator's connector, when it is set or was: a process that
+// does not know the settings knows it by its figures.
+func (c *Connectors) builtin(ctx context.Context, by tenure.Principal) (View, error) {
+	if by.Tenant() != tenure.DefaultTenant {
+		return View{}, tenure.ErrNotFound
+	}
+	v, err := c.view(ctx, tenure.Connector{ID: tenure.BuiltinConnector, Tenant: tenure.DefaultTenant, Name: builtinName})
+	if err == nil && !c.Builtin && len(v.Figures.Counts) == 0 {
+		err = tenure.ErrNotFound
+	}
+	return v, err
 }
 
 func (c *Connectors) read(ctx context.Context, tenant tenure.TenantID, id tenure.ConnectorID) (View, error) {
