@@ -173,17 +173,17 @@ func (f *filter) any(relation string, fields map[string]string) (directory.Cond,
 			return nobody, false
 		}
 	}
-	any := func(c directory.Cond) directory.Cond {
+	some := func(c directory.Cond) directory.Cond {
 		return directory.Cond{Op: directory.CondAny, Field: relation, Parts: []directory.Cond{and(chosen, c)}}
 	}
 	if f.target.sub == nil { // pr: a value is there, whatever it has
-		return any(everybody), true
+		return some(everybody), true
 	}
 	field, ok := fields[f.target.sub.name]
 	if !ok {
 		return nobody, false
 	}
-	present := any(directory.Cond{Op: directory.CondPresent, Field: field})
+	present := some(directory.Cond{Op: directory.CondPresent, Field: field})
 	switch {
 	case f.op == opPresent, f.op == opNotEqual && f.want == nil:
 		return present, true
@@ -191,9 +191,9 @@ func (f *filter) any(relation string, fields map[string]string) (directory.Cond,
 		return not(present), true
 	case f.op == opNotEqual: // one value that differs is enough, and so is none
 		differs := and(directory.Cond{Op: directory.CondPresent, Field: field}, f.column(field))
-		return directory.Cond{Op: directory.CondOr, Parts: []directory.Cond{any(differs), not(present)}}, true
+		return directory.Cond{Op: directory.CondOr, Parts: []directory.Cond{some(differs), not(present)}}, true
 	}
-	return any(f.column(field)), true
+	return some(f.column(field)), true
 }
 
 // row compiles a filter over one value: what stands between brackets.

@@ -31,6 +31,9 @@ func FuzzFilter(f *testing.F) {
 			}
 			return
 		}
+		for _, kind := range resourceTypes() {
+			parsed.compile(kind)
+		}
 		opposite := &filter{op: opNot, parts: []*filter{parsed}}
 		for _, m := range []map[string]any{sample(), {}} {
 			if parsed.match(m) == opposite.match(m) {

@@ -96,7 +96,7 @@ type row struct {
 }
 
 func (s *SCIM) users() kind {
-	return kind{t: &userType, rows: func(r *http.Request, p pageOf, v *view) ([]row, int, error) {
+	return kind{t: &userType, rows: func(r *http.Request, p pageOf, _ *view) ([]row, int, error) {
 		users, total, err := s.Directory.Users(r.Context(), web.Principal(r.Context()),
 			directory.UserFilter{Where: p.where, Order: p.order, Place: p.place, Offset: p.offset, Limit: p.limit, Uncounted: p.alone})
 		if err != nil {

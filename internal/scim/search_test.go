@@ -124,6 +124,20 @@ func TestFilterProperty(t *testing.T) {
 	})
 }
 
+// The largest filters that the parser takes are no more than the database takes.
+func TestLargeFilters(t *testing.T) {
+	s := newStand(t)
+	s.create(`{"userName":"a","emails":[{"value":"a@x.org"}]}`)
+	for _, f := range []string{
+		"id pr" + strings.Repeat(" and id pr", 400), "id pr" + strings.Repeat(" or id pr", 450), "emails pr" + strings.Repeat(" and emails pr", 290),
+		strings.Repeat("not (", maxFilterDepth) + "id pr" + strings.Repeat(")", maxFilterDepth), `userName ne "` + strings.Repeat("a", 4000) + `"`,
+	} {
+		if got := s.list("/Users?filter=" + url.QueryEscape(f)); len(got) != 1 {
+			t.Errorf("%.40s: %v", f, got)
+		}
+	}
+}
+
 func TestSort(t *testing.T) {
 	s := newStand(t)
 	s.crowd()

@@ -194,16 +194,13 @@ func successor(prefix string) string {
 	chars := []rune(prefix)
 	for len(chars) > 0 {
 		last := &chars[len(chars)-1]
-		switch {
-		case *last == utf8.MaxRune:
-			chars = chars[:len(chars)-1]
-			continue
-		case *last == 0xD7FF: // what follows are no characters
-			*last = 0xE000
-		default:
-			*last++
+		if *last < utf8.MaxRune {
+			if *last++; *last == 0xD800 { // these are no characters
+				*last = 0xE000
+			}
+			break
 		}
-		break
+		chars = chars[:len(chars)-1]
 	}
 	return string(chars)
 }

@@ -159,6 +159,8 @@ func conditions(t *testing.T, f *fixture) {
 		{is(store.CondContains, store.FieldUserName, "e@e"), []string{"alice"}},
 		{is(store.CondContains, store.FieldUserName, "_"), nil},
 		{is(store.CondStarts, store.FieldUserName, "al"), []string{"alice"}},
+		{is(store.CondStarts, store.FieldDisplayName, "bob \u00fc"), []string{"bob"}},
+		{is(store.CondStarts, store.FieldUserName, "\U0010ffff"), nil},
 		{is(store.CondEnds, store.FieldUserName, "b@example.com"), []string{"bob"}},
 		{is(store.CondGreater, store.FieldUserName, "b"), []string{"bob"}},
 		{is(store.CondLess, store.FieldExternalID, "x"), []string{"bob"}},
@@ -188,7 +190,7 @@ func conditions(t *testing.T, f *fixture) {
 func orders(t *testing.T, f *fixture) {
 	f.tx(func(ctx context.Context, tx *store.Tx) error {
 		for _, name := range []string{"b", "", "a", "B2", ""} {
-			u := person(tx.Now(), tenure.DefaultTenant, "o"+string(tenure.NewID(tx.Now())))
+			u := person(tx.Now(), tenure.DefaultTenant, "o"+tenure.NewID(tx.Now()))
 			u.DisplayName = name
 			if err := tx.InsertUser(ctx, u); err != nil {
 				return err

@@ -12,7 +12,7 @@ CREATE TABLE groups (
     UNIQUE (tenant_id, display_name_fold)
 ) STRICT;
 CREATE INDEX groups_by_tenant ON groups (tenant_id, id);
-CREATE INDEX groups_by_external_id ON groups (tenant_id, external_id) WHERE external_id <> '';
+CREATE INDEX groups_by_external_id ON groups (tenant_id, external_id, id) WHERE external_id <> '';
 
 -- One row a member: changes that run at once lose nobody.
 CREATE TABLE group_members (
@@ -35,13 +35,15 @@ CREATE TABLE user_emails (
 CREATE INDEX user_emails_by_value ON user_emails (value_fold, user_id);
 INSERT INTO user_emails (user_id, n, type_fold, value_fold)
     SELECT u.id, e.key, lower(COALESCE(e.value ->> 'type', '')), lower(COALESCE(e.value ->> 'value', ''))
-    FROM users u, json_each(u.profile, '$.emails') e
-    WHERE u.deleted_at IS NULL AND json_valid(u.profile) AND e.type = 'object';
+    FROM users u, json_each(CASE WHEN json_valid(u.profile) AND json_type(u.profile, '$.emails') = 'array' THEN u.profile ELSE '{}' END, '$.emails') e
+    WHERE u.deleted_at IS NULL AND e.type = 'object';
 
 ALTER TABLE users ADD COLUMN display_name_fold TEXT NOT NULL DEFAULT '';
 UPDATE users SET display_name_fold = lower(display_name);
 CREATE INDEX users_by_tenant ON users (tenant_id, id) WHERE deleted_at IS NULL; -- lists come in this order
-CREATE INDEX users_by_display_name ON users (tenant_id, display_name_fold) WHERE deleted_at IS NULL;
+CREATE INDEX users_by_display_name ON users (tenant_id, display_name_fold, id) WHERE deleted_at IS NULL;
+DROP INDEX users_by_external_id; -- with the id it gives the order too, and is chosen for it
+CREATE INDEX users_by_external_id ON users (tenant_id, external_id, id) WHERE external_id <> '';
 
 -- A name that a hand has written is found too.
 -- +goose StatementBegin
