@@ -67,12 +67,12 @@ func operationOf(pattern string) string {
 	switch {
 	case path == "":
 		return "elsewhere"
-	case strings.HasSuffix(path, ".search"):
+	case path == ".search":
 		return "search"
 	case resource != "users" && resource != "groups":
 		return resource // "bulk", "schemas"
-	case item && strings.HasPrefix(rest, "{id}"):
-		verbs := map[string]string{http.MethodGet: "read", http.MethodPut: "replace", http.MethodPatch: "update", http.MethodDelete: "delete"}
+	case item && rest != "":
+		verbs := map[string]string{http.MethodPost: "search", http.MethodGet: "read", http.MethodPut: "replace", http.MethodPatch: "update", http.MethodDelete: "delete"}
 		return resource + "." + verbs[method]
 	case method == http.MethodPost:
 		return resource + ".create"

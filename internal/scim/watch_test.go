@@ -45,7 +45,7 @@ func TestOperations(t *testing.T) {
 	for pattern, want := range map[string]string{
 		"POST /scim/v2/Users": "users.create", "GET /scim/v2/Users/{$}": "users.list", "GET /scim/v2/users/{id}": "users.read",
 		"PUT /scim/v2/Users/{id}": "users.replace", "PATCH /scim/v2/Users/{id}/{$}": "users.update", "DELETE /scim/v2/Groups/{id}": "groups.delete",
-		"POST /scim/v2/.search": "search", "POST /scim/v2/Users/.search": "search", "POST /scim/v2/Bulk": "bulk",
+		"POST /scim/v2/.search": "search", "POST /scim/v2/Users/.search": "users.search", "POST /scim/v2/Groups/{id}": "groups.search", "POST /scim/v2/Bulk": "bulk",
 		"GET /scim/v2/Schemas/{id}": "schemas", "/scim/v2/": "elsewhere",
 	} {
 		if got := operationOf(pattern); got != want {
