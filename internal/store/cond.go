@@ -228,6 +228,11 @@ func (w *where) page(s shape, o Order, after Place, limit, offset int) string {
 	}
 	order := ` ORDER BY id` + direction
 	switch {
+	case o.By == FieldUserName: // never absent, so that the index gives the order
+		order = ` ORDER BY ` + column + direction + `, id` + direction
+		if after.ID != "" {
+			w.and(`(`+column+`, id) `+than+` (?, ?)`, after.Key, after.ID)
+		}
 	case column != "" && column != "id":
 		order = ` ORDER BY ` + column + ` = ''` + direction + `, ` + column + direction + `, id` + direction
 		if after.ID != "" {
