@@ -42,4 +42,8 @@ const (
 	ProvisionUser   Action = "scim.users.create"
 	UpdateUser      Action = "scim.users.update"
 	DeprovisionUser Action = "scim.users.delete"
+	CreateGroup     Action = "scim.groups.create"
+	UpdateGroup     Action = "scim.groups.update"
+	DeleteGroup     Action = "scim.groups.delete"
+	BulkSCIM        Action = "scim.bulk"
 )

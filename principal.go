@@ -1,6 +1,9 @@
 package tenure
 
-import "time"
+import (
+	"net/netip"
+	"time"
+)
 
 // CredentialKind is the kind of thing that a request was authenticated by.
 type CredentialKind uint8
@@ -57,6 +60,8 @@ type Standing struct {
 	Digest         Digest // of the token; of a root session, of the token that opened it
 	Session        SessionID
 	Name           string // the token's or connector's name
+	Connector      ConnectorID
+	Networks       []netip.Prefix // from where a connector's token is good; empty: from anywhere
 	Scopes         Scopes
 	ExpiresAt      time.Time // zero: never
 	Ended          bool      // revoked, rotated away, signed out

@@ -37,12 +37,13 @@ const version = "v0.1.0-dev"
 
 // cli is the whole command line.
 type cli struct {
-	Serve    serveCmd    `cmd:"" help:"Serve the gateway, the dashboard, the API and SCIM."`
-	Demo     demoCmd     `cmd:"" help:"Show what Tenure does, with a simulated provider and a development sign-in proxy."`
-	Token    tokenCmd    `cmd:"" help:"Personal access tokens."`
-	User     userCmd     `cmd:"" help:"People."`
-	Provider providerCmd `cmd:"" help:"Model providers."`
-	Version  versionCmd  `cmd:"" help:"Print the version."`
+	Serve     serveCmd     `cmd:"" help:"Serve the gateway, the dashboard, the API and SCIM."`
+	Demo      demoCmd      `cmd:"" help:"Show what Tenure does, with a simulated provider and a development sign-in proxy."`
+	Token     tokenCmd     `cmd:"" help:"Personal access tokens."`
+	User      userCmd      `cmd:"" help:"People."`
+	Connector connectorCmd `cmd:"" help:"SCIM connectors: the identity providers' ways in."`
+	Provider  providerCmd  `cmd:"" help:"Model providers."`
+	Version   versionCmd   `cmd:"" help:"Print the version."`
 }
 
 // env is what a verb works with.

@@ -10,6 +10,7 @@ import (
 )
 
 type userCmd struct {
+	Drift      userDrift      `cmd:"" help:"Compare what people sign in as with what SCIM provisions."`
 	List       userList       `cmd:"" help:"List people."`
 	Deactivate userDeactivate `cmd:"" help:"End a person's access: tokens, sessions, open streams."`
 	Reactivate userReactivate `cmd:"" help:"Let a person sign in again. Nothing that ended comes back."`

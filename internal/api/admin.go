@@ -25,6 +25,7 @@ type User struct {
 	CreatedAt     time.Time  `json:"created_at"`
 	DeactivatedAt *time.Time `json:"deactivated_at"`
 	LastSeenAt    *time.Time `json:"last_seen_at"`
+	Drift         *UserDrift `json:"drift,omitempty" doc:"With drift=true: how the person's names diverge"`
 }
 
 func showUser(u tenure.User) User {
@@ -43,12 +44,16 @@ type UserEnded struct {
 type usersIn struct {
 	Paging
 	UserName string `query:"user_name" maxLength:"255" doc:"Only the person of this userName, in any case"`
+	Drift    bool   `query:"drift" doc:"Only those whose names diverge between sign-in and SCIM"`
 }
 
 func (a *API) mountUsers(m *mounting) {
 	tags := []string{"Administration: users"}
 	operation(m, tenure.ListUsers, huma.Operation{OperationID: "list-users", Method: http.MethodGet, Path: "/api/v1/admin/users", Summary: "People, in the order of their making", Tags: tags},
 		func(ctx context.Context, in *usersIn) (*list[User], error) {
+			if in.Drift {
+				return a.usersInDrift(ctx, in)
+			}
 			rows, _, err := a.Directory.Users(ctx, web.Principal(ctx), directory.UserFilter{UserName: in.UserName, After: tenure.UserID(in.Cursor), Limit: in.Limit + 1})
 			out := &list[User]{}
 			if len(rows) > in.Limit {

@@ -15,6 +15,7 @@ import (
 	"github.com/danielgtaylor/huma/v2/adapters/humago"
 
 	"github.com/tenure-gateway/tenure"
+	"github.com/tenure-gateway/tenure/internal/connector"
 	"github.com/tenure-gateway/tenure/internal/directory"
 	"github.com/tenure-gateway/tenure/internal/live"
 	"github.com/tenure-gateway/tenure/internal/token"
@@ -24,10 +25,11 @@ import (
 
 // API serves /api. Its fields are set before first use.
 type API struct {
-	Tokens    *token.Tokens
-	Directory *directory.Directory
-	Vault     *vault.Vault
-	Live      *live.Live
+	Tokens     *token.Tokens
+	Directory  *directory.Directory
+	Connectors *connector.Connectors
+	Vault      *vault.Vault
+	Live       *live.Live
 	// Single leaves personal tokens out.
 	Single bool
 }
@@ -48,6 +50,7 @@ func (a *API) Routes() []web.Route {
 	a.mountUsers(m)
 	a.mountTokens(m)
 	a.mountProviders(m)
+	a.mountConnectors(m)
 	a.mountRoot(m)
 	document, err := m.api.OpenAPI().MarshalJSON()
 	return append(

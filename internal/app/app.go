@@ -25,6 +25,7 @@ import (
 	"github.com/tenure-gateway/tenure/internal/access"
 	"github.com/tenure-gateway/tenure/internal/audit"
 	"github.com/tenure-gateway/tenure/internal/config"
+	"github.com/tenure-gateway/tenure/internal/connector"
 	"github.com/tenure-gateway/tenure/internal/directory"
 	"github.com/tenure-gateway/tenure/internal/gateway"
 	"github.com/tenure-gateway/tenure/internal/live"
@@ -43,8 +44,10 @@ type App struct {
 	Uses      *store.LastUse
 	Tokens    *token.Tokens
 	Directory *directory.Directory
-	Vault     *vault.Vault
-	Metrics   *prometheus.Registry
+	// Connectors are the identity providers' ways in.
+	Connectors *connector.Connectors
+	Vault      *vault.Vault
+	Metrics    *prometheus.Registry
 
 	events  *audit.Log
 	gateway *gateway.Gateway
@@ -91,6 +94,7 @@ func (a *App) build(ctx context.Context) error {
 		DB: a.Store, Live: a.Live, Uses: a.Uses, Admins: cfg.Admins,
 		RequireSCIM: cfg.RequireSCIM, SessionIdle: cfg.SessionIdle, SessionLife: cfg.SessionLife, RootStands: a.Tokens.RootStands,
 	}
+	a.Connectors = &connector.Connectors{DB: a.Store, Live: a.Live, Use: &store.ConnectorUse{DB: a.Store}, Builtin: len(cfg.SCIMTokens) > 0}
 	key, err := vault.LoadMasterKey(ctx, a.Store, cfg.KeyFile)
 	if err != nil {
 		return config.Wrong("TENURE_KEY_URL", err.Error(), "file:/etc/tenure/master.key")
@@ -127,7 +131,7 @@ func configured(cfg *config.Checked) map[tenure.Digest]*tenure.Standing {
 		out[tenure.DigestOf(cfg.APIToken.Reveal())] = s
 	}
 	for _, t := range cfg.SCIMTokens {
-		out[tenure.DigestOf(t.Reveal())] = &tenure.Standing{Kind: tenure.ConnectorToken, Tenant: tenure.DefaultTenant, TenantActive: true, Name: "TENURE_SCIM_TOKEN"}
+		out[tenure.DigestOf(t.Reveal())] = &tenure.Standing{Kind: tenure.ConnectorToken, Tenant: tenure.DefaultTenant, TenantActive: true, Name: "TENURE_SCIM_TOKEN", Connector: tenure.BuiltinConnector}
 	}
 	return out
 }
@@ -190,6 +194,7 @@ func (a *App) serve(ctx context.Context, ln net.Listener, h http.Handler, ready 
 	report := func(err error) { a.Log.Error("write behind", "error", err) }
 	wg.Go(func() { a.Uses.Run(behind, report) })
 	wg.Go(func() { a.events.Run(behind, report) })
+	wg.Go(func() { a.Connectors.Use.Run(behind, report) })
 	following := make(chan struct{})
 	failed := make(chan error, 2)
 	wg.Go(func() {

@@ -39,7 +39,7 @@ func (a *App) router() (*web.Router, error) {
 	cfg := a.Config
 	carriers := &web.Carriers{IdentityHeader: cfg.IdentityHeader, Trusted: cfg.Trusted, Public: cfg.PublicURL}
 	si := &signin.Signin{
-		Tokens: a.Tokens, Directory: a.Directory, Carriers: carriers, Log: a.events,
+		Tokens: a.Tokens, Directory: a.Directory, Connectors: a.Connectors, Carriers: carriers, Log: a.events,
 		Origins: http.NewCrossOriginProtection(), AuditRoot: cfg.Teams, Fresh: a.Live.Fresh,
 	}
 	if cfg.PublicURL != nil {
@@ -66,9 +66,9 @@ func (a *App) router() (*web.Router, error) {
 	if err != nil {
 		return nil, err
 	}
-	admin := &api.API{Tokens: a.Tokens, Directory: a.Directory, Vault: a.Vault, Live: a.Live, Single: !cfg.Teams}
+	admin := &api.API{Tokens: a.Tokens, Directory: a.Directory, Connectors: a.Connectors, Vault: a.Vault, Live: a.Live, Single: !cfg.Teams}
 	for _, routes := range [][]web.Route{
-		a.gateway.Routes(), (&scim.SCIM{Directory: a.Directory, Base: base}).Routes(), admin.Routes(), pageRoutes, a.health(),
+		a.gateway.Routes(), scim.Watch((&scim.SCIM{Directory: a.Directory, Base: base}).Routes(), a.Connectors.Note), admin.Routes(), pageRoutes, a.health(),
 	} {
 		if err := rt.Mount(routes); err != nil {
 			return nil, err

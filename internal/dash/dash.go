@@ -43,7 +43,7 @@ type Dash struct {
 // routes of personal tokens.
 func (d *Dash) Routes() ([]web.Route, error) {
 	var err error
-	if d.pages, err = parsePages("settings", "confirm", "rotated", "login", "fail"); err != nil {
+	if d.pages, err = parsePages("settings", "confirm", "rotated", "login", "drift", "fail"); err != nil {
 		return nil, fmt.Errorf("dash: %w", err)
 	}
 	routes := []web.Route{
@@ -51,6 +51,7 @@ func (d *Dash) Routes() ([]web.Route, error) {
 		d.route("GET /settings", tenure.ViewPages, d.settings),
 		d.route("GET /settings/sessions/{id}/end", tenure.ListSession, d.askEndSession),
 		d.route("POST /settings/sessions/{id}/end", tenure.EndSession, d.endSession),
+		d.route("GET /admin/drift", tenure.ListUsers, d.drift),
 		d.route("GET /login", tenure.Public, d.login),
 		d.route("POST /logout", tenure.EndSession, d.logout),
 		d.route("GET /static/{file}", tenure.Public, static),

@@ -12,6 +12,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/tenure-gateway/tenure"
+	"github.com/tenure-gateway/tenure/internal/access"
 	"github.com/tenure-gateway/tenure/internal/web"
 )
 
@@ -46,9 +47,11 @@ type frame struct {
 	Single    bool
 	// InSettings tells that the page is Settings or below it.
 	InSettings bool
-	Base       string // public URL
-	Address    string // what a page that answers a form gives as its address, so that loading it again sends nothing
-	Now        time.Time
+	// Administers tells that who asks may see the pages of the administration.
+	Administers bool
+	Base        string // public URL
+	Address     string // what a page that answers a form gives as its address, so that loading it again sends nothing
+	Now         time.Time
 }
 
 func (d *Dash) frame(r *http.Request, title string) frame {
@@ -57,6 +60,7 @@ func (d *Dash) frame(r *http.Request, title string) frame {
 	if f.Workspace == "" {
 		f.Workspace = tenure.DefaultWorkspace
 	}
+	f.Administers = !d.Single && p.Valid() && access.Check(p, tenure.ListUsers) == nil
 	f.InSettings = r.URL.Path == "/settings" || strings.HasPrefix(r.URL.Path, "/settings/")
 	if r.Method == http.MethodPost {
 		f.Address = "/login"

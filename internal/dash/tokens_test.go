@@ -37,7 +37,7 @@ func TestGenerateRevealsOnce(t *testing.T) {
 	}
 
 	again := alice.get("/settings").must(http.StatusOK)
-	for _, where := range []string{again.body, h.log.String()} {
+	for _, where := range []string{again.body, h.logged()} {
 		if strings.Contains(where, secret) || strings.Contains(where, tenure.DigestOf(secret).String()) {
 			t.Errorf("the secret or its digest is in %s", where)
 		}

@@ -277,7 +277,15 @@ func (d *Directory) RevokeAll(ctx context.Context, by tenure.Principal, id tenur
 // Remove deletes a person as RFC 7644 §3.6 has it: everything that they carry
 // ends, their userName is free again, and their id is gone for good.
 func (d *Directory) Remove(ctx context.Context, by tenure.Principal, id tenure.UserID) error {
+	return d.RemoveIf(ctx, by, id, func(tenure.User) error { return nil })
+}
+
+// RemoveIf is Remove if allow agrees to what the person is by then.
+func (d *Directory) RemoveIf(ctx context.Context, by tenure.Principal, id tenure.UserID, allow func(tenure.User) error) error {
 	_, _, err := d.end(ctx, by, id, tenure.DeprovisionUser, func(ctx context.Context, tx *store.Tx, u tenure.User) (tenure.Ended, error) {
+		if err := allow(u); err != nil {
+			return tenure.Ended{}, err
+		}
 		ended, err := tx.SetActive(ctx, u.Tenant, u.ID, false, by.Label(), "deleted")
 		if err != nil {
 			return ended, err
@@ -361,16 +369,35 @@ func (d *Directory) User(ctx context.Context, by tenure.Principal, id tenure.Use
 // UserFilter chooses people.
 type UserFilter = store.UserFilter
 
+// Now is the clock of the directory.
+func (d *Directory) Now() time.Time { return d.DB.Now() }
+
 // Users lists people of the asker's tenant and tells how many the filter finds.
 func (d *Directory) Users(ctx context.Context, by tenure.Principal, f UserFilter) ([]tenure.User, int, error) {
 	if err := access.Check(by, tenure.ListUsers); err != nil && access.Check(by, tenure.ReadSCIM) != nil {
 		return nil, 0, err
 	}
 	f.Tenant = by.Tenant()
-	total, err := d.DB.CountUsers(ctx, f)
-	if err != nil || f.Limit == 0 {
-		return []tenure.User{}, total, err
+	users := []tenure.User{}
+	if f.Limit > 0 {
+		var err error
+		if users, err = d.DB.Users(ctx, f); err != nil {
+			return nil, 0, err
+		}
+		if f.Uncounted {
+			return users, 0, nil
+		}
+		if whole(f.After == "" && f.Place == (store.Place{}), f.Offset, f.Limit, len(users)) {
+			return users, f.Offset + len(users), nil
+		}
 	}
-	users, err := d.DB.Users(ctx, f)
+	f.Place, f.After = store.Place{}, "" // the total is that of the whole list
+	total, err := d.DB.CountUsers(ctx, f)
 	return users, total, err
+}
+
+// whole reports whether a page of n rows tells how long the list is: it is the
+// last one, and it is known how many are before it.
+func whole(counted bool, offset, limit, n int) bool {
+	return counted && n < limit && (n > 0 || offset == 0)
 }

@@ -144,6 +144,8 @@ func subjectOf(c store.Change) Subject {
 		return Tenant(tenure.TenantID(c.ID))
 	case "service_account":
 		return func(s *tenure.Standing) bool { return s.ServiceAccount == tenure.ServiceAccountID(c.ID) }
+	case "connector":
+		return Connector(tenure.ConnectorID(c.ID))
 	case "provider":
 		return func(*tenure.Standing) bool { return false } // a running request keeps the key that it began with
 	}

@@ -196,6 +196,11 @@ func Tenant(id tenure.TenantID) Subject {
 	return func(s *tenure.Standing) bool { return s.Tenant == id }
 }
 
+// Connector chooses the flights of one SCIM connector.
+func Connector(id tenure.ConnectorID) Subject {
+	return func(s *tenure.Standing) bool { return s.Connector == id }
+}
+
 func everything(*tenure.Standing) bool { return true }
 
 // Cut forgets what is cached of a change that this process has just committed,

@@ -21,8 +21,8 @@ const (
 
 // readBody reads the JSON object that a request carries. The content type may
 // be that of SCIM or of JSON, or absent; its parameters say nothing, since JSON
-// is UTF-8 (RFC 8259 §8.1).
-func readBody(w http.ResponseWriter, r *http.Request) (map[string]any, error) {
+// is UTF-8 (RFC 8259 §8.1). most is in bytes.
+func readBody(w http.ResponseWriter, r *http.Request, most int64) (map[string]any, error) {
 	media, _, _ := strings.Cut(r.Header.Get("Content-Type"), ";")
 	switch strings.ToLower(strings.TrimSpace(media)) {
 	case "", contentType, "application/json":
@@ -32,11 +32,11 @@ func readBody(w http.ResponseWriter, r *http.Request) (map[string]any, error) {
 			Msg: "Content-Type: expected application/scim+json or application/json",
 		}
 	}
-	data, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBodyBytes))
+	data, err := io.ReadAll(http.MaxBytesReader(w, r.Body, most))
 	var tooLarge *http.MaxBytesError
 	switch {
 	case errors.As(err, &tooLarge):
-		return nil, &tenure.Error{Kind: tenure.TooLarge, Msg: fmt.Sprintf("the body: expected at most %d bytes", maxBodyBytes)}
+		return nil, &tenure.Error{Kind: tenure.TooLarge, Msg: fmt.Sprintf("the body: expected at most %d bytes", most)}
 	case err != nil:
 		return nil, &tenure.Error{Kind: tenure.ClientClosed, Msg: "the body did not arrive whole", Err: err}
 	}

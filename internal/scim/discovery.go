@@ -10,20 +10,27 @@ import (
 
 // Discovery (RFC 7644 §4) tells what works here, and nothing else.
 
+// resourceTypes are all that are served.
+func resourceTypes() []*resourceType { return []*resourceType{&userType, &groupType} }
+
 // serviceProviderConfig answers GET /ServiceProviderConfig (RFC 7643 §5).
 func (s *SCIM) serviceProviderConfig(w http.ResponseWriter, r *http.Request) error {
 	if err := noFilter(r); err != nil {
 		return err
 	}
-	no := map[string]any{"supported": false}
+	yes, no := map[string]any{"supported": true}, map[string]any{"supported": false}
 	web.WriteJSON(w, contentType, http.StatusOK, map[string]any{
 		"schemas":        []string{configURN},
 		"patch":          map[string]any{"supported": true},
-		"bulk":           map[string]any{"supported": false, "maxOperations": 0, "maxPayloadSize": 0},
+		"bulk":           map[string]any{"supported": true, "maxOperations": maxBulkOperations, "maxPayloadSize": maxBulkBytes},
 		"filter":         map[string]any{"supported": true, "maxResults": maxCount},
 		"changePassword": no,
-		"sort":           no,
-		"etag":           no,
+		"sort":           yes,
+		"etag":           yes,
+		"pagination": map[string]any{ // RFC 9865 §4
+			"cursor": true, "index": true, "defaultPaginationMethod": "index",
+			"defaultPageSize": defaultCount, "maxPageSize": maxCount, "cursorTimeout": int(cursorLife.Seconds()),
+		},
 		"authenticationSchemes": []any{map[string]any{
 			"type": "oauthbearertoken", "name": "Bearer token", "primary": true,
 			"description": "The SCIM connector's token, as \"Authorization: Bearer …\"",
@@ -37,23 +44,29 @@ func (s *SCIM) serviceProviderConfig(w http.ResponseWriter, r *http.Request) err
 	return nil
 }
 
-// resourceTypes answers GET /ResourceTypes (RFC 7643 §6).
-func (s *SCIM) resourceTypes(w http.ResponseWriter, r *http.Request) error {
+// listResourceTypes answers GET /ResourceTypes (RFC 7643 §6).
+func (s *SCIM) listResourceTypes(w http.ResponseWriter, r *http.Request) error {
 	if err := noFilter(r); err != nil {
 		return err
 	}
-	all := []any{s.resourceTypeOf(r, &userType)}
+	var all []any
+	for _, t := range resourceTypes() {
+		all = append(all, s.resourceTypeOf(r, t))
+	}
 	writeList(w, all, len(all), 1)
 	return nil
 }
 
 // resourceType answers GET /ResourceTypes/{id}.
 func (s *SCIM) resourceType(w http.ResponseWriter, r *http.Request) error {
-	if id := r.PathValue("id"); !strings.EqualFold(id, userType.name) {
-		return noDocument("resource type", id)
+	id := r.PathValue("id")
+	for _, t := range resourceTypes() {
+		if strings.EqualFold(id, t.name) {
+			web.WriteJSON(w, contentType, http.StatusOK, s.resourceTypeOf(r, t))
+			return nil
+		}
 	}
-	web.WriteJSON(w, contentType, http.StatusOK, s.resourceTypeOf(r, &userType))
-	return nil
+	return noDocument("resource type", id)
 }
 
 func (s *SCIM) resourceTypeOf(r *http.Request, t *resourceType) map[string]any {
@@ -78,8 +91,10 @@ func (s *SCIM) schemas(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	var all []any
-	for i := range userType.schemas {
-		all = append(all, s.schemaOf(r, &userType.schemas[i]))
+	for _, t := range resourceTypes() {
+		for i := range t.schemas {
+			all = append(all, s.schemaOf(r, &t.schemas[i]))
+		}
 	}
 	writeList(w, all, len(all), 1)
 	return nil
@@ -88,10 +103,12 @@ func (s *SCIM) schemas(w http.ResponseWriter, r *http.Request) error {
 // schema answers GET /Schemas/{id}.
 func (s *SCIM) schema(w http.ResponseWriter, r *http.Request) error {
 	id := r.PathValue("id")
-	for i := range userType.schemas {
-		if x := &userType.schemas[i]; strings.EqualFold(id, x.id) {
-			web.WriteJSON(w, contentType, http.StatusOK, s.schemaOf(r, x))
-			return nil
+	for _, t := range resourceTypes() {
+		for i := range t.schemas {
+			if x := &t.schemas[i]; strings.EqualFold(id, x.id) {
+				web.WriteJSON(w, contentType, http.StatusOK, s.schemaOf(r, x))
+				return nil
+			}
 		}
 	}
 	return noDocument("schema", id)

@@ -13,11 +13,12 @@ import (
 // contentType of every answer (RFC 7644 §3.1).
 const contentType = "application/scim+json"
 
-// scimTypes are the codes of RFC 7644 §3.12, table 9. Whatever else an error's
+// scimTypes are the codes of RFC 7644 §3.12, table 9, and those of RFC 9865 §2.2. Whatever else an error's
 // code may be, it is not shown.
 var scimTypes = []string{
 	"invalidFilter", "tooMany", "uniqueness", "mutability", "invalidSyntax",
 	"invalidPath", "noTarget", "invalidValue", "invalidVers", "sensitive",
+	"invalidCursor", "expiredCursor", "invalidCount",
 }
 
 // Fail answers with err in the shape of RFC 7644 §3.12. The status is that of

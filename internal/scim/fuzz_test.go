@@ -3,6 +3,7 @@ package scim
 import (
 	"encoding/json"
 	"errors"
+	"slices"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -29,6 +30,9 @@ func FuzzFilter(f *testing.F) {
 				t.Fatalf("%q: %v", s, err)
 			}
 			return
+		}
+		for _, kind := range resourceTypes() {
+			parsed.compile(kind)
 		}
 		opposite := &filter{op: opNot, parts: []*filter{parsed}}
 		for _, m := range []map[string]any{sample(), {}} {
@@ -80,6 +84,53 @@ func FuzzPatch(f *testing.F) {
 				t.Fatalf("the second run differs:\n%s", diff)
 			}
 			checkStored(t, first)
+		}
+	})
+}
+
+// Whatever a PATCH does to a group, it comes to one change of members that names
+// nobody twice.
+func FuzzGroupPatch(f *testing.F) {
+	for _, s := range []string{
+		`{"op":"remove","path":"members[value eq \"a\"]"},{"op":"add","path":"members","value":[{"value":"b"},{"value":"b"}]}`,
+		`{"op":"Remove","path":"members","value":[{"$ref":null,"value":"a"}]}`, `{"op":"replace","value":{"id":"x","displayName":"n","members":[]}}`,
+		`{"op":"remove","path":"members[value eq \"a\" or value eq \"b\" and value eq \"c\"].value"}`, `{"op":"replace","path":"members","value":"x"}`,
+	} {
+		f.Add([]byte(patchBody(s)))
+	}
+	f.Fuzz(func(t *testing.T, body []byte) {
+		object, err := decodeObject(body)
+		if err != nil {
+			checkFault(t, err)
+			return
+		}
+		for _, parse := range []func(*resourceType, map[string]any) (changes, error){parsePatch, parseResource} {
+			c, err := parse(&groupType, object)
+			if err != nil {
+				checkFault(t, err)
+				continue
+			}
+			change, rest, err := c.members()
+			if err != nil {
+				checkFault(t, err)
+				continue
+			}
+			seen := map[tenure.UserID]bool{}
+			for _, id := range slices.Concat(change.Add, change.Remove) {
+				if id == "" || seen[id] {
+					t.Fatalf("%q is named twice, or nobody is", id)
+				}
+				seen[id] = true
+			}
+			if change.Only && len(change.Remove) > 0 {
+				t.Fatal("everybody goes, and some go besides")
+			}
+			g := tenure.Group{DisplayName: "old"}
+			if err := rest.group(&g, false); err != nil {
+				checkFault(t, err)
+			} else if g.DisplayName == "" {
+				t.Fatal("a group without a name")
+			}
 		}
 	})
 }

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/tenure-gateway/tenure"
+	"github.com/tenure-gateway/tenure/internal/directory"
 )
 
 // maxProfileBytes is the largest profile that many small changes may add up to.
@@ -81,20 +82,32 @@ func (c changes) replace(u *tenure.User) error {
 
 // represent gives the resource of a person as it is answered, without anything
 // null or empty.
-func (s *SCIM) represent(r *http.Request, u tenure.User) map[string]any {
+func (s *SCIM) represent(r *http.Request, u tenure.User, groups []directory.Membership) map[string]any {
 	m := attributesOf(u)
 	schemas := []any{userURN}
 	if m[enterpriseURN] != nil {
 		schemas = append(schemas, enterpriseURN)
 	}
 	m["schemas"], m["id"] = schemas, string(u.ID)
-	m["meta"] = map[string]any{
-		"resourceType": userType.name,
-		"created":      stamp(u.CreatedAt),
-		"lastModified": stamp(u.UpdatedAt),
-		"location":     s.location(r, userType.endpoint, string(u.ID)),
+	m["meta"] = s.meta(r, &userType, string(u.ID), u.CreatedAt, u.UpdatedAt, etagOf(u.Version, groups))
+	if len(groups) > 0 {
+		list := make([]any, len(groups))
+		for i, g := range groups {
+			list[i] = map[string]any{
+				"value": string(g.Group), "$ref": s.location(r, groupType.endpoint, string(g.Group)), "display": g.DisplayName, "type": "direct",
+			}
+		}
+		m["groups"] = list
 	}
 	return m
+}
+
+// meta is what the server says of a resource (RFC 7643 §3.1).
+func (s *SCIM) meta(r *http.Request, t *resourceType, id string, created, updated time.Time, version string) map[string]any {
+	return map[string]any{
+		"resourceType": t.name, "created": stamp(created), "lastModified": stamp(updated),
+		"location": s.location(r, t.endpoint, id), "version": version,
+	}
 }
 
 func stamp(t time.Time) string { return t.UTC().Format(timeLayout) }

@@ -9,9 +9,14 @@ const (
 	resourceTypeURN = "urn:ietf:params:scim:schemas:core:2.0:ResourceType"
 	schemaURN       = "urn:ietf:params:scim:schemas:core:2.0:Schema"
 
-	listURN  = "urn:ietf:params:scim:api:messages:2.0:ListResponse"
-	patchURN = "urn:ietf:params:scim:api:messages:2.0:PatchOp"
-	errorURN = "urn:ietf:params:scim:api:messages:2.0:Error"
+	groupURN = "urn:ietf:params:scim:schemas:core:2.0:Group"
+
+	listURN         = "urn:ietf:params:scim:api:messages:2.0:ListResponse"
+	searchURN       = "urn:ietf:params:scim:api:messages:2.0:SearchRequest"
+	bulkRequestURN  = "urn:ietf:params:scim:api:messages:2.0:BulkRequest"
+	bulkResponseURN = "urn:ietf:params:scim:api:messages:2.0:BulkResponse"
+	patchURN        = "urn:ietf:params:scim:api:messages:2.0:PatchOp"
+	errorURN        = "urn:ietf:params:scim:api:messages:2.0:Error"
 )
 
 // commonAttributes are those of every resource (RFC 7643 §3.1). They are in no
@@ -25,6 +30,7 @@ var commonAttributes = []attribute{
 		{name: "created", kind: dateTimeType, mutability: "readOnly"},
 		{name: "lastModified", kind: dateTimeType, mutability: "readOnly"},
 		{name: "location", kind: referenceType, caseExact: true, mutability: "readOnly"},
+		{name: "version", kind: stringType, caseExact: true, mutability: "readOnly"},
 	}},
 }
 
@@ -70,7 +76,12 @@ var userType = resourceType{
 				{name: "type", kind: stringType, about: "What the address is for.", canonical: []string{"work", "home", "other"}},
 				{name: "primary", kind: booleanType, about: "Whether this is the preferred address."},
 			}},
-			{name: "groups", kind: complexType, multi: true, mutability: "readOnly", ignored: true},
+			{name: "groups", kind: complexType, multi: true, mutability: "readOnly", about: "The groups that the user is in; they are changed by changing the groups.", sub: []attribute{
+				{name: "value", kind: stringType, caseExact: true, mutability: "readOnly", about: "The id of the group."},
+				{name: "$ref", kind: referenceType, caseExact: true, mutability: "readOnly", refers: []string{"Group"}, about: "The location of the group."},
+				{name: "display", kind: stringType, mutability: "readOnly", about: "The displayName of the group."},
+				{name: "type", kind: stringType, mutability: "readOnly", canonical: []string{"direct"}, about: "How the user is in the group."},
+			}},
 			plural("entitlements", "The entitlements of the user.", stringType),
 			plural("roles", "The roles of the user, as the client sends them.", stringType),
 			plural("x509Certificates", "The certificates of the user.", binaryType),

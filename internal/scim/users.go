@@ -4,12 +4,13 @@ import (
 	"net/http"
 
 	"github.com/tenure-gateway/tenure"
+	"github.com/tenure-gateway/tenure/internal/directory"
 	"github.com/tenure-gateway/tenure/internal/web"
 )
 
 // createUser answers POST /Users (RFC 7644 §3.3).
 func (s *SCIM) createUser(w http.ResponseWriter, r *http.Request) error {
-	body, err := readBody(w, r)
+	body, err := readBody(w, r, maxBodyBytes)
 	if err != nil {
 		return err
 	}
@@ -27,7 +28,7 @@ func (s *SCIM) createUser(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	w.Header().Set("Location", s.location(r, userType.endpoint, string(u.ID)))
-	web.WriteJSON(w, contentType, http.StatusCreated, viewOf(&userType, r).of(s.represent(r, u)))
+	s.writeUser(w, r, http.StatusCreated, u, nil)
 	return nil
 }
 
@@ -36,10 +37,19 @@ func (s *SCIM) getUser(w http.ResponseWriter, r *http.Request) error {
 	id := r.PathValue("id")
 	u, err := s.Directory.User(r.Context(), web.Principal(r.Context()), tenure.UserID(id))
 	if err != nil {
-		return missing(err, id)
+		return missing(err, &userType, id)
 	}
-	web.WriteJSON(w, contentType, http.StatusOK, viewOf(&userType, r).of(s.represent(r, u)))
+	groups, err := s.groupsOf(r, u)
+	if err != nil || unchanged(w, r, etagOf(u.Version, groups[u.ID])) {
+		return err
+	}
+	s.writeUser(w, r, http.StatusOK, u, groups[u.ID])
 	return nil
+}
+
+func (s *SCIM) writeUser(w http.ResponseWriter, r *http.Request, status int, u tenure.User, groups []directory.Membership) {
+	w.Header().Set("ETag", etagOf(u.Version, groups))
+	web.WriteJSON(w, contentType, status, viewOf(&userType, r.URL.Query()).of(s.represent(r, u, groups)))
 }
 
 // putUser answers PUT /Users/{id} (RFC 7644 §3.5.1).
@@ -57,7 +67,7 @@ func (s *SCIM) patchUser(w http.ResponseWriter, r *http.Request) error {
 func (s *SCIM) changeUser(w http.ResponseWriter, r *http.Request,
 	parse func(*resourceType, map[string]any) (changes, error), edit func(changes, *tenure.User) error,
 ) error {
-	body, err := readBody(w, r)
+	body, err := readBody(w, r, maxBodyBytes)
 	if err != nil {
 		return err
 	}
@@ -66,30 +76,40 @@ func (s *SCIM) changeUser(w http.ResponseWriter, r *http.Request,
 		return err
 	}
 	s.note(c)
-	id := r.PathValue("id")
-	u, err := s.Directory.Update(r.Context(), web.Principal(r.Context()), tenure.UserID(id),
-		func(u *tenure.User) error { return edit(c, u) })
+	id, match := r.PathValue("id"), precondition(r)
+	u, err := s.Directory.Update(r.Context(), web.Principal(r.Context()), tenure.UserID(id), func(u *tenure.User) error {
+		if err := match(u.Version); err != nil {
+			return err
+		}
+		return edit(c, u)
+	})
 	if err != nil {
-		return missing(err, id)
+		return missing(err, &userType, id)
 	}
-	web.WriteJSON(w, contentType, http.StatusOK, viewOf(&userType, r).of(s.represent(r, u)))
+	groups, err := s.groupsOf(r, u)
+	if err != nil {
+		return err
+	}
+	s.writeUser(w, r, http.StatusOK, u, groups[u.ID])
 	return nil
 }
 
 // deleteUser answers DELETE /Users/{id} (RFC 7644 §3.6).
 func (s *SCIM) deleteUser(w http.ResponseWriter, r *http.Request) error {
-	id := r.PathValue("id")
-	if err := s.Directory.Remove(r.Context(), web.Principal(r.Context()), tenure.UserID(id)); err != nil {
-		return missing(err, id)
+	id, match := r.PathValue("id"), precondition(r)
+	err := s.Directory.RemoveIf(r.Context(), web.Principal(r.Context()), tenure.UserID(id),
+		func(u tenure.User) error { return match(u.Version) })
+	if err != nil {
+		return missing(err, &userType, id)
 	}
 	w.WriteHeader(http.StatusNoContent)
 	return nil
 }
 
-// missing says which person was not found.
-func missing(err error, id string) error {
+// missing says which resource was not found.
+func missing(err error, t *resourceType, id string) error {
 	if tenure.IsKind(err, tenure.NotFound) {
-		return noResource(&userType, id)
+		return noResource(t, id)
 	}
 	return err
 }

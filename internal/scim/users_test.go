@@ -116,7 +116,7 @@ func TestCreate(t *testing.T) {
 		"schemas": []any{userURN, enterpriseURN}, "id": a.id(), "userName": "Bjensen", "externalId": "e-1", "active": true,
 		"emails":      []any{map[string]any{"value": "b@example.com", "type": "work", "primary": true}},
 		enterpriseURN: map[string]any{"department": "Tours"},
-		"meta":        map[string]any{"resourceType": "User", "location": location, "created": meta["created"], "lastModified": meta["created"]},
+		"meta":        map[string]any{"resourceType": "User", "location": location, "created": meta["created"], "lastModified": meta["created"], "version": `W/"1"`},
 	}
 	if diff := cmp.Diff(want, a.body); diff != "" {
 		t.Errorf("(-want +got)\n%s", diff)
@@ -248,7 +248,7 @@ func TestList(t *testing.T) {
 		{"?count=-1", nil, 1, 5},
 		{"?count=99999999999999999999", ids, 1, 5},
 		{"?startIndex=99999999999999999999", nil, 9223372036854775807, 5},
-		{"?aadOptscim062020&sortBy=userName&x=y", ids, 1, 5},
+		{"?aadOptscim062020&x=y", ids, 1, 5},
 		{"?filter=userName+eq+%22USER3%22", user3, 1, 1},
 		{"?filter=userName%20eq%20%22user3%22&startIndex=1&count=100", user3, 1, 1},
 		{"?filter=userName+eq+user3", user3, 1, 1},
@@ -279,15 +279,8 @@ func TestList(t *testing.T) {
 			t.Errorf("%s: %s\n%s", c.query, a.text, diff)
 		}
 	}
-	for _, filter := range []string{
-		``, `userName`, `userName co "x"`, `userName eq "x" and externalId eq "y"`, `not (userName eq "x")`, `active eq true`,
-		`emails[type eq "work"].value eq "x"`, `nothing eq "x"`, `userName eq null`, `userName eq "x`, strings.Repeat("(", 100),
-	} {
+	for _, filter := range []string{``, `userName`, `nothing eq "x"`, `userName eq "x`, strings.Repeat("(", 100), `name eq "x"`} {
 		s.do("GET", "/Users?filter="+url.QueryEscape(filter), "").wants(t, http.StatusBadRequest, "invalidFilter")
-	}
-	a := s.do("GET", "/Users?filter=active+eq+true", "")
-	if detail, _ := a.at("detail").(string); !strings.Contains(detail, `externalId eq "x"`) {
-		t.Errorf("the detail does not say what is supported: %q", detail)
 	}
 	for _, query := range []string{"?startIndex=x", "?count=1.5"} {
 		s.do("GET", "/Users"+query, "").wants(t, http.StatusBadRequest, "invalidValue")

@@ -1,7 +1,8 @@
 package scim
 
 import (
-	"net/http"
+	"net/url"
+	"slices"
 	"strings"
 )
 
@@ -15,8 +16,7 @@ type view struct {
 // viewOf reads the parameters of a request. Names that no schema knows choose
 // nothing. When both parameters are given, attributes counts. Nothing in a query
 // string keeps a write from being done.
-func viewOf(t *resourceType, r *http.Request) view {
-	query := r.URL.Query()
+func viewOf(t *resourceType, query url.Values) view {
 	if list := query.Get("attributes"); list != "" {
 		return view{only: targets(t, list)}
 	}
@@ -35,6 +35,15 @@ func targets(t *resourceType, list string) []target {
 		}
 	}
 	return out
+}
+
+// shows reports whether the view may show an attribute of the resource itself.
+func (v view) shows(name string) bool {
+	is := func(t target) bool { return t.extension == "" && t.attr != nil && t.attr.name == name }
+	if v.only != nil {
+		return slices.ContainsFunc(v.only, is)
+	}
+	return !slices.ContainsFunc(v.without, func(t target) bool { return is(t) && t.sub == nil })
 }
 
 // of gives the part of a resource that the view shows. What is always returned

@@ -10,10 +10,12 @@ package signin
 import (
 	"context"
 	"net/http"
+	"net/netip"
 	"strings"
 
 	"github.com/tenure-gateway/tenure"
 	"github.com/tenure-gateway/tenure/internal/audit"
+	"github.com/tenure-gateway/tenure/internal/connector"
 	"github.com/tenure-gateway/tenure/internal/directory"
 	"github.com/tenure-gateway/tenure/internal/token"
 	"github.com/tenure-gateway/tenure/internal/web"
@@ -21,10 +23,11 @@ import (
 
 // Signin establishes principals. Its fields are set before first use.
 type Signin struct {
-	Tokens    *token.Tokens
-	Directory *directory.Directory
-	Carriers  *web.Carriers
-	Log       *audit.Log
+	Tokens     *token.Tokens
+	Directory  *directory.Directory
+	Connectors *connector.Connectors
+	Carriers   *web.Carriers
+	Log        *audit.Log
 	// Origins refuses writes that a browser makes for another site.
 	Origins *http.CrossOriginProtection
 	// AuditRoot tells the audit log of every use of the root token.
@@ -62,13 +65,43 @@ func (s *Signin) Authenticate(r *http.Request, public bool) (tenure.Principal, e
 		return tenure.Principal{}, err
 	}
 	if c.Token != "" {
-		return s.byToken(r.Context(), c)
+		p, err := s.byToken(r.Context(), c)
+		if err == nil {
+			err = s.fromItsNetworks(r, p)
+		}
+		if err != nil {
+			return tenure.Principal{}, err
+		}
+		return p, nil
 	}
 	p, err := s.ambient(r.Context(), c)
 	if err == nil && s.Origins.Check(r) != nil {
 		return tenure.Principal{}, errCrossSite
 	}
 	return p, err
+}
+
+// fromItsNetworks refuses a connector's token that comes from outside of the
+// connector's networks. The address is the client's, behind trusted proxies too.
+func (s *Signin) fromItsNetworks(r *http.Request, p tenure.Principal) error {
+	standing := p.Standing()
+	if len(standing.Networks) == 0 {
+		return nil
+	}
+	address := s.Carriers.Address(r)
+	if a, err := netip.ParseAddr(address); err == nil && standing.AllowsFrom(a) {
+		return nil
+	}
+	s.Log.Count("connector.refused", "the token of the SCIM connector \""+standing.Name+"\" came from outside of its networks", address)
+	at := s.Tokens.DB.Now()
+	s.Connectors.Note(p, tenure.ConnectorRequest{
+		Operation: "address", At: at, Unseen: true,
+		Error: &tenure.ConnectorError{At: at, Operation: "address", Status: http.StatusForbidden, RequestID: web.EventOf(r.Context()).ID},
+	})
+	return &tenure.Error{
+		Kind: tenure.Forbidden, Code: "address_not_allowed",
+		Msg: "this connector's token is bound to networks, and " + address + " is in none of them",
+	}
 }
 
 // refuseToken answers Forbidden when a live access token is presented where
@@ -150,6 +183,7 @@ func (s *Signin) Observe(r *http.Request, ev *web.Event) {
 		return
 	}
 	switch e := tenure.AsError(ev.Err); {
+	case e.Code == "address_not_allowed": // counted where the connector was known
 	case e.Kind == tenure.Unauthenticated, e.Kind == tenure.Forbidden,
 		e.Code == "two_credentials", e.Code == "token_in_query", e.Code == "ambiguous_identity":
 		s.Log.Count("request.refused", e.Code, ev.Origin.Address)

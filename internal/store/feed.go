@@ -9,7 +9,7 @@ import (
 
 // Change says that the authority of one thing changed; what it is now must be
 // read. Kind is "token", "user", "session", "membership" (ID is the user's),
-// "service_account", "provider", "workspace" or "tenant".
+// "service_account", "provider", "workspace", "tenant" or "connector".
 type Change struct {
 	Seq  int64
 	Kind string

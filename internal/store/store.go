@@ -77,6 +77,8 @@ func (db *DB) Close() error {
 // runner is what a query needs: the pool for reads, or a transaction.
 type runner interface {
 	stmt(ctx context.Context, query string) (*sql.Stmt, error)
+	// rows runs a query that is not kept prepared: one of too many shapes.
+	rows(ctx context.Context, query string, args ...any) (*sql.Rows, error)
 }
 
 // reads are the queries that DB and Tx share.
@@ -97,6 +99,10 @@ func (db *DB) stmt(ctx context.Context, query string) (*sql.Stmt, error) {
 		return old.(*sql.Stmt), nil
 	}
 	return s, nil
+}
+
+func (db *DB) rows(ctx context.Context, query string, args ...any) (*sql.Rows, error) {
+	return db.pool.QueryContext(ctx, query, args...)
 }
 
 // cachedConn is one connection with its prepared statements.
@@ -124,6 +130,10 @@ func (c *cachedConn) close() {
 		_ = s.Close()
 	}
 	_ = c.conn.Close()
+}
+
+func (c *cachedConn) rows(ctx context.Context, query string, args ...any) (*sql.Rows, error) {
+	return c.conn.QueryContext(ctx, query, args...)
 }
 
 // scanner is a row to be read.
@@ -156,6 +166,23 @@ func many[T any](ctx context.Context, r runner, scan func(scanner) (T, error), q
 	if err != nil {
 		return nil, classify(err)
 	}
+	return all(rows, scan)
+}
+
+// manyOf is many for a query that is not kept prepared unless it is simple.
+func manyOf[T any](ctx context.Context, r runner, simple bool, scan func(scanner) (T, error), query string, args ...any) ([]T, error) {
+	if simple {
+		return many(ctx, r, scan, query, args...)
+	}
+	rows, err := r.rows(ctx, query, args...)
+	if err != nil {
+		return nil, classify(err)
+	}
+	return all(rows, scan)
+}
+
+// all reads the rows and closes them.
+func all[T any](rows *sql.Rows, scan func(scanner) (T, error)) ([]T, error) {
 	defer func() { _ = rows.Close() }()
 	out := []T{}
 	for rows.Next() {

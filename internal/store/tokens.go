@@ -55,19 +55,22 @@ func (r reads) Tokens(ctx context.Context, f TokenFilter) ([]tenure.Token, error
 // standingColumns read everything that Standing.Admit decides by, in one row.
 const standingColumns = `SELECT t.id, t.kind, t.tenant_id, COALESCE(n.active, 0), t.workspace_id, t.user_id, COALESCE(u.user_name, ''),
 	COALESCE(u.active, 0), COALESCE(u.role, ''), COALESCE(m.role, ''), t.service_account_id, COALESCE(a.active, 0),
-	t.name, t.scopes, t.expires_at, t.revoked_at IS NOT NULL
+	t.name, t.scopes, t.expires_at, t.revoked_at IS NOT NULL, COALESCE(c.id, ''), COALESCE(c.name, ''), COALESCE(c.cidrs, '')
 	FROM api_tokens t
 	LEFT JOIN tenants n ON n.id = t.tenant_id
 	LEFT JOIN users u ON u.id = t.user_id AND u.tenant_id = t.tenant_id AND u.deleted_at IS NULL
 	LEFT JOIN memberships m ON m.workspace_id = t.workspace_id AND m.user_id = t.user_id
-	LEFT JOIN service_accounts a ON a.id = t.service_account_id AND a.tenant_id = t.tenant_id`
+	LEFT JOIN service_accounts a ON a.id = t.service_account_id AND a.tenant_id = t.tenant_id
+	LEFT JOIN scim_connector_tokens ct ON ct.token_id = t.id
+	LEFT JOIN scim_connectors c ON c.id = ct.connector_id AND c.tenant_id = t.tenant_id AND c.deleted_at IS NULL`
 
 func scanTokenStanding(row scanner) (*tenure.Standing, error) {
 	var s tenure.Standing
 	var kind tenure.TokenKind
-	var scopes string
+	var scopes, connector, networks string
 	err := row.Scan(&s.Token, &kind, &s.Tenant, &s.TenantActive, &s.Workspace, &s.User, &s.UserName, &s.UserActive,
-		&s.Role, &s.WorkspaceRole, &s.ServiceAccount, &s.AccountActive, &s.Name, &scopes, into(&s.ExpiresAt), &s.Ended)
+		&s.Role, &s.WorkspaceRole, &s.ServiceAccount, &s.AccountActive, &s.Name, &scopes, into(&s.ExpiresAt), &s.Ended,
+		&s.Connector, &connector, &networks)
 	s.Scopes, _ = tenure.ParseScopes(scopes) // a name that is not known grants nothing
 	switch kind {
 	case tenure.KindPAT:
@@ -75,7 +78,8 @@ func scanTokenStanding(row scanner) (*tenure.Standing, error) {
 	case tenure.KindService:
 		s.Kind = tenure.ServiceToken
 	case tenure.KindSCIM:
-		s.Kind = tenure.ConnectorToken
+		s.Kind, s.Name, s.Networks = tenure.ConnectorToken, connector, parseNetworks(networks)
+		s.Ended = s.Ended || s.Connector == "" // a connector's token is nothing without it
 	case tenure.KindRoot:
 		s.Kind, s.Role = tenure.RootToken, tenure.SuperAdmin
 	}

@@ -40,8 +40,12 @@ type UserFilter struct {
 	UserName   string // compared without regard to case
 	ExternalID string // compared exactly
 	After      tenure.UserID
+	Where      *Cond // nil is no condition
+	Order      Order
+	Place      Place // where the list goes on, in its order
 	Offset     int
 	Limit      int
+	Uncounted  bool // the length of the whole list is not asked for
 }
 
 func (f UserFilter) where() where {
@@ -52,25 +56,35 @@ func (f UserFilter) where() where {
 		w.and(`user_name_fold = ?`, tenure.FoldUserName(f.UserName))
 	}
 	if f.ExternalID != "" {
-		w.and(`external_id = ?`, f.ExternalID)
+		w.and(`external_id = ? AND external_id <> ''`, f.ExternalID) // said for the index
 	}
 	if f.After != "" {
 		w.and(`id > ?`, f.After)
 	}
+	w.cond(userShape, f.Where)
 	return w
 }
 
-// Users lists people in the order of their ids, which is that of their making.
+// Users lists people in the given order; the order of their ids is that of
+// their making.
 func (r reads) Users(ctx context.Context, f UserFilter) ([]tenure.User, error) {
 	w := f.where()
-	limit, offset := w.arg(f.Limit), w.arg(f.Offset)
-	return many(ctx, r.run, scanUser, `SELECT `+userColumns+w.String()+` ORDER BY id LIMIT `+limit+` OFFSET `+offset, w.args...)
+	page := w.page(userShape, f.Order, f.Place, f.Limit, f.Offset)
+	return manyOf(ctx, r.run, f.Where.simple(), scanUser, `SELECT `+userColumns+w.String()+page, w.args...)
 }
 
 // CountUsers counts what Users would list without limit and offset.
 func (r reads) CountUsers(ctx context.Context, f UserFilter) (int, error) {
 	w := f.where()
-	return one(ctx, r.run, scalar[int], `SELECT count(*) FROM users`+w.String(), w.args...)
+	return count(ctx, r.run, f.Where.simple(), `SELECT count(*) FROM users`+w.String(), w.args...)
+}
+
+func count(ctx context.Context, r runner, simple bool, query string, args ...any) (int, error) {
+	n, err := manyOf(ctx, r, simple, scalar[int], query, args...)
+	if err != nil || len(n) == 0 {
+		return 0, err
+	}
+	return n[0], nil
 }
 
 // UserStanding reads what is known of a person who asserts an identity.
@@ -87,20 +101,31 @@ func (r reads) UserStanding(ctx context.Context, tenant tenure.TenantID, id tenu
 // InsertUser stores a new person. Conflict: the userName is taken.
 func (tx *Tx) InsertUser(ctx context.Context, u tenure.User) error {
 	_, err := tx.exec(ctx, `INSERT INTO users (id, tenant_id, user_name, user_name_fold, display_name, external_id, active, role,
-		source, profile, version, created_at, updated_at, deactivated_at, last_seen_at)
-		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)`,
+		source, profile, version, created_at, updated_at, deactivated_at, last_seen_at, display_name_fold)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)`,
 		u.ID, u.Tenant, u.UserName, tenure.FoldUserName(u.UserName), u.DisplayName, u.ExternalID, u.Active, u.Role,
-		u.Source, profile(u), 1, stamp(u.CreatedAt), stamp(u.UpdatedAt), stamp(u.DeactivatedAt), stamp(u.LastSeenAt))
-	return nameTaken(err, u.UserName)
+		u.Source, profile(u), 1, stamp(u.CreatedAt), stamp(u.UpdatedAt), stamp(u.DeactivatedAt), stamp(u.LastSeenAt), tenure.FoldUserName(u.DisplayName))
+	if err != nil {
+		return nameTaken(err, u.UserName)
+	}
+	return tx.insertEmails(ctx, u)
 }
 
 // UpdateUser stores everything of a person but active, which SetActive changes,
 // and the tenant role, which SetRole changes. Conflict: the userName is taken.
 func (tx *Tx) UpdateUser(ctx context.Context, u tenure.User) error {
 	err := tx.execOne(ctx, `UPDATE users SET user_name = $1, user_name_fold = $2, display_name = $3, external_id = $4,
-		source = $5, profile = $6, version = version + 1, updated_at = $7 WHERE tenant_id = $8 AND id = $9 AND deleted_at IS NULL`,
-		u.UserName, tenure.FoldUserName(u.UserName), u.DisplayName, u.ExternalID, u.Source, profile(u), stamp(tx.now), u.Tenant, u.ID)
-	return nameTaken(err, u.UserName)
+		source = $5, profile = $6, version = version + 1, updated_at = $7, display_name_fold = $8
+		WHERE tenant_id = $9 AND id = $10 AND deleted_at IS NULL`,
+		u.UserName, tenure.FoldUserName(u.UserName), u.DisplayName, u.ExternalID, u.Source, profile(u), stamp(tx.now),
+		tenure.FoldUserName(u.DisplayName), u.Tenant, u.ID)
+	if err != nil {
+		return nameTaken(err, u.UserName)
+	}
+	if _, err := tx.exec(ctx, `DELETE FROM user_emails WHERE user_id = $1`, u.ID); err != nil {
+		return err
+	}
+	return tx.insertEmails(ctx, u)
 }
 
 func profile(u tenure.User) string {
@@ -142,7 +167,7 @@ func (tx *Tx) EndAll(ctx context.Context, tenant tenure.TenantID, id tenure.User
 }
 
 // DeleteUser leaves a tombstone: the row stays for the audit, the userName is
-// free again, the id is never given to anybody else. Memberships go.
+// free again, the id is never given to anybody else. Memberships go, those of groups by trigger.
 func (tx *Tx) DeleteUser(ctx context.Context, tenant tenure.TenantID, id tenure.UserID) error {
 	if err := tx.execOne(ctx, `UPDATE users SET deleted_at = $1, updated_at = $1, profile = '{}' WHERE tenant_id = $2 AND id = $3 AND deleted_at IS NULL`,
 		stamp(tx.now), tenant, id); err != nil {

@@ -44,6 +44,16 @@ func Run(t *testing.T, open Open) {
 		{"times written by hand are understood", handTimes},
 		{"last use is batched, right to the second, and audited once", lastUse},
 		{"providers keep their sealed keys", providers},
+		{"groups have unique names and members as rows", groups},
+		{"whoever is deleted is in no group", membersLeave},
+		{"members added at once are all there", membersAtOnce},
+		{"conditions choose what they say", conditions},
+		{"orders put what is absent last and lead from place to place", orders},
+		{"connectors have names and tokens of their own, and end with them", connectors},
+		{"a connector's tokens expire together", connectorRotation},
+		{"a connector's end by hand ends its tokens and is told", connectorsByHand},
+		{"a connector's figures are batched and learn its pace", connectorUse},
+		{"drift is read in one stream, with live tokens only", driftStream},
 	} {
 		t.Run(c.name, func(t *testing.T) { c.test(t, newFixture(t, open)) })
 	}
