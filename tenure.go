@@ -152,5 +152,6 @@ type Ended struct {
 	Tokens   int           `json:"tokens"`
 	Sessions int           `json:"sessions"`
 	Streams  int           `json:"streams"`
+	Orphans  int           `json:"orphans"` // service accounts that need a new owner
 	Took     time.Duration `json:"-"` // from the start of the act until the last stream was told to end
 }

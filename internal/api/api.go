@@ -203,9 +203,10 @@ type Ended struct {
 	Tokens   int     `json:"tokens"`
 	Sessions int     `json:"sessions"`
 	Streams  int     `json:"streams"`
+	Orphans  int     `json:"orphans" doc:"Service accounts that need a new owner"`
 	TookMS   float64 `json:"took_ms" doc:"Milliseconds until the last stream was told to end"`
 }
 
 func ended(e tenure.Ended) Ended {
-	return Ended{e.Tokens, e.Sessions, e.Streams, float64(e.Took.Microseconds()) / 1000}
+	return Ended{e.Tokens, e.Sessions, e.Streams, e.Orphans, float64(e.Took.Microseconds()) / 1000}
 }

@@ -68,13 +68,24 @@ func (a *App) router() (*web.Router, error) {
 	}
 	admin := &api.API{Tokens: a.Tokens, Directory: a.Directory, Connectors: a.Connectors, Vault: a.Vault, Live: a.Live, Single: !cfg.Teams}
 	for _, routes := range [][]web.Route{
-		a.gateway.Routes(), scim.Watch((&scim.SCIM{Directory: a.Directory, Base: base}).Routes(), a.Connectors.Note), admin.Routes(), pageRoutes, a.health(),
+		a.gateway.Routes(), scim.Watch(a.scim(base), a.Connectors.Note), admin.Routes(), pageRoutes, a.health(),
 	} {
 		if err := rt.Mount(routes); err != nil {
 			return nil, err
 		}
 	}
 	return rt, nil
+}
+
+// scim is the edge that identity providers speak to.
+func (a *App) scim(base func(*http.Request) string) []web.Route {
+	dropped := prometheus.NewCounter(prometheus.CounterOpts{
+		Name: "tenure_scim_dropped_attributes_total",
+		Help: "Attributes that identity providers sent and no schema knows.",
+	})
+	a.Metrics.MustRegister(dropped)
+	s := &scim.SCIM{Directory: a.Directory, Base: base, Dropped: func(n int) { dropped.Add(float64(n)) }}
+	return s.Routes()
 }
 
 // base is the URL under which the caller reaches this installation.

@@ -12,6 +12,7 @@ import (
 // served with and without a slash at its end, and in lower case, as some
 // clients write it.
 func (s *SCIM) Routes() []web.Route {
+	s.searches = make(chan struct{}, maxSearches)
 	var routes []web.Route
 	add := func(method, path string, action tenure.Action, handle func(http.ResponseWriter, *http.Request) error) {
 		for _, p := range spellings(path) {
@@ -19,20 +20,20 @@ func (s *SCIM) Routes() []web.Route {
 		}
 	}
 	add(http.MethodPost, "/Users", tenure.ProvisionUser, s.createUser)
-	add(http.MethodGet, "/Users", tenure.ReadSCIM, s.listUsers)
+	add(http.MethodGet, "/Users", tenure.ReadSCIM, s.bounded(s.listUsers))
 	add(http.MethodGet, "/Users/{id}", tenure.ReadSCIM, s.getUser)
 	add(http.MethodPut, "/Users/{id}", tenure.UpdateUser, s.putUser)
 	add(http.MethodPatch, "/Users/{id}", tenure.UpdateUser, s.patchUser)
 	add(http.MethodDelete, "/Users/{id}", tenure.DeprovisionUser, s.deleteUser)
 	add(http.MethodPost, "/Groups", tenure.CreateGroup, s.createGroup)
-	add(http.MethodGet, "/Groups", tenure.ReadSCIM, s.listGroups)
+	add(http.MethodGet, "/Groups", tenure.ReadSCIM, s.bounded(s.listGroups))
 	add(http.MethodGet, "/Groups/{id}", tenure.ReadSCIM, s.getGroup)
 	add(http.MethodPut, "/Groups/{id}", tenure.UpdateGroup, s.putGroup)
 	add(http.MethodPatch, "/Groups/{id}", tenure.UpdateGroup, s.patchGroup)
 	add(http.MethodDelete, "/Groups/{id}", tenure.DeleteGroup, s.deleteGroup)
-	add(http.MethodPost, "/Users/{id}", tenure.ReadSCIM, onlySearch(s.searchUsers))
-	add(http.MethodPost, "/Groups/{id}", tenure.ReadSCIM, onlySearch(s.searchGroups))
-	add(http.MethodPost, "/.search", tenure.ReadSCIM, s.searchAll)
+	add(http.MethodPost, "/Users/{id}", tenure.ReadSCIM, onlySearch(s.bounded(s.searchUsers)))
+	add(http.MethodPost, "/Groups/{id}", tenure.ReadSCIM, onlySearch(s.bounded(s.searchGroups)))
+	add(http.MethodPost, "/.search", tenure.ReadSCIM, s.bounded(s.searchAll))
 	add(http.MethodPost, "/Bulk", tenure.BulkSCIM, s.bulk)
 	for _, method := range []string{http.MethodGet, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete} {
 		add(method, "/Me", tenure.Unrouted, noMe)

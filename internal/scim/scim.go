@@ -17,6 +17,7 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+	"time"
 
 	"github.com/tenure-gateway/tenure"
 	"github.com/tenure-gateway/tenure/internal/directory"
@@ -35,6 +36,29 @@ type SCIM struct {
 	// Dropped is told how many attributes of a request no schema knows. It may
 	// be nil.
 	Dropped func(count int)
+
+	searches chan struct{} // a place for each list or search that is under way
+}
+
+// maxSearches is how many lists and searches are served at once. What changes
+// somebody is never refused for this: a deactivation must not wait.
+const maxSearches = 16
+
+// bounded serves a list or a search if there is a place for it, and asks to come
+// again if there is none (RFC 6585 §4).
+func (s *SCIM) bounded(serve func(http.ResponseWriter, *http.Request) error) func(http.ResponseWriter, *http.Request) error {
+	return func(w http.ResponseWriter, r *http.Request) error {
+		select {
+		case s.searches <- struct{}{}:
+			defer func() { <-s.searches }()
+			return serve(w, r)
+		default:
+			return &tenure.Error{
+				Kind: tenure.TooMany, Code: "too_many_searches", RetryAfter: time.Second,
+				Msg: "too many lists and searches at once; try again in a second (changes are never held up by this)",
+			}
+		}
+	}
 }
 
 // location is the URL of an endpoint, or of a resource there (RFC 7643 §3.1).

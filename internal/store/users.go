@@ -140,19 +140,36 @@ func nameTaken(err error, name string) error {
 }
 
 // SetActive is the only place that changes whether a person is active. When it
-// deactivates, it ends every token and session of the person in the same
-// transaction and tells how many; when it reactivates, it revives nothing.
+// deactivates, it ends every token and session of the person, and flags their
+// service accounts for a new owner, in the same transaction, and tells how many; when it reactivates, it revives nothing.
 func (tx *Tx) SetActive(ctx context.Context, tenant tenure.TenantID, id tenure.UserID, active bool, by, reason string) (tenure.Ended, error) {
 	var ended tenure.Ended
 	var err error
 	since := stamp(tx.now)
 	if active {
 		since = nil
-	} else if ended, err = tx.EndAll(ctx, tenant, id, by, reason); err != nil {
-		return ended, err
+	} else {
+		if ended, err = tx.EndAll(ctx, tenant, id, by, reason); err != nil {
+			return ended, err
+		}
+		if ended.Orphans, err = tx.orphan(ctx, tenant, id); err != nil {
+			return ended, err
+		}
 	}
 	return ended, tx.execOne(ctx, `UPDATE users SET active = $1, deactivated_at = $2, updated_at = $3, version = version + 1
 		WHERE tenant_id = $4 AND id = $5 AND deleted_at IS NULL`, active, since, stamp(tx.now), tenant, id)
+}
+
+// orphan flags the service accounts of a person for a new owner, and gives their
+// number.
+func (tx *Tx) orphan(ctx context.Context, tenant tenure.TenantID, owner tenure.UserID) (int, error) {
+	return tx.exec(ctx, `UPDATE service_accounts SET orphaned_at = $1 WHERE tenant_id = $2 AND owner_user_id = $3 AND orphaned_at IS NULL`,
+		stamp(tx.now), tenant, owner)
+}
+
+// Orphans counts the service accounts of a tenant that wait for a new owner.
+func (r reads) Orphans(ctx context.Context, tenant tenure.TenantID) (int, error) {
+	return one(ctx, r.run, scalar[int], `SELECT count(*) FROM service_accounts WHERE tenant_id = $1 AND orphaned_at IS NOT NULL`, tenant)
 }
 
 // EndAll ends every token and session of a person.

@@ -192,6 +192,42 @@ func deactivation(t *testing.T, f *fixture) {
 	}
 }
 
+func orphans(t *testing.T, f *fixture) {
+	account := func(id string) string {
+		return fmt.Sprintf(`INSERT INTO service_accounts (id, tenant_id, workspace_id, name, owner_user_id, created_at)
+			VALUES ('%s', 'default', 'default', '%[1]s', '%s', '2026-01-01T00:00:00Z')`, id, f.user.ID)
+	}
+	count := func(want int, when string) {
+		t.Helper()
+		if n, err := f.db.Orphans(f.ctx, tenure.DefaultTenant); n != want || err != nil {
+			t.Errorf("%s: %d orphans, want %d (%v)", when, n, want, err)
+		}
+	}
+	f.hand(account("a"))
+	f.hand(account("b"))
+	count(0, "before")
+	var ended tenure.Ended
+	f.tx(func(ctx context.Context, tx *store.Tx) error {
+		var err error
+		ended, err = tx.SetActive(ctx, f.user.Tenant, f.user.ID, false, "scim", "")
+		return err
+	})
+	if ended.Orphans != 2 {
+		t.Errorf("ended %+v", ended)
+	}
+	count(2, "deactivated")
+	f.hand(fmt.Sprintf(`UPDATE users SET active = TRUE WHERE id = '%s'`, f.user.ID))
+	count(2, "reactivated")
+	f.hand(`UPDATE service_accounts SET owner_user_id = 'somebody' WHERE id = 'a'`)
+	count(1, "one adopted")
+	f.hand(`UPDATE service_accounts SET orphaned_at = NULL`)
+	f.hand(fmt.Sprintf(`UPDATE users SET active = FALSE WHERE id = '%s'`, f.user.ID))
+	count(1, "deactivated by hand")
+	f.hand(`UPDATE service_accounts SET orphaned_at = NULL`)
+	f.hand(fmt.Sprintf(`DELETE FROM users WHERE id = '%s'`, f.user.ID))
+	count(1, "deleted by hand")
+}
+
 func standings(t *testing.T, f *fixture) {
 	s, err := f.db.TokenStanding(f.ctx, tenure.DigestOf(f.secret.Reveal()))
 	if err != nil {

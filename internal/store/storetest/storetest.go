@@ -33,6 +33,7 @@ func Run(t *testing.T, open Open) {
 		{"user names are unique without regard to case", uniqueNames},
 		{"a deleted user's name is free and the id is gone", tombstones},
 		{"deactivation ends tokens and sessions for good", deactivation},
+		{"a leaver's service accounts are flagged for a new owner", orphans},
 		{"standings tell what Admit decides by", standings},
 		{"tenants do not see each other", tenants},
 		{"lists page without gaps", paging},
