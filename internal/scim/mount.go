@@ -80,7 +80,7 @@ func onlySearch(search func(http.ResponseWriter, *http.Request) error) func(http
 // else does.
 func (s *SCIM) elsewhere(w http.ResponseWriter, r *http.Request) error {
 	if r.Method == http.MethodGet && strings.TrimSuffix(r.URL.Path, "/") == prefix {
-		return s.listAll(w, r)
+		return s.bounded(s.listAll)(w, r)
 	}
 	return &tenure.Error{
 		Kind: tenure.NotFound, Code: "not_found", Field: "path",
