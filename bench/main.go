@@ -30,8 +30,9 @@ const usage = `bench measures Tenure beside a bare reverse proxy and the naked u
 
   bench run       requests: closed loop, open loop, then streams
   bench streams   streams only
-  bench upstream  the upstream alone (a child of the two above)
-  bench proxy     the bare proxy alone (a child of the two above)
+  bench scim      SCIM: initial synchronisation, one filter, a large group
+  bench upstream  the upstream alone (a child of run and streams)
+  bench proxy     the bare proxy alone (a child of run and streams)
 
 bench COMMAND -h lists the flags of a command.
 `
@@ -53,6 +54,8 @@ func dispatch(ctx context.Context, args []string, stdout, stderr io.Writer) int 
 	switch args[0] {
 	case "run", "streams":
 		err = commandRun(ctx, args[0], args[1:], stdout, stderr)
+	case "scim":
+		err = commandSCIM(ctx, args[1:], stdout, stderr)
 	case "upstream":
 		err = commandUpstream(ctx, args[1:], stdout, stderr)
 	case "proxy":
