@@ -40,7 +40,9 @@ const (
 )
 
 // NewID returns a fresh UUID of version 7 for the instant now, in the usual
-// text form (RFC 9562 §4). Two ids of the same millisecond are in no order.
+// text form (RFC 9562 §4). The 12 bits after the milliseconds are a finer part of
+// the time (§6.2, method 3), so that ids sort to a quarter of a microsecond; 62
+// bits are random.
 func NewID(now time.Time) string {
 	var b [16]byte
 	_, _ = rand.Read(b[6:]) // crypto/rand never fails (Go 1.24 and later)
@@ -48,7 +50,8 @@ func NewID(now time.Time) string {
 	for i := range 6 {
 		b[i] = byte(ms >> (40 - 8*i))
 	}
-	b[6] = b[6]&0x0f | 0x70
+	fine := now.Nanosecond() % 1e6 << 12 / 1e6
+	b[6], b[7] = byte(fine>>8)|0x70, byte(fine)
 	b[8] = b[8]&0x3f | 0x80
 	var out [36]byte
 	hex.Encode(out[0:8], b[0:4])
@@ -153,5 +156,5 @@ type Ended struct {
 	Sessions int           `json:"sessions"`
 	Streams  int           `json:"streams"`
 	Orphans  int           `json:"orphans"` // service accounts that need a new owner
-	Took     time.Duration `json:"-"` // from the start of the act until the last stream was told to end
+	Took     time.Duration `json:"-"`       // from the start of the act until the last stream was told to end
 }

@@ -179,7 +179,7 @@ func TestNewIDSortsByTime(t *testing.T) {
 	now := time.Now()
 	last := ""
 	for i := range 1000 {
-		id := tenure.NewID(now.Add(time.Duration(i) * time.Millisecond))
+		id := tenure.NewID(now.Add(time.Duration(i) * time.Microsecond))
 		if !form.MatchString(id) || id <= last {
 			t.Fatalf("%q after %q", id, last)
 		}

@@ -71,7 +71,10 @@ func (o operation) merge(entry map[string]any) {
 // values changes the values of a multi-valued attribute.
 func (o operation) values(list []any) ([]any, error) {
 	if o.selector == nil && o.sub == nil {
-		return o.wholeList(list), nil
+		if list = o.wholeList(list); len(list) > maxValues {
+			return nil, errTooManyValues(o.attr.name)
+		}
+		return list, nil
 	}
 	var out []any
 	touched := map[int]bool{} // places in out
@@ -94,7 +97,9 @@ func (o operation) values(list []any) ([]any, error) {
 			return nil, invalid("noTarget", "path", "path: no value of %s is selected, and the selection does not tell what to create", o.attr.name)
 		}
 		touched[len(out)] = true
-		out = append(out, entry)
+		if out = append(out, entry); len(out) > maxValues {
+			return nil, errTooManyValues(o.attr.name)
+		}
 	}
 	onePrimary(out, touched)
 	return out, nil

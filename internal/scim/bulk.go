@@ -127,8 +127,11 @@ func (b *bulkRun) read(body map[string]any) error {
 // next is the first operation that waits for no other; if all wait, in a circle,
 // the first one is freed of what it waits for.
 func (b *bulkRun) next() *bulkOperation {
-	var waiting *bulkOperation
+	var waiting, undone *bulkOperation
 	for _, op := range b.ops {
+		if !op.done && undone == nil {
+			undone = op
+		}
 		switch {
 		case op.done:
 		case !b.waits(op.path) && !b.waits(op.data):
@@ -137,9 +140,10 @@ func (b *bulkRun) next() *bulkOperation {
 			waiting = op
 		}
 	}
-	if waiting != nil {
-		b.part(waiting)
+	if waiting == nil {
+		return undone // it waits for what will never be: its own answer says so
 	}
+	b.part(waiting)
 	return waiting
 }
 

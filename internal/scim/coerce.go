@@ -12,6 +12,14 @@ type coercion struct {
 	dropped int
 }
 
+// maxValues is how many values an attribute of a person may have: what changes
+// them compares each with each, while everybody else's changes wait.
+const maxValues = 200
+
+func errTooManyValues(at string) error {
+	return invalid("invalidValue", at, "%s: expected at most %d values", at, maxValues)
+}
+
 // attribute coerces the value of a whole attribute. nil means unassigned
 // (RFC 7643 §2.5). at is the attribute's name in messages. A single value
 // stands for a list of one.
@@ -23,11 +31,18 @@ func (c *coercion) attribute(a *attribute, v any, at string) (any, error) {
 	if !isList {
 		list = []any{v}
 	}
+	if len(list) > maxValues && a.name != membersAttribute {
+		return nil, errTooManyValues(at)
+	}
 	out := []any{}
-	for _, v := range list {
-		v, err := c.value(a, v, at)
+	for _, sent := range list {
+		v, err := c.value(a, sent, at)
 		if err != nil {
 			return nil, err
+		}
+		if v == nil && sent != nil && a.name == membersAttribute {
+			// Taken for nobody, it would empty the group, or leave a leaver in it.
+			return nil, invalid("invalidValue", at, "%s: expected objects with a value, the id of a user", at)
 		}
 		if v != nil {
 			out = append(out, v)
@@ -41,8 +56,8 @@ func (c *coercion) attribute(a *attribute, v any, at string) (any, error) {
 
 // value coerces one value.
 func (c *coercion) value(a *attribute, v any, at string) (any, error) {
-	if isEmpty(v) {
-		return nil, nil
+	if v == nil || a.kind != booleanType && isEmpty(v) {
+		return nil, nil // an empty text or list is no answer to yes or no
 	}
 	switch a.kind {
 	case booleanType:

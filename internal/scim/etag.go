@@ -62,7 +62,7 @@ func precondition(r *http.Request) func(version int64) error {
 				return nil
 			}
 		}
-		if len(wanted) == 0 {
+		if len(r.Header.Values("If-Match")) == 0 {
 			return nil
 		}
 		return &tenure.Error{

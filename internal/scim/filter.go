@@ -11,6 +11,7 @@ import (
 const (
 	maxFilterBytes = 4 << 10
 	maxFilterDepth = 32
+	maxFilterTerms = 32 // comparisons: each may be a scan of its own
 )
 
 // An operator joins or compares.
@@ -106,6 +107,7 @@ type parser struct {
 	text  string
 	at    int
 	depth int
+	terms int
 	inner bool // inside a value selector
 }
 
@@ -216,6 +218,9 @@ func (p *parser) nested(end byte, name string) (*filter, *syntaxError) {
 // comparison reads attrExp, or valuePath, which asks whether any value is
 // selected.
 func (p *parser) comparison() (*filter, *syntaxError) {
+	if p.terms++; p.terms > maxFilterTerms {
+		return nil, p.expected(fmt.Sprintf("at most %d comparisons", maxFilterTerms))
+	}
 	found, err := p.path()
 	if err != nil {
 		return nil, err

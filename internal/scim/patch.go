@@ -54,6 +54,9 @@ func parsePatch(t *resourceType, body map[string]any) (changes, error) {
 	if len(list) == 0 {
 		return changes{}, invalid("invalidSyntax", "Operations", "Operations: expected a list of at least one operation")
 	}
+	if len(list) > maxOperations {
+		return changes{}, invalid("invalidValue", "Operations", "Operations: expected at most %d in one PATCH", maxOperations)
+	}
 	n := normaliser{resource: t}
 	for _, v := range list {
 		object, ok := v.(map[string]any)
@@ -110,6 +113,9 @@ func (n *normaliser) operation(object map[string]any) error {
 		if err != nil {
 			return err
 		}
+		if t, ok := n.resource.resolve(p); ok && t.attr != nil && t.attr.mutability == "readOnly" && strings.EqualFold(p.attr, "groups") {
+			return invalid("mutability", "path", "path: %s is changed by changing the groups", p.attr) // RFC 7644 §3.5.2
+		}
 		return n.change(kind, p, value, map[string]bool{})
 	case kind == opRemove:
 		return invalid("noTarget", "path", "path: expected one with every remove")
@@ -119,6 +125,20 @@ func (n *normaliser) operation(object map[string]any) error {
 		return invalid("invalidValue", "value", "value: expected an object when there is no path, got %s", jsonType(value))
 	}
 	return n.object(kind, "", attributes, map[string]bool{})
+}
+
+// maxOperations is how many operations one PATCH may have.
+const maxOperations = 5000
+
+// meansActive reports whether a name that no schema knows has "active" for one of
+// its parts. Dropped like other unknown names, it would keep a leaver in, with 200.
+func meansActive(name string) bool {
+	parts := strings.FieldsFunc(name, func(r rune) bool { return r == '.' || r == ':' || r == '/' || r == ' ' || r == '[' || r == ']' })
+	return slices.ContainsFunc(parts, func(part string) bool { return strings.EqualFold(part, "active") })
+}
+
+func errActiveMissed(name string) error {
+	return invalid("invalidPath", "path", "path: %q is not the attribute active; expected \"active\"", clip(name))
 }
 
 // kindOf reads the op, in any case: Entra capitalises it.
@@ -146,7 +166,13 @@ func (n *normaliser) object(kind opKind, urn string, attributes map[string]any, 
 	for _, key := range slices.Sorted(maps.Keys(attributes)) {
 		p, err := parsePath(key)
 		if err != nil {
+			if meansActive(key) {
+				return errActiveMissed(key)
+			}
 			n.dropped++ // no name of SCIM: no schema can know it
+			if n.unknown == "" {
+				n.unknown = clip(key)
+			}
 			continue
 		}
 		if urn != "" {
@@ -163,6 +189,9 @@ func (n *normaliser) object(kind opKind, urn string, attributes map[string]any, 
 func (n *normaliser) change(kind opKind, p path, v any, seen map[string]bool) error {
 	t, ok := n.resource.resolve(p)
 	if !ok {
+		if meansActive(p.name()) {
+			return errActiveMissed(p.name())
+		}
 		n.dropped++
 		if n.unknown == "" && n.resource.owns(p) {
 			n.unknown = clip(p.name())

@@ -102,7 +102,8 @@ func schemaRequirements() []requirement {
 		{rfc: 7643, section: "4.1.2", text: "groups of a user are read-only: they change by the groups.", check: func(t *testing.T, s *stand) {
 			a := s.create(`{"userName":"a"}`)
 			g := s.group("g", a)
-			read := s.do("PATCH", "/Users/"+a, patchBody(`{"op":"remove","path":"groups"}`))
+			s.do("PATCH", "/Users/"+a, patchBody(`{"op":"remove","path":"groups"}`)).wants(t, 400, "mutability")
+			read := s.do("PATCH", "/Users/"+a, patchBody(`{"op":"replace","value":{"title":"x","groups":[]}}`))
 			holds(t, read, read.at("groups", 0, "value") == g)
 		}},
 		{rfc: 7643, section: "4.2", text: "displayName of a group is required.", check: func(t *testing.T, s *stand) {

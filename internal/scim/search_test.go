@@ -129,7 +129,7 @@ func TestLargeFilters(t *testing.T) {
 	s := newStand(t)
 	s.create(`{"userName":"a","emails":[{"value":"a@x.org"}]}`)
 	for _, f := range []string{
-		"id pr" + strings.Repeat(" and id pr", 400), "id pr" + strings.Repeat(" or id pr", 450), "emails pr" + strings.Repeat(" and emails pr", 290),
+		"id pr" + strings.Repeat(" and id pr", maxFilterTerms-1), "id pr" + strings.Repeat(" or id pr", maxFilterTerms-1), "emails pr" + strings.Repeat(" and emails pr", maxFilterTerms-1),
 		strings.Repeat("not (", maxFilterDepth) + "id pr" + strings.Repeat(")", maxFilterDepth), `userName ne "` + strings.Repeat("a", 4000) + `"`,
 	} {
 		if got := s.list("/Users?filter=" + url.QueryEscape(f)); len(got) != 1 {
