@@ -218,6 +218,9 @@ func isAttributeLike(key string) bool {
 	if key == "" || !urn && len(key) > shapeKey || len(key) > 2*shapeKey {
 		return false
 	}
+	if first := rune(key[0]); first != '$' && !unicode.IsLetter(first) { // a number is a value
+		return false
+	}
 	for _, r := range key {
 		if r > unicode.MaxASCII || !unicode.IsLetter(r) && !unicode.IsDigit(r) && !strings.ContainsRune("$-_.:", r) {
 			return false

@@ -22,7 +22,7 @@ func TestShapes(t *testing.T) {
 		`{"userName":"alice@example.com","active":true,"n":1,"x":null,"name":{"givenName":"Alice"}}`:            `{userName: string, active: boolean, n: number, x: null, name: {givenName: string}}`,
 		`{"Operations":[{"op":"Replace","value":"secret"},{"op":"Add","value":"other"},{"op":"x","value":[]}]}`: `{Operations: [{op: string, value: string}, {op: string, value: []}]×3}`,
 		`[1,"a",true,null,{},[]]`: `[number, string, boolean, …]×6`,
-		`{"alice@example.com":1,"tpat_abc":2,"urn:ietf:params:scim:schemas:extension:enterprise:2.0:User":{}}`: `{(a key of 17 bytes): number, (a key of 8 bytes): number, urn:ietf:params:scim:schemas:extension:enterprise:2.0:User: {}}`,
+		`{"alice@example.com":1,"tpat_abc":2,"4915112345678":3,"urn:ietf:params:scim:schemas:extension:enterprise:2.0:User":{}}`: `{(a key of 17 bytes): number, (a key of 8 bytes): number, (a key of 13 bytes): number, urn:ietf:params:scim:schemas:extension:enterprise:2.0:User: {}}`,
 		`{"userName":"alice`:    `{userName: (no JSON after byte 12 of 18)`,
 		`userName=alice&x=1`:    `(no JSON after byte 0 of 18)`,
 		`{} {"secret":"value"}`: `{} (no JSON after byte 4 of 21)`,

@@ -33,6 +33,9 @@ func parseNetworks(text string) []netip.Prefix {
 		}
 		out = append(out, p)
 	}
+	if text != "" && out == nil {
+		out = []netip.Prefix{{}}
+	}
 	return out
 }
 

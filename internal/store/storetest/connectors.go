@@ -125,7 +125,7 @@ func connectorsByHand(t *testing.T, f *fixture) {
 		}
 	}
 	row, secret := f.connector(tenure.DefaultTenant, "limited")
-	for cidrs, want := range map[string]bool{"192.0.2.7": true, "10.0.0.0/8, 192.0.2.0/24": true, "everywhere": false, "": true, "2001:db8::/32": false} {
+	for cidrs, want := range map[string]bool{"192.0.2.7": true, "10.0.0.0/8, 192.0.2.0/24": true, "everywhere": false, "": true, " , ": false, "2001:db8::/32": false} {
 		f.hand(fmt.Sprintf(`UPDATE scim_connectors SET cidrs = '%s' WHERE id = '%s'`, cidrs, row.ID))
 		s, ok := f.stands(secret)
 		if got := s.AllowsFrom(netip.MustParseAddr("192.0.2.7")); !ok || got != want {
