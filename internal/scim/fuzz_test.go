@@ -94,7 +94,7 @@ func FuzzGroupPatch(f *testing.F) {
 	for _, s := range []string{
 		`{"op":"remove","path":"members[value eq \"a\"]"},{"op":"add","path":"members","value":[{"value":"b"},{"value":"b"}]}`,
 		`{"op":"Remove","path":"members","value":[{"$ref":null,"value":"a"}]}`, `{"op":"replace","value":{"id":"x","displayName":"n","members":[]}}`,
-		`{"op":"remove","path":"members[value eq \"a\" or value eq \"b\" and value eq \"c\"].value"}`, `{"op":"replace","path":"members","value":"x"}`,
+		`{"op":"remove","path":"members[value eq \"a\" or value eq \"b\" and value eq \"c\"].value"}`, `{"op":"replace","path":"members","value":"x"}`, `{"op":"remove","path":"members[value eq \"\"]"}`,
 	} {
 		f.Add([]byte(patchBody(s)))
 	}

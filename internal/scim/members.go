@@ -125,7 +125,7 @@ func (f *filter) chosen() ([]string, bool) {
 	switch f.op {
 	case opEqual:
 		id, ok := f.want.(string)
-		return []string{id}, ok && f.target.attr.name == "value"
+		return []string{id}, ok && id != "" && f.target.attr.name == "value"
 	case opOr:
 		for _, part := range f.parts {
 			ids, ok := part.chosen()
