@@ -4,40 +4,98 @@ package tenure
 // the table in internal/access.
 type Action string
 
-// The actions, by the room that offers them.
+// The actions that are not judged by the table.
 const (
 	// Public needs no credential.
 	Public Action = "public"
+	// RevokeHeld is open to whoever holds the token that it ends (RFC 7009).
+	RevokeHeld Action = "oauth.revoke"
 	// Unrouted is asked of a path that is no route: it is refused to tokens of
 	// the data plane and answered "not found" to everybody else who is known.
 	Unrouted Action = "unrouted"
+)
 
+// The actions of the data plane, and of other gateways.
+const (
 	ChatCompletions Action = "chat.completions"
 	CreateMessage   Action = "messages.create"
 	CountTokens     Action = "messages.count_tokens"
 	ListModels      Action = "models.list"
 	ReadModel       Action = "models.read"
+	CreateResponse  Action = "responses.create"
+	CreateEmbedding Action = "embeddings.create"
 
+	Introspect  Action = "oauth.introspect"
+	CheckAccess Action = "auth.check"
+)
+
+// The actions on what is one's own.
+const (
 	ReadSelf    Action = "me.read"
 	ListTokens  Action = "tokens.list"
 	MintToken   Action = "tokens.create"
+	RotateToken Action = "tokens.rotate"
 	RevokeToken Action = "tokens.revoke"
 	ListSession Action = "sessions.list"
 	EndSession  Action = "sessions.end"
+	ListNotices Action = "notices.list"
+	ReadNotice  Action = "notices.read"
 	ViewPages   Action = "pages.view"
+)
 
+// The actions in a workspace.
+const (
+	ListWorkspaces Action = "workspaces.list"
+	ReadWorkspace  Action = "workspaces.read"
+	ListMembers    Action = "workspaces.members.list"
+	SetMember      Action = "workspaces.members.set"
+	RemoveMember   Action = "workspaces.members.remove"
+
+	ListAccounts     Action = "service_accounts.list"
+	ReadAccount      Action = "service_accounts.read"
+	CreateAccount    Action = "service_accounts.create"
+	UpdateAccount    Action = "service_accounts.update"
+	DeleteAccount    Action = "service_accounts.delete"
+	MintServiceToken Action = "service_accounts.tokens.create"
+	ListRequests     Action = "token_requests.list"
+	WithdrawRequest  Action = "token_requests.withdraw"
+	CollectRequest   Action = "token_requests.collect"
+)
+
+// The actions of administration.
+const (
 	ListAllTokens   Action = "admin.tokens.list"
 	RevokeAnyToken  Action = "admin.tokens.revoke"
+	RevokeTokens    Action = "admin.tokens.revoke_many"
+	GrantScopes     Action = "admin.scopes.grant"
+	DecideRequest   Action = "admin.token_requests.decide"
 	ListUsers       Action = "admin.users.list"
 	ReadUser        Action = "admin.users.read"
+	ReportUser      Action = "admin.users.report"
 	DeactivateUser  Action = "admin.users.deactivate"
 	ReactivateUser  Action = "admin.users.reactivate"
 	RevokeAll       Action = "admin.users.revoke_all"
+	SetUserRole     Action = "admin.users.set_role"
+	CreateWorkspace Action = "admin.workspaces.create"
+	UpdateWorkspace Action = "admin.workspaces.update"
+	DeleteWorkspace Action = "admin.workspaces.delete"
+	ListMappings    Action = "admin.group_mappings.list"
+	SetMapping      Action = "admin.group_mappings.set"
+	RemoveMapping   Action = "admin.group_mappings.remove"
 	ListProviders   Action = "admin.providers.list"
 	CreateProvider  Action = "admin.providers.create"
 	DeleteProvider  Action = "admin.providers.delete"
+	ReadPolicy      Action = "admin.policy.read"
+	SetPolicy       Action = "admin.policy.set"
+	ReadAccess      Action = "admin.access.read"
+	ReadAudit       Action = "admin.audit.read"
+	ListAllNotices  Action = "admin.notices.list"
 	RotateRoot      Action = "admin.root_token.rotate"
 	ReadHealth      Action = "admin.health.read"
+)
+
+// The actions of SCIM connectors.
+const (
 	ReadSCIM        Action = "scim.read"
 	ProvisionUser   Action = "scim.users.create"
 	UpdateUser      Action = "scim.users.update"

@@ -61,10 +61,17 @@ type Standing struct {
 	Session        SessionID
 	Name           string // the token's or connector's name
 	Connector      ConnectorID
-	Networks       []netip.Prefix // from where a connector's token is good; empty: from anywhere
+	Networks       []netip.Prefix // from where a token is good; empty: from anywhere
 	Scopes         Scopes
-	ExpiresAt      time.Time // zero: never
+	Models         Models    // of a token, what it may ask
+	SpaceModels    Models    // of its workspace, what may be asked there
+	ExpiresAt      time.Time // the credential's own end, or its service account's; zero: never
 	Ended          bool      // revoked, rotated away, signed out
+	RotatedAt      time.Time // when a newer secret took a token's place; zero: it is the newest
+	// AuthAt is when a person signed in or was asserted last, and SeenAt when
+	// their session was used before; both zero for what is no session.
+	AuthAt time.Time
+	SeenAt time.Time
 }
 
 // Principal is the subject that asks, as established by exactly one credential
@@ -72,6 +79,7 @@ type Standing struct {
 // else; the zero Principal may do nothing.
 type Principal struct {
 	standing *Standing
+	at       time.Time
 	asOf     uint64
 }
 
@@ -106,7 +114,7 @@ func (s *Standing) Admit(now time.Time, asOf uint64) (Principal, error) {
 	if !alive {
 		return Principal{}, ErrInvalidToken
 	}
-	return Principal{standing: s, asOf: asOf}, nil
+	return Principal{standing: s, at: now, asOf: asOf}, nil
 }
 
 // ExpiredAt reports whether the credential's own end lies at or before now.
@@ -125,6 +133,9 @@ func (p Principal) Standing() *Standing {
 // Valid reports whether the principal was made by Admit.
 func (p Principal) Valid() bool { return p.standing != nil }
 
+// At is the instant at which the principal was admitted.
+func (p Principal) At() time.Time { return p.at }
+
 // AsOf is the generation of the change feed before the look-up: if the feed has
 // moved since, the standing may be out of date.
 func (p Principal) AsOf() uint64 { return p.asOf }
@@ -140,6 +151,9 @@ func (p Principal) Workspace() WorkspaceID { return p.Standing().Workspace }
 
 // User is the person behind the credential, or empty.
 func (p Principal) User() UserID { return p.Standing().User }
+
+// Account is the service account behind the credential, or empty.
+func (p Principal) Account() ServiceAccountID { return p.Standing().ServiceAccount }
 
 // Token is the token that was presented, or empty.
 func (p Principal) Token() TokenID { return p.Standing().Token }

@@ -9,20 +9,50 @@ import (
 // permits nothing and never means all.
 type Scopes uint32
 
-// The scopes of the data plane.
+// The scopes of the data plane: what models are asked by.
 const (
 	ScopeChat Scopes = 1 << iota
 	ScopeMessages
 	ScopeModels
 	ScopeBeliefs
+	ScopeResponses  // only where the tenant's policy opens it
+	ScopeEmbeddings // only where the tenant's policy opens it
+)
 
-	// DataPlane is every scope that a personal access token may have, and what
-	// one gets that asks for none.
+// The scopes of administration. Only a token of a service account carries them,
+// and only a super admin grants them.
+const (
+	ScopeUsersRead Scopes = 1 << (iota + 6)
+	ScopeUsersDeactivate
+	ScopeTokensRead
+	ScopeTokensRevoke
+	ScopeWorkspacesRead
+	ScopeMembersWrite
+	ScopeReportsRead
+	ScopeAuditRead
+	ScopeHealthRead
+	ScopeIntrospect
+)
+
+// Sets of scopes.
+const (
+	// DataPlane is what a personal access token gets that asks for nothing else.
 	DataPlane = ScopeChat | ScopeMessages | ScopeModels | ScopeBeliefs
+	// ExtraScopes are off unless the tenant's policy opens them.
+	ExtraScopes = ScopeResponses | ScopeEmbeddings
+	// PersonalScopes are all that a personal access token can have.
+	PersonalScopes = DataPlane | ExtraScopes
+	// AdminScopes are all scopes of administration.
+	AdminScopes = ScopeUsersRead | ScopeUsersDeactivate | ScopeTokensRead | ScopeTokensRevoke | ScopeWorkspacesRead |
+		ScopeMembersWrite | ScopeReportsRead | ScopeAuditRead | ScopeHealthRead | ScopeIntrospect
 )
 
 // scopeNames are in the order of the bits.
-var scopeNames = [...]string{"chat", "messages", "models", "beliefs"}
+var scopeNames = [...]string{
+	"chat", "messages", "models", "beliefs", "responses", "embeddings",
+	"users.read", "users.deactivate", "tokens.read", "tokens.revoke", "workspaces.read", "members.write",
+	"reports.read", "audit.read", "health.read", "introspect",
+}
 
 // ParseScopes reads names parted by spaces (RFC 6749 §3.3). It answers Invalid
 // for a name that is not a scope; what it could read it returns all the same,

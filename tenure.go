@@ -103,8 +103,75 @@ const MaxUserName = 255
 type Workspace struct {
 	ID        WorkspaceID
 	Tenant    TenantID
-	Name      string
+	Name      string // unique in the tenant
+	About     string
+	Models    Models // what may be asked there
 	CreatedAt time.Time
+}
+
+// MaxName is the longest name of a workspace or a service account, in bytes, and
+// MaxText that of what is told about one.
+const (
+	MaxName = 100
+	MaxText = 1000
+)
+
+// Membership is what somebody is in a workspace.
+type Membership struct {
+	Workspace WorkspaceID
+	Name      string // of the workspace
+	User      UserID
+	UserName  string
+	Active    bool        // the person
+	Role      Role        // the highest, from whichever source
+	Direct    Role        // the role that was given to the person, or empty
+	Groups    []GroupRole // through which they have one
+}
+
+// GroupRole is what the members of a group are in a workspace. A group gives no
+// role in the tenant.
+type GroupRole struct {
+	Workspace WorkspaceID
+	Group     GroupID
+	Name      string // of the group
+	Role      Role
+	CreatedAt time.Time
+	CreatedBy string
+}
+
+// ServiceAccount is a non-human owner of tokens.
+type ServiceAccount struct {
+	ID          ServiceAccountID
+	Tenant      TenantID
+	Workspace   WorkspaceID
+	Name        string // unique in the workspace
+	About       string
+	Owner       UserID // the accountable person
+	OwnerName   string // read along with the account
+	OwnerActive bool
+	ExpiresAt   time.Time // the end date; zero: none
+	OrphanedAt  time.Time // when its owner left; zero: it has one
+	GraceEndsAt time.Time // of an orphan, when it stops; zero: it has an owner
+	CreatedAt   time.Time
+	CreatedBy   string
+	EndedAt     time.Time // zero: it goes on
+	EndedBy     string
+	EndReason   string
+	Tokens      int // those that live
+}
+
+// State says in one word how an account stands at now.
+func (a ServiceAccount) State(now time.Time) string {
+	past := func(t time.Time) bool { return !t.IsZero() && !now.Before(t) }
+	switch {
+	case !a.EndedAt.IsZero():
+		return "ended"
+	case past(a.ExpiresAt), past(a.GraceEndsAt):
+		return "expired"
+	case !a.OrphanedAt.IsZero():
+		return "orphaned"
+	}
+	return "active"
 }
 
 // Session is one signed-in browser of one person.
@@ -145,6 +212,7 @@ type Provider struct {
 	Kind      ProviderKind
 	BaseURL   string // with "/v1" for openai, without it for anthropic, as the SDKs have it
 	Last4     string // the last four characters of the key, for people
+	MadeBy    UserID // the person who made it, or empty
 	Version   int64  // of the key
 	CreatedAt time.Time
 	UpdatedAt time.Time

@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"fmt"
 	"hash/crc32"
+	"net/netip"
 	"regexp"
 	"strconv"
 	"strings"
@@ -134,11 +135,18 @@ type Token struct {
 	User           UserID
 	UserName       string // read along with the token
 	ServiceAccount ServiceAccountID
+	AccountName    string // read along with the token
 	Name           string
 	Kind           TokenKind
 	Prefix         string
 	Scopes         Scopes
+	Models         Models         // narrows what the workspace allows
+	Networks       []netip.Prefix // from where it is good; empty: from anywhere
+	Family         TokenID        // the first token of its line of rotations; its own id when there was none
 	CreatedAt      time.Time
+	CreatedBy      string
+	RotatedAt      time.Time // when a newer secret took its place; zero: it is the newest
+	RotatedTo      TokenID
 	ExpiresAt      time.Time // zero: never
 	LastUsedAt     time.Time // zero: never; right to the second
 	RevokedAt      time.Time // zero: not revoked

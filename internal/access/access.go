@@ -13,133 +13,122 @@ import (
 	"github.com/tenure-gateway/tenure"
 )
 
-// rule says who may do one action.
-type rule struct {
-	// scope opens the action to tokens of the data plane that carry it, if the
-	// owner's role in the token's workspace is one of workspaceRoles.
-	scope tenure.Scopes
-	// roles opens it to people signed in (by session or asserted identity) with
-	// one of these roles in the tenant.
-	roles []tenure.Role
-	// scim opens it to SCIM connectors.
-	scim bool
-	// noRoot closes it to the root token, which may do all else.
-	noRoot bool
-	// everyone opens it to every principal that is not a token of the data plane.
-	everyone bool
-}
-
-// Sets of roles that recur in the table. They are never modified.
-var (
-	anyone  = []tenure.Role{tenure.SuperAdmin, tenure.Admin, tenure.Auditor, tenure.Member}
-	readers = []tenure.Role{tenure.SuperAdmin, tenure.Admin, tenure.Auditor}
-	admins  = []tenure.Role{tenure.SuperAdmin, tenure.Admin}
-	supers  = []tenure.Role{tenure.SuperAdmin}
-	// users of models in a workspace; a viewer looks only.
-	workspaceUsers = []tenure.Role{tenure.WorkspaceAdmin, tenure.Member}
-)
-
-// rules is the whole truth.
-var rules = map[tenure.Action]rule{
-	tenure.Unrouted: {everyone: true},
-
-	tenure.ChatCompletions: {scope: tenure.ScopeChat},
-	tenure.CreateMessage:   {scope: tenure.ScopeMessages},
-	tenure.CountTokens:     {scope: tenure.ScopeMessages},
-	tenure.ListModels:      {scope: tenure.ScopeModels},
-	tenure.ReadModel:       {scope: tenure.ScopeModels},
-
-	tenure.ReadSelf:    {roles: anyone},
-	tenure.ListTokens:  {roles: anyone},
-	tenure.MintToken:   {roles: anyone, noRoot: true}, // a personal token needs a person
-	tenure.RevokeToken: {roles: anyone},
-	tenure.ListSession: {roles: anyone},
-	tenure.EndSession:  {roles: anyone},
-	tenure.ViewPages:   {roles: anyone},
-
-	tenure.ListAllTokens:   {roles: readers},
-	tenure.RevokeAnyToken:  {roles: admins},
-	tenure.ListUsers:       {roles: readers},
-	tenure.ReadUser:        {roles: readers},
-	tenure.DeactivateUser:  {roles: admins},
-	tenure.ReactivateUser:  {roles: admins},
-	tenure.RevokeAll:       {roles: admins},
-	tenure.ListProviders:   {roles: readers},
-	tenure.CreateProvider:  {roles: supers},
-	tenure.DeleteProvider:  {roles: supers},
-	tenure.RotateRoot:      {roles: supers},
-	tenure.ListConnectors:  {roles: readers},
-	tenure.ReadConnector:   {roles: readers},
-	tenure.CreateConnector: {roles: supers},
-	tenure.RotateConnector: {roles: supers},
-	tenure.DeleteConnector: {roles: supers},
-	tenure.ReadHealth:      {roles: readers},
-
-	tenure.ReadSCIM:        {scim: true, noRoot: true},
-	tenure.ProvisionUser:   {scim: true, noRoot: true},
-	tenure.UpdateUser:      {scim: true, noRoot: true},
-	tenure.DeprovisionUser: {scim: true, noRoot: true},
-	tenure.CreateGroup:     {scim: true, noRoot: true},
-	tenure.UpdateGroup:     {scim: true, noRoot: true},
-	tenure.DeleteGroup:     {scim: true, noRoot: true},
-	tenure.BulkSCIM:        {scim: true, noRoot: true}, // each operation in it is judged by its own action too
-}
-
 // Known reports whether the action has a rule. A route whose action has none
 // must not be mounted.
 func Known(a tenure.Action) bool {
 	_, ok := rules[a]
-	return ok || a == tenure.Public
+	return ok || a == tenure.Public || a == tenure.RevokeHeld
 }
 
-// Check answers nil when p may do a in its own tenant, and Forbidden, with the
-// reason, when it may not.
+// Check answers nil when p may do a anywhere in its own tenant, and Forbidden,
+// with the reason, when it may not.
 func Check(p tenure.Principal, a tenure.Action) error {
+	_, err := Explain(p, a, "")
+	return err
+}
+
+// CheckIn is Check for what lies in one workspace, in which p has the role
+// within, or none.
+func CheckIn(p tenure.Principal, a tenure.Action, within tenure.Role) error {
+	_, err := Explain(p, a, within)
+	return err
+}
+
+// Admits is what a route asks before it is known in which workspace the thing
+// lies: whether there is any in which p might do a. The act asks CheckIn.
+func Admits(p tenure.Principal, a tenure.Action) error {
+	within := tenure.Role("")
+	if in := rules[a].within; len(in) > 0 {
+		within = in[0]
+	}
+	return CheckIn(p, a, within)
+}
+
+// Explain judges as CheckIn does, and says by which rule.
+func Explain(p tenure.Principal, a tenure.Action, within tenure.Role) (string, error) {
 	r, ok := rules[a]
 	if !ok {
-		return refuse("no rule opens the action %s", a)
+		return "", refuse("no rule opens the action %s", a)
 	}
 	s := p.Standing()
 	switch s.Kind {
 	case tenure.PAT, tenure.ServiceToken:
-		return r.checkToken(s, a)
+		return r.token(s, a)
 	case tenure.BrowserSession, tenure.AssertedIdentity:
-		if r.everyone || slices.Contains(r.roles, s.Role) {
-			return nil
+		why, err := r.person(s, a, within)
+		if err == nil {
+			err = r.fresh.check(p)
 		}
-		if r.scope != 0 {
-			return refuse("the model routes take a personal access token, not a sign-in")
-		}
-		return refuse("the role %s does not permit %s", s.Role, a)
+		return why, err
 	case tenure.ConnectorToken:
 		if r.scim || r.everyone {
-			return nil
+			return "SCIM connectors may provision", nil
 		}
-		return refuse("a SCIM connector may provision and nothing else")
+		return "", refuse("a SCIM connector may provision and nothing else")
 	case tenure.RootToken:
 		// In single mode the root token carries the scopes of the data plane.
-		if r.noRoot || !s.Scopes.Has(r.scope) {
-			return refuse("the root token does not permit %s", a)
+		if r.noRoot || r.scope&tenure.PersonalScopes != 0 && !s.Scopes.Has(r.scope) {
+			return "", refuse("the root token does not permit %s", a)
 		}
-		return nil
+		return "the root token may", nil
 	case tenure.Operator:
-		return nil
+		return "whoever runs commands on the machine that holds the data may", nil
 	}
-	return tenure.ErrForbidden
+	return "", tenure.ErrForbidden
 }
 
-func (r rule) checkToken(s *tenure.Standing, a tenure.Action) error {
-	if r.scope == 0 {
-		return refuse("an access token opens the model routes and nothing else")
+// person judges somebody signed in by their roles.
+func (r rule) person(s *tenure.Standing, a tenure.Action, within tenure.Role) (string, error) {
+	switch {
+	case r.everyone:
+		return "everybody signed in may", nil
+	case slices.Contains(r.roles, s.Role):
+		return fmt.Sprintf("the role %s in the tenant may", s.Role), nil
+	case within != "" && s.Role != "" && slices.Contains(r.within, within):
+		return fmt.Sprintf("the role %s in the workspace may", within), nil
+	case r.scope&tenure.PersonalScopes != 0:
+		return "", refuse("the model routes take a personal access token, not a sign-in")
+	case len(r.roles) == 0:
+		return "", refuse("no role permits %s", a)
+	case within != "":
+		return "", refuse("neither the role %s nor, in the workspace, %s permits %s", s.Role, within, a)
 	}
-	if !s.Scopes.Has(r.scope) {
-		return &tenure.Error{
+	return "", refuse("the role %s does not permit %s", s.Role, a)
+}
+
+// token judges a token by its scopes, and by what its owner may do now.
+func (r rule) token(s *tenure.Standing, a tenure.Action) (string, error) {
+	switch {
+	case r.scope == 0 || s.Kind == tenure.PAT && r.scope&tenure.PersonalScopes == 0:
+		return "", refuse("an access token opens the model routes and nothing else")
+	case !s.Scopes.Has(r.scope):
+		return "", &tenure.Error{
 			Kind: tenure.Forbidden, Code: "insufficient_scope", Field: r.scope.String(),
 			Msg: fmt.Sprintf("this token lacks the scope %q", r.scope),
 		}
+	case s.Kind == tenure.PAT && !slices.Contains(workspaceUsers, s.WorkspaceRole):
+		return "", refuse("the role %s in the token's workspace does not permit %s", s.WorkspaceRole, a)
 	}
-	if s.Kind == tenure.PAT && !slices.Contains(workspaceUsers, s.WorkspaceRole) {
-		return refuse("the role %s in the token's workspace does not permit %s", s.WorkspaceRole, a)
+	return fmt.Sprintf("the scope %s may", r.scope), nil
+}
+
+// check asks of somebody signed in to have shown recently who they are.
+func (f Freshness) check(p tenure.Principal) error {
+	s := p.Standing()
+	if s.Kind != tenure.BrowserSession {
+		return nil // asserted with this very request
+	}
+	switch {
+	case f >= NotIdle && p.At().Sub(s.SeenAt) > AdminIdle:
+		return &tenure.Error{
+			Kind: tenure.Forbidden, Code: "reauth_required",
+			Msg: fmt.Sprintf("this session was idle for more than %d minutes; sign in again to administer", int(AdminIdle.Minutes())),
+		}
+	case f >= Recent && p.At().Sub(s.AuthAt) > Reauth:
+		return &tenure.Error{
+			Kind: tenure.Forbidden, Code: "reauth_required",
+			Msg: fmt.Sprintf("this needs a sign-in of the last %d minutes; sign in again", int(Reauth.Minutes())),
+		}
 	}
 	return nil
 }
@@ -150,22 +139,47 @@ func Owner(p tenure.Principal, owner tenure.UserID, wider tenure.Action) error {
 	if owner != "" && p.User() == owner {
 		return nil
 	}
-	if Check(p, wider) == nil {
-		return nil
+	err := Check(p, wider)
+	if err == nil || tenure.AsError(err).Code == "reauth_required" {
+		return err
 	}
 	return tenure.ErrNotFound
 }
 
-// Above answers Forbidden when somebody signed in would act on a person of a
-// higher role than their own. Machines, and the root token, stand above all.
+// Within is CheckIn for a thing of a workspace: to somebody who has no role
+// there and may not read it, the thing does not exist.
+func Within(p tenure.Principal, a, read tenure.Action, within tenure.Role) error {
+	err := CheckIn(p, a, within)
+	if err == nil || tenure.AsError(err).Code == "reauth_required" {
+		return err
+	}
+	if CheckIn(p, read, within) != nil {
+		return tenure.ErrNotFound
+	}
+	return err
+}
+
+// Above answers Forbidden when somebody signed in, or a service token, would act
+// on a person of a higher role than their own. The root token, connectors and the
+// operator stand above all.
 func Above(p tenure.Principal, role tenure.Role) error {
 	switch p.Kind() {
-	case tenure.BrowserSession, tenure.AssertedIdentity:
+	case tenure.BrowserSession, tenure.AssertedIdentity, tenure.ServiceToken:
 		if role == tenure.SuperAdmin && p.Standing().Role != tenure.SuperAdmin {
 			return refuse("only a super admin may act on a super admin")
 		}
 	}
 	return nil
+}
+
+// Model reports whether the token and its workspace both allow a model: where they
+// do not, there is no such model for its holder.
+func Model(p tenure.Principal, provider, model string) bool {
+	s := p.Standing()
+	if s.Kind == tenure.RootToken {
+		return true
+	}
+	return s.Models.Allow(provider, model) && s.SpaceModels.Allow(provider, model)
 }
 
 func refuse(format string, args ...any) error {

@@ -13,7 +13,7 @@ func principal(t *testing.T, edit func(*tenure.Standing)) tenure.Principal {
 	t.Helper()
 	s := &tenure.Standing{
 		Tenant: "t", TenantActive: true, User: "u", UserActive: true, Session: "s", Workspace: "w", WorkspaceRole: tenure.Member,
-		ServiceAccount: "a", AccountActive: true,
+		ServiceAccount: "a", AccountActive: true, AuthAt: time.Now(), SeenAt: time.Now(),
 	}
 	edit(s)
 	p, err := s.Admit(time.Now(), 0)

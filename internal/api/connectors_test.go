@@ -54,8 +54,8 @@ func open(t *testing.T) *house {
 	}
 	h.router = &web.Router{
 		Known: access.Known, Now: clock, Address: func(*http.Request) string { return "192.0.2.7" }, Observe: func(*http.Request, *web.Event) {},
-		Check: func(_ context.Context, p tenure.Principal, a tenure.Action) error { return access.Check(p, a) },
-		Authenticate: func(r *http.Request, _ bool) (tenure.Principal, error) {
+		Check: func(_ context.Context, p tenure.Principal, a tenure.Action) error { return access.Admits(p, a) },
+		Authenticate: func(r *http.Request, _ tenure.Action) (tenure.Principal, error) {
 			return h.as(tenure.Role(r.Header.Get("X-Role")))
 		},
 		Log: web.NewLogWriter(io.Discard), Metrics: web.NewMetrics(reg),

@@ -52,7 +52,7 @@ func (a *App) router() (*web.Router, error) {
 		Authenticate: si.Authenticate, Known: access.Known, Address: carriers.Address, Observe: si.Observe,
 		Log: a.logs, Metrics: web.NewMetrics(a.Metrics), Now: time.Now,
 		Check: func(ctx context.Context, p tenure.Principal, action tenure.Action) error {
-			if err := access.Check(p, action); err != nil {
+			if err := access.Admits(p, action); err != nil {
 				return err
 			}
 			return si.RootUsed(ctx, p, action)

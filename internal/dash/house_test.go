@@ -68,7 +68,7 @@ func open(t *testing.T, single bool) *house {
 	}
 	h.router = &web.Router{
 		Authenticate: h.authenticate, Known: access.Known, Now: clock,
-		Check:   func(_ context.Context, p tenure.Principal, a tenure.Action) error { return access.Check(p, a) },
+		Check:   func(_ context.Context, p tenure.Principal, a tenure.Action) error { return access.Admits(p, a) },
 		Address: func(*http.Request) string { return "192.0.2.7" }, Observe: func(*http.Request, *web.Event) {},
 		Log: h.lines, Metrics: web.NewMetrics(reg),
 	}
@@ -82,15 +82,15 @@ func open(t *testing.T, single bool) *house {
 	return h
 }
 
-func (h *house) authenticate(r *http.Request, public bool) (tenure.Principal, error) {
+func (h *house) authenticate(r *http.Request, action tenure.Action) (tenure.Principal, error) {
 	bearer := strings.TrimPrefix(r.Header.Get("Authorization"), "Bearer ")
 	switch cookie, _ := r.Cookie(web.PlainCookie); {
-	case public:
+	case action == tenure.Public:
 		return tenure.Principal{}, nil
 	case bearer != "":
 		return h.Tokens.Resolve(r.Context(), bearer)
 	case cookie != nil:
-		return h.Directory.ResolveSession(r.Context(), cookie.Value)
+		return h.Directory.ResolveSession(r.Context(), cookie.Value, "")
 	case r.Header.Get("X-User-Id") != "":
 		return h.Directory.Join(r.Context(), tenure.DefaultTenant, r.Header.Get("X-User-Id"))
 	}

@@ -58,13 +58,15 @@ func (d *Directory) OpenSession(ctx context.Context, by tenure.Principal) (tenur
 }
 
 // ResolveSession finds who presents a session cookie. Sessions are read from
-// the database each time: there are few, and their end is immediate.
-func (d *Directory) ResolveSession(ctx context.Context, presented string) (tenure.Principal, error) {
+// the database each time: there are few, and their end is immediate. asserted
+// is the identity that the trusted proxy asserts beside it, or empty: where it
+// is the session's own, the person has just shown who they are.
+func (d *Directory) ResolveSession(ctx context.Context, presented, asserted string) (tenure.Principal, error) {
 	if err := d.Live.Fresh(); err != nil {
 		return tenure.Principal{}, err
 	}
 	generation := d.Live.Generation()
-	s, seen, err := d.DB.SessionStanding(ctx, tenure.DigestOf(presented))
+	s, err := d.DB.SessionStanding(ctx, tenure.DigestOf(presented))
 	if tenure.IsKind(err, tenure.NotFound) {
 		return tenure.Principal{}, tenure.ErrInvalidToken
 	}
@@ -72,8 +74,11 @@ func (d *Directory) ResolveSession(ctx context.Context, presented string) (tenur
 		return tenure.Principal{}, err
 	}
 	now := d.DB.Now()
-	if now.Sub(seen) > d.SessionIdle {
+	if now.Sub(s.SeenAt) > d.SessionIdle {
 		return tenure.Principal{}, tenure.ErrInvalidToken
+	}
+	if asserted != "" && tenure.FoldUserName(asserted) == tenure.FoldUserName(s.UserName) {
+		s.AuthAt, s.SeenAt = now, now
 	}
 	p, err := s.Admit(now, generation)
 	if err == nil && s.User != "" {

@@ -99,10 +99,11 @@ func newWorld(t *testing.T, upstream string) *world {
 		Known: access.Known, Now: time.Now, Log: web.NewLogWriter(io.Discard), Metrics: web.NewMetrics(prometheus.NewRegistry()),
 		Address: func(*http.Request) string { return "192.0.2.1" }, Observe: func(*http.Request, *web.Event) {},
 		Check: func(_ context.Context, p tenure.Principal, a tenure.Action) error { return access.Check(p, a) },
-		Authenticate: func(*http.Request, bool) (tenure.Principal, error) {
+		Authenticate: func(*http.Request, tenure.Action) (tenure.Principal, error) {
 			s := &tenure.Standing{
 				Kind: tenure.PAT, Tenant: tenure.DefaultTenant, TenantActive: true, Workspace: tenure.DefaultWorkspace, WorkspaceRole: tenure.Member,
 				User: "u", UserName: "alice", UserActive: true, Token: "t", Scopes: tenure.DataPlane,
+				Models: tenure.Models{"*"}, SpaceModels: tenure.Models{"*"},
 			}
 			return s.Admit(time.Now(), w.live.Generation())
 		},

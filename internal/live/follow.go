@@ -140,7 +140,7 @@ func subjectOf(c store.Change) Subject {
 		return Session(tenure.SessionID(c.ID))
 	case "workspace":
 		return Workspace(tenure.WorkspaceID(c.ID))
-	case "tenant":
+	case "tenant", "policy":
 		return Tenant(tenure.TenantID(c.ID))
 	case "service_account":
 		return func(s *tenure.Standing) bool { return s.ServiceAccount == tenure.ServiceAccountID(c.ID) }

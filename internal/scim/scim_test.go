@@ -78,7 +78,7 @@ func newStand(t *testing.T) *stand {
 }
 
 // authenticate knows a connector, a personal token, and nobody.
-func authenticate(r *http.Request, _ bool) (tenure.Principal, error) {
+func authenticate(r *http.Request, _ tenure.Action) (tenure.Principal, error) {
 	standing := tenure.Standing{Tenant: tenure.DefaultTenant, TenantActive: true, Name: "test"}
 	switch r.Header.Get("Authorization") {
 	case "Bearer connector":

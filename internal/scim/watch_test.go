@@ -85,7 +85,7 @@ func TestWatch(t *testing.T) {
 	}
 	var refused error
 	rt := &web.Router{
-		Authenticate: func(*http.Request, bool) (tenure.Principal, error) {
+		Authenticate: func(*http.Request, tenure.Action) (tenure.Principal, error) {
 			if refused != nil {
 				return tenure.Principal{}, refused
 			}

@@ -49,8 +49,9 @@ var errTwoPeople = &tenure.Error{
 
 // Authenticate establishes the principal of a request, by exactly one
 // credential. On a public route only a token of ours counts, and only to refuse
-// it: an access token opens the model routes and nothing else.
-func (s *Signin) Authenticate(r *http.Request, public bool) (tenure.Principal, error) {
+// it: an access token opens the model routes and nothing else. Where another
+// gateway asks about its caller, the credential is that gateway's.
+func (s *Signin) Authenticate(r *http.Request, action tenure.Action) (tenure.Principal, error) {
 	c, err := s.Carriers.Extract(r)
 	if c.Forged {
 		s.Log.Count("identity.forged", "identity header from an untrusted peer", c.Peer.String())
@@ -58,8 +59,13 @@ func (s *Signin) Authenticate(r *http.Request, public bool) (tenure.Principal, e
 	if err != nil {
 		return tenure.Principal{}, err
 	}
-	if public {
+	switch action {
+	case tenure.Public:
 		return tenure.Principal{}, s.refuseToken(r.Context(), c.Token)
+	case tenure.RevokeHeld: // what it may do is in the token that it names
+		return tenure.Principal{}, s.Fresh()
+	case tenure.CheckAccess: // the caller's own credential is what is asked about
+		c = web.Presented{Token: c.Gateway, Peer: c.Peer}
 	}
 	if err := s.Fresh(); err != nil {
 		return tenure.Principal{}, err
@@ -81,8 +87,8 @@ func (s *Signin) Authenticate(r *http.Request, public bool) (tenure.Principal, e
 	return p, err
 }
 
-// fromItsNetworks refuses a connector's token that comes from outside of the
-// connector's networks. The address is the client's, behind trusted proxies too.
+// fromItsNetworks refuses a token that comes from outside of the networks that it
+// is bound to. The address is the client's, behind trusted proxies too.
 func (s *Signin) fromItsNetworks(r *http.Request, p tenure.Principal) error {
 	standing := p.Standing()
 	if len(standing.Networks) == 0 {
@@ -92,15 +98,19 @@ func (s *Signin) fromItsNetworks(r *http.Request, p tenure.Principal) error {
 	if a, err := netip.ParseAddr(address); err == nil && standing.AllowsFrom(a) {
 		return nil
 	}
-	s.Log.Count("connector.refused", "the token of the SCIM connector \""+standing.Name+"\" came from outside of its networks", address)
-	at := s.Tokens.DB.Now()
-	s.Connectors.Note(p, tenure.ConnectorRequest{
-		Operation: "address", At: at, Unseen: true,
-		Error: &tenure.ConnectorError{At: at, Operation: "address", Status: http.StatusForbidden, RequestID: web.EventOf(r.Context()).ID},
-	})
+	if standing.Kind == tenure.ConnectorToken {
+		s.Log.Count("connector.refused", "the token of the SCIM connector \""+standing.Name+"\" came from outside of its networks", address)
+		at := s.Tokens.DB.Now()
+		s.Connectors.Note(p, tenure.ConnectorRequest{
+			Operation: "address", At: at, Unseen: true,
+			Error: &tenure.ConnectorError{At: at, Operation: "address", Status: http.StatusForbidden, RequestID: web.EventOf(r.Context()).ID},
+		})
+	} else {
+		s.Log.Count("token.refused", "the token \""+standing.Name+"\" ("+string(standing.Token)+") came from outside of its networks", address)
+	}
 	return &tenure.Error{
 		Kind: tenure.Forbidden, Code: "address_not_allowed",
-		Msg: "this connector's token is bound to networks, and " + address + " is in none of them",
+		Msg: "this token is bound to networks, and " + address + " is in none of them",
 	}
 }
 
@@ -127,7 +137,7 @@ func (s *Signin) byToken(ctx context.Context, c web.Presented) (tenure.Principal
 		return tenure.Principal{}, errTwoPeople
 	}
 	if c.Cookie != "" {
-		if other, err := s.Directory.ResolveSession(ctx, c.Cookie); err == nil && other.User() != p.User() {
+		if other, err := s.Directory.ResolveSession(ctx, c.Cookie, ""); err == nil && other.User() != p.User() {
 			return tenure.Principal{}, errTwoPeople
 		}
 	}
@@ -140,7 +150,7 @@ func (s *Signin) byToken(ctx context.Context, c web.Presented) (tenure.Principal
 // proxy is right and the session ends.
 func (s *Signin) ambient(ctx context.Context, c web.Presented) (tenure.Principal, error) {
 	if c.Cookie != "" {
-		p, err := s.Directory.ResolveSession(ctx, c.Cookie)
+		p, err := s.Directory.ResolveSession(ctx, c.Cookie, c.Identity)
 		switch {
 		case err == nil && (c.Identity == "" || sameName(c.Identity, p)):
 			return p, nil

@@ -33,26 +33,26 @@ func (r reads) OpenSessions(ctx context.Context, tenant tenure.TenantID, user te
 }
 
 // SessionStanding reads what is known of the session whose secret has this
-// digest. seen is when it was used last. NotFound: there is none.
-func (r reads) SessionStanding(ctx context.Context, d tenure.Digest) (s *tenure.Standing, seen time.Time, err error) {
-	s, err = one(ctx, r.run, func(row scanner) (*tenure.Standing, error) {
+// digest. NotFound: there is none.
+func (r reads) SessionStanding(ctx context.Context, d tenure.Digest) (*tenure.Standing, error) {
+	return one(ctx, r.run, func(row scanner) (*tenure.Standing, error) {
 		s := tenure.Standing{Kind: tenure.BrowserSession}
-		var via, opener string
+		var via, opener, root string
 		err := row.Scan(&s.Session, &s.Tenant, &s.TenantActive, &s.User, &s.UserName, &s.UserActive, &s.Role, &s.Source, &s.Token,
-			&opener, &via, into(&s.ExpiresAt), into(&seen), &s.Ended)
+			&opener, &via, into(&s.ExpiresAt), into(&s.AuthAt), into(&s.SeenAt), &s.Ended, &root)
 		if via == "root" {
-			s.Role, s.Name = tenure.SuperAdmin, via
+			s.Role, s.Name, s.Ended = tenure.SuperAdmin, via, s.Ended || root == "off"
 			if raw, derr := hex.DecodeString(opener); derr == nil && len(raw) == len(s.Digest) {
 				s.Digest = tenure.Digest(raw)
 			}
 		}
 		return &s, err
 	}, `SELECT s.id, s.tenant_id, COALESCE(n.active, 0), s.user_id, COALESCE(u.user_name, ''), COALESCE(u.active, 0), COALESCE(u.role, ''), COALESCE(u.source, ''),
-		s.token_id, s.token_hash, s.via, s.expires_at, s.last_seen_at, s.ended_at IS NOT NULL
+		s.token_id, s.token_hash, s.via, s.expires_at, s.created_at, s.last_seen_at, s.ended_at IS NOT NULL,
+		COALESCE((SELECT value FROM policies WHERE tenant_id = s.tenant_id AND key = 'root_token'), '')
 		FROM sessions s LEFT JOIN tenants n ON n.id = s.tenant_id
 		LEFT JOIN users u ON u.id = s.user_id AND u.tenant_id = s.tenant_id AND u.deleted_at IS NULL
 		WHERE s.session_hash = $1`, d.String())
-	return s, seen, err
 }
 
 // InsertSession stores a new session: the digest of its secret, never the secret.

@@ -6,18 +6,23 @@ import (
 	"github.com/tenure-gateway/tenure"
 )
 
-const tokenColumns = `t.id, t.tenant_id, t.workspace_id, t.user_id, COALESCE(u.user_name, ''), t.service_account_id,
-	t.name, t.kind, t.token_prefix, t.scopes, t.created_at, t.expires_at, t.last_used_at, t.revoked_at,
-	COALESCE(t.revoked_by, ''), COALESCE(t.revoked_reason, '')
-	FROM api_tokens t LEFT JOIN users u ON u.id = t.user_id AND u.tenant_id = t.tenant_id`
+const tokenColumns = `t.id, t.tenant_id, t.workspace_id, t.user_id, COALESCE(u.user_name, ''), t.service_account_id, COALESCE(a.name, ''),
+	t.name, t.kind, t.token_prefix, t.scopes, t.models, t.cidrs, t.family_id, t.created_at, t.created_by, t.rotated_at, t.rotated_to,
+	t.expires_at, t.last_used_at, t.revoked_at, COALESCE(t.revoked_by, ''), COALESCE(t.revoked_reason, '')
+	FROM api_tokens t LEFT JOIN users u ON u.id = t.user_id AND u.tenant_id = t.tenant_id
+	LEFT JOIN service_accounts a ON a.id = t.service_account_id AND a.tenant_id = t.tenant_id`
 
 func scanToken(row scanner) (tenure.Token, error) {
 	var t tenure.Token
-	var scopes string
-	err := row.Scan(&t.ID, &t.Tenant, &t.Workspace, &t.User, &t.UserName, &t.ServiceAccount, &t.Name, &t.Kind,
-		&t.Prefix, &scopes, into(&t.CreatedAt), into(&t.ExpiresAt), into(&t.LastUsedAt), into(&t.RevokedAt),
-		&t.RevokedBy, &t.RevokedReason)
+	var scopes, models, networks string
+	err := row.Scan(&t.ID, &t.Tenant, &t.Workspace, &t.User, &t.UserName, &t.ServiceAccount, &t.AccountName, &t.Name, &t.Kind,
+		&t.Prefix, &scopes, &models, &networks, &t.Family, into(&t.CreatedAt), &t.CreatedBy, into(&t.RotatedAt), &t.RotatedTo,
+		into(&t.ExpiresAt), into(&t.LastUsedAt), into(&t.RevokedAt), &t.RevokedBy, &t.RevokedReason)
 	t.Scopes, _ = tenure.ParseScopes(scopes) // a name that is not known grants nothing
+	t.Models, t.Networks = tenure.StoredModels(models), parseNetworks(networks)
+	if t.Family == "" {
+		t.Family = t.ID
+	}
 	return t, err
 }
 
@@ -28,11 +33,13 @@ func (r reads) Token(ctx context.Context, tenant tenure.TenantID, id tenure.Toke
 
 // TokenFilter chooses tokens of one tenant; zero fields choose all.
 type TokenFilter struct {
-	Tenant tenure.TenantID
-	User   tenure.UserID
-	Kind   tenure.TokenKind
-	After  tenure.TokenID // those older than this one: the cursor
-	Limit  int
+	Tenant    tenure.TenantID
+	Workspace tenure.WorkspaceID
+	User      tenure.UserID
+	Account   tenure.ServiceAccountID
+	Kind      tenure.TokenKind
+	After     tenure.TokenID // those older than this one: the cursor
+	Limit     int
 }
 
 // Tokens lists tokens, newest first.
@@ -41,6 +48,12 @@ func (r reads) Tokens(ctx context.Context, f TokenFilter) ([]tenure.Token, error
 	w.and(`t.tenant_id = ?`, f.Tenant)
 	if f.User != "" {
 		w.and(`t.user_id = ?`, f.User)
+	}
+	if f.Workspace != "" {
+		w.and(`t.workspace_id = ?`, f.Workspace)
+	}
+	if f.Account != "" {
+		w.and(`t.service_account_id = ?`, f.Account)
 	}
 	if f.Kind != "" {
 		w.and(`t.kind = ?`, f.Kind)
@@ -52,56 +65,17 @@ func (r reads) Tokens(ctx context.Context, f TokenFilter) ([]tenure.Token, error
 	return many(ctx, r.run, scanToken, `SELECT `+tokenColumns+w.String()+` ORDER BY t.id DESC LIMIT `+limit, w.args...)
 }
 
-// standingColumns read everything that Standing.Admit decides by, in one row.
-const standingColumns = `SELECT t.id, t.kind, t.tenant_id, COALESCE(n.active, 0), t.workspace_id, t.user_id, COALESCE(u.user_name, ''),
-	COALESCE(u.active, 0), COALESCE(u.role, ''), COALESCE(m.role, ''), t.service_account_id, COALESCE(a.active, 0),
-	t.name, t.scopes, t.expires_at, t.revoked_at IS NOT NULL, COALESCE(c.id, ''), COALESCE(c.name, ''), COALESCE(c.cidrs, '')
-	FROM api_tokens t
-	LEFT JOIN tenants n ON n.id = t.tenant_id
-	LEFT JOIN users u ON u.id = t.user_id AND u.tenant_id = t.tenant_id AND u.deleted_at IS NULL
-	LEFT JOIN memberships m ON m.workspace_id = t.workspace_id AND m.user_id = t.user_id
-	LEFT JOIN service_accounts a ON a.id = t.service_account_id AND a.tenant_id = t.tenant_id
-	LEFT JOIN scim_connector_tokens ct ON ct.token_id = t.id
-	LEFT JOIN scim_connectors c ON c.id = ct.connector_id AND c.tenant_id = t.tenant_id AND c.deleted_at IS NULL`
-
-func scanTokenStanding(row scanner) (*tenure.Standing, error) {
-	var s tenure.Standing
-	var kind tenure.TokenKind
-	var scopes, connector, networks string
-	err := row.Scan(&s.Token, &kind, &s.Tenant, &s.TenantActive, &s.Workspace, &s.User, &s.UserName, &s.UserActive,
-		&s.Role, &s.WorkspaceRole, &s.ServiceAccount, &s.AccountActive, &s.Name, &scopes, into(&s.ExpiresAt), &s.Ended,
-		&s.Connector, &connector, &networks)
-	s.Scopes, _ = tenure.ParseScopes(scopes) // a name that is not known grants nothing
-	switch kind {
-	case tenure.KindPAT:
-		s.Kind = tenure.PAT
-	case tenure.KindService:
-		s.Kind = tenure.ServiceToken
-	case tenure.KindSCIM:
-		s.Kind, s.Name, s.Networks = tenure.ConnectorToken, connector, parseNetworks(networks)
-		s.Ended = s.Ended || s.Connector == "" // a connector's token is nothing without it
-	case tenure.KindRoot:
-		s.Kind, s.Role = tenure.RootToken, tenure.SuperAdmin
-	}
-	return &s, err
-}
-
-// TokenStanding reads what is known of the token with this digest: one indexed
-// read. NotFound: there is none.
-func (r reads) TokenStanding(ctx context.Context, d tenure.Digest) (*tenure.Standing, error) {
-	s, err := one(ctx, r.run, scanTokenStanding, standingColumns+` WHERE t.token_hash = $1`, d.String())
-	if err == nil {
-		s.Digest = d
-	}
-	return s, err
-}
-
 // InsertToken stores a new token: its digest and never the token.
 func (tx *Tx) InsertToken(ctx context.Context, t tenure.Token, d tenure.Digest) error {
+	models := t.Models
+	if models == nil {
+		models = tenure.Models{tenure.AnyModel}
+	}
 	_, err := tx.exec(ctx, `INSERT INTO api_tokens (id, tenant_id, workspace_id, user_id, service_account_id, name, kind,
-		token_hash, token_prefix, scopes, created_at, expires_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)`,
+		token_hash, token_prefix, scopes, models, cidrs, family_id, created_at, created_by, expires_at)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)`,
 		t.ID, t.Tenant, t.Workspace, t.User, t.ServiceAccount, t.Name, t.Kind,
-		d.String(), t.Prefix, t.Scopes.String(), stamp(t.CreatedAt), stamp(t.ExpiresAt))
+		d.String(), t.Prefix, t.Scopes.String(), models.String(), formatNetworks(t.Networks), t.Family, stamp(t.CreatedAt), t.CreatedBy, stamp(t.ExpiresAt))
 	return err
 }
 

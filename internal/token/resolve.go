@@ -63,7 +63,7 @@ func (t *Tokens) look(ctx context.Context, digest tenure.Digest) (*tenure.Standi
 		if t.Single {
 			s.Scopes, s.Workspace = tenure.DataPlane, tenure.DefaultWorkspace
 		}
-	case tenure.PAT:
+	case tenure.PAT, tenure.ServiceToken:
 		s.Ended = s.Ended || t.Single // there are none in single mode
 	}
 	return s, nil

@@ -158,7 +158,7 @@ func workspaceFor(ctx context.Context, tx *store.Tx, owner tenure.User, idOrName
 	ws, err := tx.Workspace(ctx, owner.Tenant, idOrName)
 	if err == nil {
 		var role tenure.Role
-		if role, err = tx.MembershipOf(ctx, owner.Tenant, ws.ID, owner.ID); err == nil && role == "" {
+		if role, err = tx.RoleIn(ctx, owner.Tenant, ws.ID, owner.ID); err == nil && role == "" {
 			err = tenure.ErrNotFound
 		}
 	}

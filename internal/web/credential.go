@@ -27,11 +27,16 @@ const (
 	PlainCookie  = "tenure"
 )
 
+// GatewayHeader carries the token of another gateway that asks about a request
+// whose own credential is where its caller put it.
+const GatewayHeader = "Tenure-Gateway-Token"
+
 // Presented is what a request carries.
 type Presented struct {
 	Token    string // Authorization or x-api-key
 	Cookie   string // browser session
 	Identity string // asserted by a trusted proxy
+	Gateway  string // GatewayHeader: the token of another gateway that asks about this request
 	Forged   bool   // an identity header came from somebody who is not trusted; it was dropped
 	Peer     netip.Addr
 }
@@ -80,6 +85,9 @@ func (c *Carriers) Extract(r *http.Request) (Presented, error) {
 		if err := p.add(bearer(v)); err != nil {
 			return p, err
 		}
+	}
+	if vs := r.Header[GatewayHeader]; len(vs) == 1 {
+		p.Gateway = vs[0]
 	}
 	for _, v := range r.Header["X-Api-Key"] {
 		if err := p.add(v); err != nil {

@@ -35,9 +35,8 @@ type Route struct {
 
 // Router serves routes. Its fields are set before Mount.
 type Router struct {
-	// Authenticate establishes the principal of a request. public tells that the
-	// route needs none: then only a token of ours that is presented counts.
-	Authenticate func(r *http.Request, public bool) (tenure.Principal, error)
+	// Authenticate establishes the principal of a request that asks for action.
+	Authenticate func(r *http.Request, action tenure.Action) (tenure.Principal, error)
 	// Check judges an action; Known tells whether there is a rule for it.
 	Check func(context.Context, tenure.Principal, tenure.Action) error
 	Known func(tenure.Action) bool
@@ -153,13 +152,12 @@ func (rt *Router) handler(route Route) http.Handler {
 
 // run is the order of things.
 func (rt *Router) run(route Route, w http.ResponseWriter, r *http.Request, ev *Event) error {
-	public := route.Action == tenure.Public
-	p, err := rt.Authenticate(r, public)
+	p, err := rt.Authenticate(r, route.Action)
 	if err != nil {
 		return err
 	}
 	ev.Principal = p
-	if !public {
+	if route.Action != tenure.Public && route.Action != tenure.RevokeHeld {
 		if err := rt.Check(r.Context(), p, route.Action); err != nil {
 			return err
 		}

@@ -49,7 +49,8 @@ func (l *lines) take() string {
 
 func router(log *lines) *web.Router {
 	return &web.Router{
-		Authenticate: func(r *http.Request, public bool) (tenure.Principal, error) {
+		Authenticate: func(r *http.Request, action tenure.Action) (tenure.Principal, error) {
+			public := action == tenure.Public
 			if public || r.Header.Get("Authorization") == "" {
 				return tenure.Principal{}, map[bool]error{false: tenure.ErrNoCredential}[public]
 			}

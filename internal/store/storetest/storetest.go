@@ -142,7 +142,7 @@ func (f *fixture) admitToken() error {
 
 func (f *fixture) admitSession() error {
 	f.t.Helper()
-	s, _, err := f.db.SessionStanding(f.ctx, tenure.DigestOf(f.cookie.Reveal()))
+	s, err := f.db.SessionStanding(f.ctx, tenure.DigestOf(f.cookie.Reveal()))
 	if err != nil {
 		return err
 	}

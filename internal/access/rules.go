@@ -1,0 +1,164 @@
+package access
+
+import (
+	"time"
+
+	"github.com/tenure-gateway/tenure"
+)
+
+// rule says who may do one action.
+type rule struct {
+	// what the action is, for people.
+	what string
+	// scope opens the action to tokens that carry it: one of the data plane to
+	// tokens whose owner's role in the token's workspace is one of workspaceUsers,
+	// one of administration to tokens of service accounts.
+	scope tenure.Scopes
+	// roles opens it to people signed in (by session or asserted identity) with
+	// one of these roles in the tenant.
+	roles []tenure.Role
+	// within opens it to people signed in with one of these roles in the
+	// workspace that the thing lies in.
+	within []tenure.Role
+	// scim opens it to SCIM connectors.
+	scim bool
+	// noRoot closes it to the root token, which may do all else.
+	noRoot bool
+	// everyone opens it to every principal that is not a token.
+	everyone bool
+	// fresh is how recently people must have shown who they are.
+	fresh Freshness
+}
+
+// Freshness is how recently somebody signed in must have shown who they are.
+type Freshness uint8
+
+// The degrees of freshness.
+const (
+	// AnyTime asks for nothing beyond a session that lives.
+	AnyTime Freshness = iota
+	// NotIdle asks for a session that was used within AdminIdle.
+	NotIdle
+	// Recent asks for a sign-in, or an assertion by the proxy, within Reauth.
+	Recent
+)
+
+// The limits behind Freshness.
+const (
+	AdminIdle = 15 * time.Minute
+	Reauth    = 5 * time.Minute
+)
+
+// String is the word of the table.
+func (f Freshness) String() string {
+	switch f {
+	case NotIdle:
+		return "15m idle"
+	case Recent:
+		return "5m sign-in"
+	case AnyTime:
+	}
+	return ""
+}
+
+// Sets of roles that recur in the table. They are never modified.
+var (
+	anyone  = []tenure.Role{tenure.SuperAdmin, tenure.Admin, tenure.Auditor, tenure.Member}
+	readers = []tenure.Role{tenure.SuperAdmin, tenure.Admin, tenure.Auditor}
+	admins  = []tenure.Role{tenure.SuperAdmin, tenure.Admin}
+	supers  = []tenure.Role{tenure.SuperAdmin}
+	// users of models in a workspace; a viewer looks only.
+	workspaceUsers = []tenure.Role{tenure.WorkspaceAdmin, tenure.Member}
+	insiders       = []tenure.Role{tenure.WorkspaceAdmin, tenure.Member, tenure.Viewer}
+	heads          = []tenure.Role{tenure.WorkspaceAdmin}
+)
+
+// rules is the whole truth.
+var rules = map[tenure.Action]rule{
+	tenure.Unrouted: {what: "ask for what is no route", everyone: true},
+
+	// The data plane, and other gateways.
+	tenure.ChatCompletions: {what: "ask a model by OpenAI's chat completions", scope: tenure.ScopeChat},
+	tenure.CreateMessage:   {what: "ask a model by Anthropic's messages", scope: tenure.ScopeMessages},
+	tenure.CountTokens:     {what: "count the tokens of a message", scope: tenure.ScopeMessages},
+	tenure.ListModels:      {what: "list the models of the workspace", scope: tenure.ScopeModels},
+	tenure.ReadModel:       {what: "read about one model", scope: tenure.ScopeModels},
+	tenure.CreateResponse:  {what: "ask a model by OpenAI's responses; where the policy opens it", scope: tenure.ScopeResponses},
+	tenure.CreateEmbedding: {what: "make embeddings; where the policy opens it", scope: tenure.ScopeEmbeddings},
+	tenure.Introspect:      {what: "ask what a token is good for (RFC 7662)", scope: tenure.ScopeIntrospect},
+	tenure.CheckAccess:     {what: "ask for another gateway whether a request may pass", scope: tenure.ScopeIntrospect},
+
+	// What is one's own.
+	tenure.ReadSelf:    {what: "see who one is", roles: anyone},
+	tenure.ViewPages:   {what: "open the dashboard", roles: anyone},
+	tenure.ListTokens:  {what: "list one's own tokens", roles: anyone},
+	tenure.MintToken:   {what: "make a personal access token, where the policy lets one's role in the workspace", roles: anyone, noRoot: true}, // it needs a person
+	tenure.RotateToken: {what: "give a token a new secret: one's own, or a service token that one may mint", roles: anyone},
+	tenure.RevokeToken: {what: "revoke one's own token", roles: anyone},
+	tenure.ListSession: {what: "list one's own sessions", roles: anyone},
+	tenure.EndSession:  {what: "end one's own session", roles: anyone},
+	tenure.ListNotices: {what: "list notices to oneself", roles: anyone},
+	tenure.ReadNotice:  {what: "mark a notice as read", roles: anyone},
+
+	// In a workspace.
+	tenure.ListWorkspaces: {what: "list workspaces: one's own, or all for those who may read all", roles: anyone, scope: tenure.ScopeWorkspacesRead},
+	tenure.ReadWorkspace:  {what: "read about a workspace", roles: readers, within: insiders, scope: tenure.ScopeWorkspacesRead},
+	tenure.ListMembers:    {what: "list the members of a workspace", roles: readers, within: insiders, scope: tenure.ScopeWorkspacesRead},
+	tenure.SetMember:      {what: "make somebody a member of a workspace, or change their role there", roles: admins, within: heads, scope: tenure.ScopeMembersWrite, fresh: Recent},
+	tenure.RemoveMember:   {what: "take somebody out of a workspace", roles: admins, within: heads, scope: tenure.ScopeMembersWrite, fresh: NotIdle},
+
+	tenure.ListAccounts:     {what: "list service accounts", roles: readers, within: heads, scope: tenure.ScopeTokensRead},
+	tenure.ReadAccount:      {what: "read about a service account", roles: readers, within: heads, scope: tenure.ScopeTokensRead},
+	tenure.CreateAccount:    {what: "make a service account", roles: admins, within: heads, fresh: NotIdle},
+	tenure.UpdateAccount:    {what: "change a service account: owner, description, end date", roles: admins, within: heads, fresh: NotIdle},
+	tenure.DeleteAccount:    {what: "end a service account and its tokens", roles: admins, within: heads, fresh: NotIdle},
+	tenure.MintServiceToken: {what: "make, or ask for, a token of a service account", roles: admins, within: heads, fresh: NotIdle},
+	tenure.ListRequests:     {what: "list requests for tokens: one's own, or all for those who may read all", roles: anyone},
+	tenure.WithdrawRequest:  {what: "withdraw one's own request for a token", roles: anyone},
+	tenure.CollectRequest:   {what: "collect the token of one's own approved request", roles: anyone, fresh: NotIdle},
+
+	// Administration.
+	tenure.ListAllTokens:   {what: "list anybody's tokens", roles: readers, scope: tenure.ScopeTokensRead},
+	tenure.RevokeAnyToken:  {what: "revoke anybody's token", roles: admins, scope: tenure.ScopeTokensRevoke, fresh: NotIdle},
+	tenure.RevokeTokens:    {what: "revoke many tokens at once", roles: admins, scope: tenure.ScopeTokensRevoke, fresh: NotIdle},
+	tenure.GrantScopes:     {what: "grant scopes of administration to a service token", roles: supers, fresh: Recent},
+	tenure.DecideRequest:   {what: "approve or reject somebody else's request for a token", roles: supers, fresh: Recent},
+	tenure.ListUsers:       {what: "list people", roles: readers, scope: tenure.ScopeUsersRead},
+	tenure.ReadUser:        {what: "read about a person", roles: readers, scope: tenure.ScopeUsersRead},
+	tenure.ReportUser:      {what: "get the report of everything that a person has or had", roles: readers, scope: tenure.ScopeReportsRead},
+	tenure.DeactivateUser:  {what: "end a person's access", roles: admins, scope: tenure.ScopeUsersDeactivate, fresh: NotIdle},
+	tenure.ReactivateUser:  {what: "let a person sign in again", roles: admins, fresh: NotIdle},
+	tenure.RevokeAll:       {what: "end everything that a person carries", roles: admins, scope: tenure.ScopeUsersDeactivate, fresh: NotIdle},
+	tenure.SetUserRole:     {what: "give a person a role in the tenant", roles: supers, fresh: Recent},
+	tenure.CreateWorkspace: {what: "make a workspace", roles: admins, fresh: NotIdle},
+	tenure.UpdateWorkspace: {what: "change a workspace: name, description, models", roles: admins, fresh: NotIdle},
+	tenure.DeleteWorkspace: {what: "delete a workspace and what is in it", roles: admins, fresh: Recent},
+	tenure.ListMappings:    {what: "list what groups are in a workspace", roles: readers, within: insiders, scope: tenure.ScopeWorkspacesRead},
+	tenure.SetMapping:      {what: "say what the members of a group are in a workspace", roles: admins, fresh: Recent},
+	tenure.RemoveMapping:   {what: "end what the members of a group are in a workspace", roles: admins, fresh: NotIdle},
+	tenure.ListProviders:   {what: "list model providers", roles: readers},
+	tenure.CreateProvider:  {what: "add a model provider with its key", roles: supers, fresh: Recent},
+	tenure.DeleteProvider:  {what: "remove a model provider and its key", roles: supers, fresh: Recent},
+	tenure.ReadPolicy:      {what: "read the tenant's policy", roles: readers},
+	tenure.SetPolicy:       {what: "change the tenant's policy", roles: supers, fresh: Recent},
+	tenure.ReadAccess:      {what: "read this table, and ask why somebody may", roles: readers},
+	tenure.ReadAudit:       {what: "read the audit log", roles: readers, scope: tenure.ScopeAuditRead},
+	tenure.ListAllNotices:  {what: "list the tenant's notices", roles: readers, scope: tenure.ScopeAuditRead},
+	tenure.RotateRoot:      {what: "make a new root token", roles: supers, fresh: Recent},
+	tenure.ReadHealth:      {what: "read what this process knows of itself", roles: readers, scope: tenure.ScopeHealthRead},
+	tenure.ListConnectors:  {what: "list SCIM connectors", roles: readers},
+	tenure.ReadConnector:   {what: "read about a SCIM connector", roles: readers},
+	tenure.CreateConnector: {what: "make a SCIM connector", roles: supers, fresh: Recent},
+	tenure.RotateConnector: {what: "give a SCIM connector a new token", roles: supers, fresh: Recent},
+	tenure.DeleteConnector: {what: "end a SCIM connector", roles: supers, fresh: Recent},
+
+	// Provisioning.
+	tenure.ReadSCIM:        {what: "read over SCIM", scim: true, noRoot: true},
+	tenure.ProvisionUser:   {what: "provision a person", scim: true, noRoot: true},
+	tenure.UpdateUser:      {what: "change or deactivate a person", scim: true, noRoot: true},
+	tenure.DeprovisionUser: {what: "delete a person", scim: true, noRoot: true},
+	tenure.CreateGroup:     {what: "push a group", scim: true, noRoot: true},
+	tenure.UpdateGroup:     {what: "change a group or its members", scim: true, noRoot: true},
+	tenure.DeleteGroup:     {what: "delete a group", scim: true, noRoot: true},
+	tenure.BulkSCIM:        {what: "do several of these at once", scim: true, noRoot: true}, // each is judged by its own action too
+}

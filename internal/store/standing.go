@@ -1,0 +1,118 @@
+package store
+
+import (
+	"context"
+	"time"
+
+	"github.com/tenure-gateway/tenure"
+)
+
+// standingColumns read everything that Standing.Admit decides by, in one row.
+const standingColumns = `SELECT t.id, t.kind, t.tenant_id, COALESCE(n.active, 0), t.workspace_id, t.user_id, COALESCE(u.user_name, ''),
+	COALESCE(u.active, 0), COALESCE(u.role, ''),
+	COALESCE((SELECT MIN(r.rank) FROM workspace_roles r WHERE r.workspace_id = t.workspace_id AND r.user_id = t.user_id), 0),
+	t.service_account_id, COALESCE(a.active, 0), COALESCE(a.name, ''), a.expires_at, a.orphaned_at, a.ended_at IS NOT NULL,
+	t.name, t.scopes, t.models, COALESCE(w.models, ''), w.id IS NOT NULL, t.expires_at, t.rotated_at, t.revoked_at IS NOT NULL,
+	COALESCE(c.id, ''), COALESCE(c.name, ''), COALESCE(c.cidrs, t.cidrs),
+	COALESCE((SELECT value FROM policies WHERE tenant_id = t.tenant_id AND key = 'extra_scopes'), ''),
+	COALESCE((SELECT value FROM policies WHERE tenant_id = t.tenant_id AND key = 'orphan_grace'), ''),
+	COALESCE((SELECT value FROM policies WHERE tenant_id = t.tenant_id AND key = 'root_token'), '')
+	FROM api_tokens t
+	LEFT JOIN tenants n ON n.id = t.tenant_id
+	LEFT JOIN workspaces w ON w.id = t.workspace_id AND w.tenant_id = t.tenant_id AND w.deleted_at IS NULL
+	LEFT JOIN users u ON u.id = t.user_id AND u.tenant_id = t.tenant_id AND u.deleted_at IS NULL
+	LEFT JOIN service_accounts a ON a.id = t.service_account_id AND a.tenant_id = t.tenant_id AND a.workspace_id = t.workspace_id
+	LEFT JOIN scim_connector_tokens ct ON ct.token_id = t.id
+	LEFT JOIN scim_connectors c ON c.id = ct.connector_id AND c.tenant_id = t.tenant_id AND c.deleted_at IS NULL`
+
+// standingRow is what of the row is not the standing's as it is.
+type standingRow struct {
+	kind                        tenure.TokenKind
+	rank                        int
+	account                     string
+	accountEnds, orphaned       time.Time
+	accountEnded, spaceThere    bool
+	scopes, models, spaceModels string
+	connector, networks         string
+	policy                      struct{ extra, grace, root string }
+}
+
+func scanTokenStanding(row scanner) (*tenure.Standing, error) {
+	var s tenure.Standing
+	var r standingRow
+	err := row.Scan(&s.Token, &r.kind, &s.Tenant, &s.TenantActive, &s.Workspace, &s.User, &s.UserName,
+		&s.UserActive, &s.Role, &r.rank,
+		&s.ServiceAccount, &s.AccountActive, &r.account, into(&r.accountEnds), into(&r.orphaned), &r.accountEnded,
+		&s.Name, &r.scopes, &r.models, &r.spaceModels, &r.spaceThere, into(&s.ExpiresAt), into(&s.RotatedAt), &s.Ended,
+		&s.Connector, &r.connector, &r.networks, &r.policy.extra, &r.policy.grace, &r.policy.root)
+	if err != nil {
+		return nil, err
+	}
+	s.WorkspaceRole = roleOfRank(r.rank)
+	s.Models, s.SpaceModels, s.Networks = tenure.StoredModels(r.models), tenure.StoredModels(r.spaceModels), parseNetworks(r.networks)
+	s.Scopes, _ = tenure.ParseScopes(r.scopes) // a name that is not known grants nothing
+	open, _ := tenure.ParseScopes(r.policy.extra)
+	s.Scopes &^= tenure.ExtraScopes &^ open
+	switch r.kind {
+	case tenure.KindPAT:
+		s.Kind, s.Ended = tenure.PAT, s.Ended || !r.spaceThere
+		s.Scopes &= tenure.PersonalScopes
+	case tenure.KindService:
+		r.service(&s)
+	case tenure.KindSCIM:
+		s.Kind, s.Name = tenure.ConnectorToken, r.connector
+		s.Ended = s.Ended || s.Connector == "" // a connector's token is nothing without it
+	case tenure.KindRoot:
+		s.Kind, s.Role = tenure.RootToken, tenure.SuperAdmin
+		s.Ended = s.Ended || r.policy.root == "off"
+	}
+	return &s, nil
+}
+
+// service fills in what holds for a token of a service account: it ends with the
+// account, and an account without an owner ends when the tenant's grace does.
+func (r standingRow) service(s *tenure.Standing) {
+	s.Kind, s.Name = tenure.ServiceToken, r.account+"/"+s.Name
+	s.Ended = s.Ended || r.accountEnded || !r.spaceThere
+	s.ExpiresAt = earlier(s.ExpiresAt, r.accountEnds)
+	s.ExpiresAt = earlier(s.ExpiresAt, graceEnds(r.orphaned, r.policy.grace))
+}
+
+// graceEnds is when an account stops whose owner left; zero for one that has an
+// owner. A value of the policy that cannot be read is the default.
+func graceEnds(orphaned time.Time, policy string) time.Time {
+	if orphaned.IsZero() {
+		return time.Time{}
+	}
+	p := tenure.DefaultPolicy()
+	if policy != "" {
+		_ = p.Set("orphan_grace", policy)
+	}
+	return orphaned.Add(p.OrphanGrace)
+}
+
+// earlier is the first of two instants; a zero one is never.
+func earlier(a, b time.Time) time.Time {
+	if a.IsZero() || !b.IsZero() && b.Before(a) {
+		return b
+	}
+	return a
+}
+
+// roleOfRank is the role behind a rank of the view workspace_roles; 0 is none.
+func roleOfRank(rank int) tenure.Role {
+	if rank < 1 || rank > len(tenure.WorkspaceRoles) {
+		return ""
+	}
+	return tenure.WorkspaceRoles[rank-1]
+}
+
+// TokenStanding reads what is known of the token with this digest: one indexed
+// read. NotFound: there is none.
+func (r reads) TokenStanding(ctx context.Context, d tenure.Digest) (*tenure.Standing, error) {
+	s, err := one(ctx, r.run, scanTokenStanding, standingColumns+` WHERE t.token_hash = $1`, d.String())
+	if err == nil {
+		s.Digest = d
+	}
+	return s, err
+}

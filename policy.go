@@ -1,0 +1,243 @@
+package tenure
+
+import (
+	"fmt"
+	"net/url"
+	"slices"
+	"strings"
+	"time"
+)
+
+// Policy is what a tenant decides about its credentials. What it does not set
+// is as DefaultPolicy has it.
+type Policy struct {
+	PATMaxLife      time.Duration // the longest life of a personal access token
+	PATLife         time.Duration // its life when none is asked for
+	PATScopes       Scopes        // its scopes when none are asked for
+	PATMinters      []Role        // who may mint one in a workspace, by their role there
+	ServiceMaxLife  time.Duration // the longest life of a service token
+	ServiceLife     time.Duration // its life when none is asked for
+	ServiceMinters  []Role        // who may mint one, by their role in the workspace; administrators may
+	ExtraScopes     Scopes        // of ExtraScopes, those that are open
+	AdminApproval   bool          // scopes of administration need a second person
+	RotateEvery     time.Duration // how old a token's secret should get; 0: as old as it lives
+	RotationOverlap time.Duration // how long the secret before lives on when nothing else is said
+	EndReusedFamily bool          // a rotated secret that is used again ends its whole line
+	OrphanGrace     time.Duration // how long a leaver's service accounts go on; 0: they stop at once
+	NewMember       Role          // of somebody new, in the workspace "default"; "" is none
+	RootOff         bool          // the root token is refused
+	Webhook         string        // where notices are posted; "" is nowhere
+}
+
+// DefaultPolicy is the policy of a tenant that has set nothing.
+func DefaultPolicy() Policy {
+	return Policy{
+		PATMaxLife: MaxTokenLife, PATLife: DefaultTokenLife, PATScopes: DataPlane, PATMinters: []Role{WorkspaceAdmin, Member},
+		ServiceMaxLife: MaxTokenLife, ServiceLife: DefaultTokenLife, ServiceMinters: []Role{WorkspaceAdmin},
+		AdminApproval: true, RotationOverlap: 24 * time.Hour, OrphanGrace: 14 * 24 * time.Hour, NewMember: Member,
+	}
+}
+
+// MaxOverlap is the longest time for which two secrets of one token live side by side.
+const MaxOverlap = 7 * 24 * time.Hour
+
+// setting is one key of a policy.
+type setting struct {
+	what string
+	get  func(*Policy) string
+	set  func(*Policy, string) error
+}
+
+// settings are the keys of a policy, as they are stored, shown and set.
+func settings() map[string]setting {
+	return map[string]setting{
+		"pat_max_lifetime":           span("The longest life of a personal access token", time.Minute, MaxTokenLife, func(p *Policy) *time.Duration { return &p.PATMaxLife }),
+		"pat_default_lifetime":       span("Its life when none is asked for", time.Minute, MaxTokenLife, func(p *Policy) *time.Duration { return &p.PATLife }),
+		"pat_default_scopes":         scopes("Its scopes when none are asked for", PersonalScopes, func(p *Policy) *Scopes { return &p.PATScopes }),
+		"pat_minters":                roles("Roles of a workspace whose holders may make personal access tokens there", func(p *Policy) *[]Role { return &p.PATMinters }),
+		"service_token_max_lifetime": span("The longest life of a service token", time.Minute, MaxTokenLife, func(p *Policy) *time.Duration { return &p.ServiceMaxLife }),
+		"service_token_lifetime":     span("Its life when none is asked for", time.Minute, MaxTokenLife, func(p *Policy) *time.Duration { return &p.ServiceLife }),
+		"service_token_minters":      roles("Roles of a workspace whose holders may look after its service accounts and their tokens; administrators may", func(p *Policy) *[]Role { return &p.ServiceMinters }),
+		"extra_scopes":               scopes("Scopes beyond the usual ones that tokens may carry: responses, embeddings", ExtraScopes, func(p *Policy) *Scopes { return &p.ExtraScopes }),
+		"admin_scope_approval":       choice("Whether a token with scopes of administration needs a second person", "required", "none", func(p *Policy) *bool { return &p.AdminApproval }),
+		"rotate_every":               span("How old a token's secret should get before it is rotated; 0: as old as it lives", 0, MaxTokenLife, func(p *Policy) *time.Duration { return &p.RotateEvery }),
+		"rotation_overlap":           span("How long the secret before lives on after a rotation", 0, MaxOverlap, func(p *Policy) *time.Duration { return &p.RotationOverlap }),
+		"reuse":                      choice("What the use of a rotated secret after its overlap does", "end_family", "alert", func(p *Policy) *bool { return &p.EndReusedFamily }),
+		"orphan_grace":               span("How long a leaver's service accounts go on without a new owner; 0: they stop at once", 0, 90*24*time.Hour, func(p *Policy) *time.Duration { return &p.OrphanGrace }),
+		"new_member": {
+			what: "What somebody new is in the workspace \"default\": member, viewer or none",
+			get: func(p *Policy) string {
+				if p.NewMember == "" {
+					return "none"
+				}
+				return string(p.NewMember)
+			},
+			set: func(p *Policy, v string) error {
+				if v != "none" && v != string(Member) && v != string(Viewer) {
+					return fmt.Errorf("expected member, viewer or none")
+				}
+				p.NewMember = Role(strings.TrimPrefix(v, "none"))
+				return nil
+			},
+		},
+		"root_token": choice("Whether the root token is accepted; off is possible once there is a super admin", "off", "on", func(p *Policy) *bool { return &p.RootOff }),
+		"webhook_url": {
+			what: "Where notices are posted, signed; empty: nowhere",
+			get:  func(p *Policy) string { return p.Webhook },
+			set: func(p *Policy, v string) error {
+				if u, err := url.Parse(v); v != "" && (err != nil || u.Host == "" || u.User != nil || u.Scheme != "https" && u.Scheme != "http") {
+					return fmt.Errorf("expected a URL such as https://hooks.example.com/tenure, without a password in it")
+				}
+				p.Webhook = v
+				return nil
+			},
+		},
+	}
+}
+
+// PolicyKeys lists the keys of a policy in the order of the alphabet.
+func PolicyKeys() []string {
+	var keys []string
+	for k := range settings() {
+		keys = append(keys, k)
+	}
+	slices.Sort(keys)
+	return keys
+}
+
+// PolicyMeaning says what a key of a policy means.
+func PolicyMeaning(key string) string { return settings()[key].what }
+
+// Get gives the value of a key as it is stored and shown.
+func (p *Policy) Get(key string) string {
+	s, ok := settings()[key]
+	if !ok {
+		return ""
+	}
+	return s.get(p)
+}
+
+// Set reads the value of a key. Invalid: no such key, or a value that is none.
+func (p *Policy) Set(key, value string) error {
+	s, ok := settings()[key]
+	if !ok {
+		return InvalidField(key, "there is no policy %q; the policies are %s", Redact(key), strings.Join(PolicyKeys(), ", "))
+	}
+	if err := s.set(p, strings.TrimSpace(value)); err != nil {
+		return InvalidField(key, "%s: %s", key, err)
+	}
+	return nil
+}
+
+// Coherent answers Invalid when the values contradict each other.
+func (p *Policy) Coherent() error {
+	switch {
+	case p.PATLife > p.PATMaxLife:
+		return InvalidField("pat_default_lifetime", "pat_default_lifetime (%s) is longer than pat_max_lifetime (%s)", FormatSpan(p.PATLife), FormatSpan(p.PATMaxLife))
+	case p.ServiceLife > p.ServiceMaxLife:
+		return InvalidField("service_token_lifetime", "service_token_lifetime (%s) is longer than service_token_max_lifetime (%s)", FormatSpan(p.ServiceLife), FormatSpan(p.ServiceMaxLife))
+	case p.PATScopes&ExtraScopes&^p.ExtraScopes != 0:
+		return InvalidField("pat_default_scopes", "pat_default_scopes has scopes that extra_scopes does not open")
+	}
+	return nil
+}
+
+// FormatSpan writes a length of time as ParseLifetime reads it: in whole days
+// where it is that, else in hours, minutes and seconds.
+func FormatSpan(d time.Duration) string {
+	switch {
+	case d == 0:
+		return "0"
+	case d%(24*time.Hour) == 0:
+		return fmt.Sprintf("%dd", d/(24*time.Hour))
+	}
+	s := d.String()
+	if t, ok := strings.CutSuffix(s, "m0s"); ok {
+		s = t + "m"
+	}
+	if t, ok := strings.CutSuffix(s, "h0m"); ok {
+		s = t + "h"
+	}
+	return s
+}
+
+func span(what string, low, high time.Duration, at func(*Policy) *time.Duration) setting {
+	return setting{
+		what: what,
+		get:  func(p *Policy) string { return FormatSpan(*at(p)) },
+		set: func(p *Policy, v string) error {
+			d, err := ParseLifetime(v)
+			if err != nil {
+				return err
+			}
+			if d < low || d > high {
+				return fmt.Errorf("expected %s to %s", FormatSpan(low), FormatSpan(high))
+			}
+			*at(p) = d
+			return nil
+		},
+	}
+}
+
+func scopes(what string, within Scopes, at func(*Policy) *Scopes) setting {
+	return setting{
+		what: what,
+		get:  func(p *Policy) string { return at(p).String() },
+		set: func(p *Policy, v string) error {
+			set, err := ParseScopes(v)
+			if err != nil {
+				return err
+			}
+			if set&^within != 0 {
+				return fmt.Errorf("expected scopes of %s, with spaces between", within)
+			}
+			*at(p) = set
+			return nil
+		},
+	}
+}
+
+func roles(what string, at func(*Policy) *[]Role) setting {
+	return setting{
+		what: what,
+		get: func(p *Policy) string {
+			var names []string
+			for _, r := range *at(p) {
+				names = append(names, string(r))
+			}
+			return strings.Join(names, " ")
+		},
+		set: func(p *Policy, v string) error {
+			var set []Role
+			for name := range strings.FieldsSeq(v) {
+				r, err := ParseWorkspaceRole(name)
+				if err != nil {
+					return err
+				}
+				set = append(set, r)
+			}
+			*at(p) = set
+			return nil
+		},
+	}
+}
+
+// choice is a setting of two words, the first of which sets the flag.
+func choice(what, yes, no string, at func(*Policy) *bool) setting {
+	return setting{
+		what: what,
+		get: func(p *Policy) string {
+			if *at(p) {
+				return yes
+			}
+			return no
+		},
+		set: func(p *Policy, v string) error {
+			if v != yes && v != no {
+				return fmt.Errorf("expected %s or %s", yes, no)
+			}
+			*at(p) = v == yes
+			return nil
+		},
+	}
+}
