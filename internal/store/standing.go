@@ -7,10 +7,14 @@ import (
 	"github.com/tenure-gateway/tenure"
 )
 
-// standingColumns read everything that Standing.Admit decides by, in one row.
+// standingColumns read everything that Standing.Admit decides by, in one row. The
+// role in the workspace is read from the tables behind the view workspace_roles:
+// no database pushes the token's own columns down into a view.
 const standingColumns = `SELECT t.id, t.kind, t.tenant_id, COALESCE(n.active, 0), t.workspace_id, t.user_id, COALESCE(u.user_name, ''),
 	COALESCE(u.active, 0), COALESCE(u.role, ''),
-	COALESCE((SELECT MIN(r.rank) FROM workspace_roles r WHERE r.workspace_id = t.workspace_id AND r.user_id = t.user_id), 0),
+	COALESCE(m.role, ''), COALESCE((SELECT MIN(CASE g.role WHEN 'workspace_admin' THEN 1 WHEN 'member' THEN 2 WHEN 'viewer' THEN 3 END)
+		FROM workspace_groups g JOIN group_members gm ON gm.group_id = g.group_id AND gm.user_id = t.user_id
+		WHERE g.workspace_id = t.workspace_id), 0),
 	t.service_account_id, COALESCE(a.active, 0), COALESCE(a.name, ''), a.expires_at, a.orphaned_at, a.ended_at IS NOT NULL,
 	t.name, t.scopes, t.models, COALESCE(w.models, ''), w.id IS NOT NULL, t.expires_at, t.rotated_at, t.revoked_at IS NOT NULL,
 	COALESCE(c.id, ''), COALESCE(c.name, ''), COALESCE(c.cidrs, t.cidrs),
@@ -20,6 +24,7 @@ const standingColumns = `SELECT t.id, t.kind, t.tenant_id, COALESCE(n.active, 0)
 	FROM api_tokens t
 	LEFT JOIN tenants n ON n.id = t.tenant_id
 	LEFT JOIN workspaces w ON w.id = t.workspace_id AND w.tenant_id = t.tenant_id AND w.deleted_at IS NULL
+	LEFT JOIN memberships m ON m.workspace_id = t.workspace_id AND m.user_id = t.user_id
 	LEFT JOIN users u ON u.id = t.user_id AND u.tenant_id = t.tenant_id AND u.deleted_at IS NULL
 	LEFT JOIN service_accounts a ON a.id = t.service_account_id AND a.tenant_id = t.tenant_id AND a.workspace_id = t.workspace_id
 	LEFT JOIN scim_connector_tokens ct ON ct.token_id = t.id
@@ -28,7 +33,8 @@ const standingColumns = `SELECT t.id, t.kind, t.tenant_id, COALESCE(n.active, 0)
 // standingRow is what of the row is not the standing's as it is.
 type standingRow struct {
 	kind                        tenure.TokenKind
-	rank                        int
+	direct                      tenure.Role
+	rank                        int // of the role through groups
 	account                     string
 	accountEnds, orphaned       time.Time
 	accountEnded, spaceThere    bool
@@ -41,14 +47,14 @@ func scanTokenStanding(row scanner) (*tenure.Standing, error) {
 	var s tenure.Standing
 	var r standingRow
 	err := row.Scan(&s.Token, &r.kind, &s.Tenant, &s.TenantActive, &s.Workspace, &s.User, &s.UserName,
-		&s.UserActive, &s.Role, &r.rank,
+		&s.UserActive, &s.Role, &r.direct, &r.rank,
 		&s.ServiceAccount, &s.AccountActive, &r.account, into(&r.accountEnds), into(&r.orphaned), &r.accountEnded,
 		&s.Name, &r.scopes, &r.models, &r.spaceModels, &r.spaceThere, into(&s.ExpiresAt), into(&s.RotatedAt), &s.Ended,
 		&s.Connector, &r.connector, &r.networks, &r.policy.extra, &r.policy.grace, &r.policy.root)
 	if err != nil {
 		return nil, err
 	}
-	s.WorkspaceRole = roleOfRank(r.rank)
+	s.WorkspaceRole = higher(r.direct, roleOfRank(r.rank))
 	s.Models, s.SpaceModels, s.Networks = tenure.StoredModels(r.models), tenure.StoredModels(r.spaceModels), parseNetworks(r.networks)
 	s.Scopes, _ = tenure.ParseScopes(r.scopes) // a name that is not known grants nothing
 	open, _ := tenure.ParseScopes(r.policy.extra)
@@ -97,6 +103,16 @@ func earlier(a, b time.Time) time.Time {
 		return b
 	}
 	return a
+}
+
+// higher is the higher of two roles of a workspace; an empty one is below all.
+func higher(a, b tenure.Role) tenure.Role {
+	for _, r := range tenure.WorkspaceRoles {
+		if a == r || b == r {
+			return r
+		}
+	}
+	return ""
 }
 
 // roleOfRank is the role behind a rank of the view workspace_roles; 0 is none.

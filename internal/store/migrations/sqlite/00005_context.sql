@@ -45,6 +45,7 @@ CREATE INDEX workspace_groups_by_group ON workspace_groups (group_id);
 
 -- Every role that somebody has in a workspace, from whichever source. It is read,
 -- never copied: what changes in a group has changed here. The lowest rank counts.
+-- Ask it with constants: a column of an outer query is not pushed down into it.
 CREATE VIEW workspace_roles (tenant_id, workspace_id, user_id, rank, group_id) AS
     SELECT tenant_id, workspace_id, user_id,
            CASE role WHEN 'workspace_admin' THEN 1 WHEN 'member' THEN 2 WHEN 'viewer' THEN 3 END, ''
@@ -262,7 +263,9 @@ CREATE TRIGGER memberships_end_on_delete AFTER DELETE ON memberships
 BEGIN
     UPDATE api_tokens SET revoked_at = strftime('%Y-%m-%dT%H:%M:%fZ', 'now'), revoked_by = 'database', revoked_reason = 'membership removed'
         WHERE user_id = OLD.user_id AND workspace_id = OLD.workspace_id AND revoked_at IS NULL
-          AND NOT EXISTS (SELECT 1 FROM workspace_roles r WHERE r.workspace_id = OLD.workspace_id AND r.user_id = OLD.user_id);
+          AND NOT EXISTS (SELECT 1 FROM memberships WHERE workspace_id = OLD.workspace_id AND user_id = OLD.user_id)
+          AND NOT EXISTS (SELECT 1 FROM workspace_groups g JOIN group_members m ON m.group_id = g.group_id
+              WHERE g.workspace_id = OLD.workspace_id AND m.user_id = OLD.user_id);
 END;
 -- +goose StatementEnd
 
@@ -272,7 +275,9 @@ CREATE TRIGGER memberships_end_on_update AFTER UPDATE OF workspace_id, user_id O
 BEGIN
     UPDATE api_tokens SET revoked_at = strftime('%Y-%m-%dT%H:%M:%fZ', 'now'), revoked_by = 'database', revoked_reason = 'membership removed'
         WHERE user_id = OLD.user_id AND workspace_id = OLD.workspace_id AND revoked_at IS NULL
-          AND NOT EXISTS (SELECT 1 FROM workspace_roles r WHERE r.workspace_id = OLD.workspace_id AND r.user_id = OLD.user_id);
+          AND NOT EXISTS (SELECT 1 FROM memberships WHERE workspace_id = OLD.workspace_id AND user_id = OLD.user_id)
+          AND NOT EXISTS (SELECT 1 FROM workspace_groups g JOIN group_members m ON m.group_id = g.group_id
+              WHERE g.workspace_id = OLD.workspace_id AND m.user_id = OLD.user_id);
 END;
 -- +goose StatementEnd
 
@@ -282,7 +287,9 @@ BEGIN
     UPDATE api_tokens SET revoked_at = strftime('%Y-%m-%dT%H:%M:%fZ', 'now'), revoked_by = 'database', revoked_reason = 'membership removed'
         WHERE user_id = OLD.user_id AND revoked_at IS NULL
           AND workspace_id IN (SELECT workspace_id FROM workspace_groups WHERE group_id = OLD.group_id)
-          AND NOT EXISTS (SELECT 1 FROM workspace_roles r WHERE r.workspace_id = api_tokens.workspace_id AND r.user_id = OLD.user_id);
+          AND NOT EXISTS (SELECT 1 FROM memberships WHERE workspace_id = api_tokens.workspace_id AND user_id = OLD.user_id)
+          AND NOT EXISTS (SELECT 1 FROM workspace_groups g JOIN group_members m ON m.group_id = g.group_id
+              WHERE g.workspace_id = api_tokens.workspace_id AND m.user_id = OLD.user_id);
 END;
 -- +goose StatementEnd
 
@@ -292,7 +299,9 @@ BEGIN
     UPDATE api_tokens SET revoked_at = strftime('%Y-%m-%dT%H:%M:%fZ', 'now'), revoked_by = 'database', revoked_reason = 'membership removed'
         WHERE workspace_id = OLD.workspace_id AND revoked_at IS NULL
           AND user_id IN (SELECT user_id FROM group_members WHERE group_id = OLD.group_id)
-          AND NOT EXISTS (SELECT 1 FROM workspace_roles r WHERE r.workspace_id = OLD.workspace_id AND r.user_id = api_tokens.user_id);
+          AND NOT EXISTS (SELECT 1 FROM memberships WHERE workspace_id = OLD.workspace_id AND user_id = api_tokens.user_id)
+          AND NOT EXISTS (SELECT 1 FROM workspace_groups g JOIN group_members m ON m.group_id = g.group_id
+              WHERE g.workspace_id = OLD.workspace_id AND m.user_id = api_tokens.user_id);
 END;
 -- +goose StatementEnd
 
