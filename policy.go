@@ -53,12 +53,12 @@ func settings() map[string]setting {
 	return map[string]setting{
 		"pat_max_lifetime":           span("The longest life of a personal access token", time.Minute, MaxTokenLife, func(p *Policy) *time.Duration { return &p.PATMaxLife }),
 		"pat_default_lifetime":       span("Its life when none is asked for", time.Minute, MaxTokenLife, func(p *Policy) *time.Duration { return &p.PATLife }),
-		"pat_default_scopes":         scopes("Its scopes when none are asked for", PersonalScopes, func(p *Policy) *Scopes { return &p.PATScopes }),
+		"pat_default_scopes":         scopes("Its scopes when none are asked for", PersonalScopes, 1, func(p *Policy) *Scopes { return &p.PATScopes }),
 		"pat_minters":                roles("Roles of a workspace whose holders may make personal access tokens there", func(p *Policy) *[]Role { return &p.PATMinters }),
 		"service_token_max_lifetime": span("The longest life of a service token", time.Minute, MaxTokenLife, func(p *Policy) *time.Duration { return &p.ServiceMaxLife }),
 		"service_token_lifetime":     span("Its life when none is asked for", time.Minute, MaxTokenLife, func(p *Policy) *time.Duration { return &p.ServiceLife }),
 		"service_token_minters":      roles("Roles of a workspace whose holders may look after its service accounts and their tokens; administrators may", func(p *Policy) *[]Role { return &p.ServiceMinters }),
-		"extra_scopes":               scopes("Scopes beyond the usual ones that tokens may carry: responses, embeddings", ExtraScopes, func(p *Policy) *Scopes { return &p.ExtraScopes }),
+		"extra_scopes":               scopes("Scopes beyond the usual ones that tokens may carry: responses, embeddings", ExtraScopes, 0, func(p *Policy) *Scopes { return &p.ExtraScopes }),
 		"admin_scope_approval":       choice("Whether a token with scopes of administration needs a second person", "required", "none", func(p *Policy) *bool { return &p.AdminApproval }),
 		"rotate_every":               span("How old a token's secret should get before it is rotated; 0: as old as it lives", 0, MaxTokenLife, func(p *Policy) *time.Duration { return &p.RotateEvery }),
 		"rotation_overlap":           span("How long the secret before lives on after a rotation", 0, MaxOverlap, func(p *Policy) *time.Duration { return &p.RotationOverlap }),
@@ -121,7 +121,7 @@ func (p *Policy) Get(key string) string {
 func (p *Policy) Set(key, value string) error {
 	s, ok := settings()[key]
 	if !ok {
-		return InvalidField(key, "there is no policy %q; the policies are %s", Redact(key), strings.Join(PolicyKeys(), ", "))
+		return InvalidField("policy", "there is no policy %q; the policies are %s", Redact(key), strings.Join(PolicyKeys(), ", "))
 	}
 	if err := s.set(p, strings.TrimSpace(value)); err != nil {
 		return InvalidField(key, "%s: %s", key, err)
@@ -179,7 +179,8 @@ func span(what string, low, high time.Duration, at func(*Policy) *time.Duration)
 	}
 }
 
-func scopes(what string, within Scopes, at func(*Policy) *Scopes) setting {
+// scopes is a set of at least so many scopes.
+func scopes(what string, within Scopes, least int, at func(*Policy) *Scopes) setting {
 	return setting{
 		what: what,
 		get:  func(p *Policy) string { return at(p).String() },
@@ -188,7 +189,7 @@ func scopes(what string, within Scopes, at func(*Policy) *Scopes) setting {
 			if err != nil {
 				return err
 			}
-			if set&^within != 0 {
+			if set&^within != 0 || len(set.Names()) < least {
 				return fmt.Errorf("expected scopes of %s, with spaces between", within)
 			}
 			*at(p) = set
@@ -214,7 +215,9 @@ func roles(what string, at func(*Policy) *[]Role) setting {
 				if err != nil {
 					return err
 				}
-				set = append(set, r)
+				if !slices.Contains(set, r) {
+					set = append(set, r)
+				}
 			}
 			*at(p) = set
 			return nil

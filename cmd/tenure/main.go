@@ -42,6 +42,7 @@ type cli struct {
 	Token     tokenCmd     `cmd:"" help:"Personal access tokens."`
 	User      userCmd      `cmd:"" help:"People."`
 	Connector connectorCmd `cmd:"" help:"SCIM connectors: the identity providers' ways in."`
+	Policy    policyCmd    `cmd:"" help:"The tenant's policy: lifetimes, who may mint, what is open."`
 	Provider  providerCmd  `cmd:"" help:"Model providers."`
 	Version   versionCmd   `cmd:"" help:"Print the version."`
 }

@@ -18,6 +18,7 @@ import (
 	"github.com/tenure-gateway/tenure/internal/connector"
 	"github.com/tenure-gateway/tenure/internal/directory"
 	"github.com/tenure-gateway/tenure/internal/live"
+	"github.com/tenure-gateway/tenure/internal/policy"
 	"github.com/tenure-gateway/tenure/internal/token"
 	"github.com/tenure-gateway/tenure/internal/vault"
 	"github.com/tenure-gateway/tenure/internal/web"
@@ -28,6 +29,7 @@ type API struct {
 	Tokens     *token.Tokens
 	Directory  *directory.Directory
 	Connectors *connector.Connectors
+	Policies   *policy.Policies
 	Vault      *vault.Vault
 	Live       *live.Live
 	// Single leaves personal tokens out.
@@ -51,6 +53,7 @@ func (a *API) Routes() []web.Route {
 	a.mountTokens(m)
 	a.mountProviders(m)
 	a.mountConnectors(m)
+	a.mountPolicy(m)
 	a.mountRoot(m)
 	document, err := m.api.OpenAPI().MarshalJSON()
 	return append(

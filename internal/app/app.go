@@ -29,6 +29,7 @@ import (
 	"github.com/tenure-gateway/tenure/internal/directory"
 	"github.com/tenure-gateway/tenure/internal/gateway"
 	"github.com/tenure-gateway/tenure/internal/live"
+	"github.com/tenure-gateway/tenure/internal/policy"
 	"github.com/tenure-gateway/tenure/internal/store"
 	"github.com/tenure-gateway/tenure/internal/token"
 	"github.com/tenure-gateway/tenure/internal/vault"
@@ -46,6 +47,7 @@ type App struct {
 	Directory *directory.Directory
 	// Connectors are the identity providers' ways in.
 	Connectors *connector.Connectors
+	Policies   *policy.Policies
 	Vault      *vault.Vault
 	Metrics    *prometheus.Registry
 
@@ -95,6 +97,7 @@ func (a *App) build(ctx context.Context) error {
 		RequireSCIM: cfg.RequireSCIM, SessionIdle: cfg.SessionIdle, SessionLife: cfg.SessionLife, RootStands: a.Tokens.RootStands,
 	}
 	a.Connectors = &connector.Connectors{DB: a.Store, Live: a.Live, Use: &store.ConnectorUse{DB: a.Store}, Builtin: len(cfg.SCIMTokens) > 0}
+	a.Policies = &policy.Policies{DB: a.Store, Live: a.Live, Single: !cfg.Teams}
 	key, err := vault.LoadMasterKey(ctx, a.Store, cfg.KeyFile)
 	if err != nil {
 		return config.Wrong("TENURE_KEY_URL", err.Error(), "file:/etc/tenure/master.key")

@@ -199,3 +199,8 @@ func (tx *Tx) SetRole(ctx context.Context, tenant tenure.TenantID, id tenure.Use
 	return tx.execOne(ctx, `UPDATE users SET role = $1, updated_at = $2, version = version + 1 WHERE tenant_id = $3 AND id = $4 AND deleted_at IS NULL`,
 		role, stamp(tx.now), tenant, id)
 }
+
+// CountActive is how many active people of a tenant have a role in it.
+func (r reads) CountActive(ctx context.Context, tenant tenure.TenantID, role tenure.Role) (int, error) {
+	return one(ctx, r.run, scalar[int], `SELECT count(*) FROM users WHERE tenant_id = $1 AND role = $2 AND active = $3 AND deleted_at IS NULL`, tenant, role, true)
+}

@@ -49,7 +49,11 @@ func (t *Tokens) look(ctx context.Context, digest tenure.Digest) (*tenure.Standi
 		s := *set
 		s.Digest = digest
 		var err error
-		s.TenantActive, err = t.DB.TenantActive(ctx, s.Tenant)
+		if s.TenantActive, err = t.DB.TenantActive(ctx, s.Tenant); err != nil || s.Kind != tenure.RootToken {
+			return &s, err
+		}
+		policy, err := t.DB.Policy(ctx, s.Tenant)
+		s.Ended = policy.RootOff
 		return &s, err
 	}
 	s, err := t.DB.TokenStanding(ctx, digest)
