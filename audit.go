@@ -9,6 +9,7 @@ import (
 // constructors in internal/audit are the only vocabulary of Action.
 type AuditEvent struct {
 	ID        string
+	Seq       int64 // its place in the log
 	At        time.Time
 	Tenant    TenantID
 	Workspace WorkspaceID // empty when it concerns no workspace

@@ -32,6 +32,7 @@ type Connector struct {
 	Networks  []netip.Prefix // from where its tokens are good; empty: from anywhere
 	CreatedAt time.Time      // zero for the built-in one
 	CreatedBy string
+	MadeBy    UserID  // the person who made it, or empty
 	Tokens    []Token // those that are good now, newest first
 	Figures   ConnectorFigures
 }

@@ -213,6 +213,7 @@ type Provider struct {
 	BaseURL   string // with "/v1" for openai, without it for anthropic, as the SDKs have it
 	Last4     string // the last four characters of the key, for people
 	MadeBy    UserID // the person who made it, or empty
+	CreatedBy string // who made it, for people
 	Version   int64  // of the key
 	CreatedAt time.Time
 	UpdatedAt time.Time

@@ -145,6 +145,7 @@ type Token struct {
 	Family         TokenID        // the first token of its line of rotations; its own id when there was none
 	CreatedAt      time.Time
 	CreatedBy      string
+	MadeBy         UserID    // the person who made it and has seen the secret, or empty
 	RotatedAt      time.Time // when a newer secret took its place; zero: it is the newest
 	RotatedTo      TokenID
 	ExpiresAt      time.Time // zero: never

@@ -65,7 +65,7 @@ func (c *Connectors) Create(ctx context.Context, by tenure.Principal, spec Spec)
 	err = c.DB.Tx(ctx, func(ctx context.Context, tx *store.Tx) error {
 		row = tenure.Connector{
 			ID: tenure.ConnectorID(tenure.NewID(tx.Now())), Tenant: by.Tenant(), Name: spec.Name, Networks: networks,
-			CreatedAt: tx.Now(), CreatedBy: by.Label(),
+			CreatedAt: tx.Now(), CreatedBy: by.Label(), MadeBy: by.User(),
 		}
 		if err := tx.InsertConnector(ctx, row); err != nil {
 			return err

@@ -9,12 +9,12 @@ import (
 	"github.com/tenure-gateway/tenure"
 )
 
-const connectorColumns = `id, tenant_id, name, cidrs, created_at, created_by FROM scim_connectors`
+const connectorColumns = `id, tenant_id, name, cidrs, created_at, created_by, created_by_user FROM scim_connectors`
 
 func scanConnector(row scanner) (tenure.Connector, error) {
 	var c tenure.Connector
 	var networks string
-	err := row.Scan(&c.ID, &c.Tenant, &c.Name, &networks, into(&c.CreatedAt), &c.CreatedBy)
+	err := row.Scan(&c.ID, &c.Tenant, &c.Name, &networks, into(&c.CreatedAt), &c.CreatedBy, &c.MadeBy)
 	c.Networks = parseNetworks(networks)
 	return c, err
 }
@@ -98,8 +98,8 @@ func scanFigures(row scanner) (tenure.ConnectorFigures, error) {
 
 // InsertConnector stores a new connector. Conflict: the name is taken.
 func (tx *Tx) InsertConnector(ctx context.Context, c tenure.Connector) error {
-	_, err := tx.exec(ctx, `INSERT INTO scim_connectors (id, tenant_id, name, cidrs, created_at, created_by) VALUES ($1, $2, $3, $4, $5, $6)`,
-		c.ID, c.Tenant, c.Name, formatNetworks(c.Networks), stamp(c.CreatedAt), c.CreatedBy)
+	_, err := tx.exec(ctx, `INSERT INTO scim_connectors (id, tenant_id, name, cidrs, created_at, created_by, created_by_user) VALUES ($1, $2, $3, $4, $5, $6, $7)`,
+		c.ID, c.Tenant, c.Name, formatNetworks(c.Networks), stamp(c.CreatedAt), c.CreatedBy, c.MadeBy)
 	return conflict(err, "name", "a SCIM connector named %q exists already", c.Name)
 }
 

@@ -6,7 +6,7 @@ import (
 	"github.com/tenure-gateway/tenure"
 )
 
-const providerColumns = `id, tenant_id, workspace_id, name, kind, base_url, key_last4, key_version, created_at, updated_at`
+const providerColumns = `id, tenant_id, workspace_id, name, kind, base_url, key_last4, key_version, created_by_user, created_by, created_at, updated_at`
 
 // SealedKey is a provider's key as it is stored: sealed under a data key, which
 // is wrapped by the key-encryption key.
@@ -17,7 +17,7 @@ type SealedKey struct {
 
 func scanProvider(row scanner) (tenure.Provider, error) {
 	var p tenure.Provider
-	err := row.Scan(&p.ID, &p.Tenant, &p.Workspace, &p.Name, &p.Kind, &p.BaseURL, &p.Last4, &p.Version, into(&p.CreatedAt), into(&p.UpdatedAt))
+	err := row.Scan(&p.ID, &p.Tenant, &p.Workspace, &p.Name, &p.Kind, &p.BaseURL, &p.Last4, &p.Version, &p.MadeBy, &p.CreatedBy, into(&p.CreatedAt), into(&p.UpdatedAt))
 	return p, err
 }
 
@@ -39,7 +39,7 @@ func (r reads) SealedKey(ctx context.Context, tenant tenure.TenantID, id tenure.
 	p, err := one(ctx, r.run, func(row scanner) (tenure.Provider, error) {
 		var p tenure.Provider
 		err := row.Scan(&p.ID, &p.Tenant, &p.Workspace, &p.Name, &p.Kind, &p.BaseURL, &p.Last4, &p.Version,
-			into(&p.CreatedAt), into(&p.UpdatedAt), &k.Sealed, &k.DataKey)
+			&p.MadeBy, &p.CreatedBy, into(&p.CreatedAt), into(&p.UpdatedAt), &k.Sealed, &k.DataKey)
 		return p, err
 	}, `SELECT `+providerColumns+`, key_sealed, data_key FROM provider_credentials WHERE tenant_id = $1 AND id = $2`, tenant, id)
 	return p, k, err
@@ -54,8 +54,8 @@ func (r reads) CountSealed(ctx context.Context) (int, error) {
 // InsertProvider stores a new provider. Conflict: the name is taken in the workspace.
 func (tx *Tx) InsertProvider(ctx context.Context, p tenure.Provider, k SealedKey) error {
 	_, err := tx.exec(ctx, `INSERT INTO provider_credentials (`+providerColumns+`, key_sealed, data_key)
-		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)`,
-		p.ID, p.Tenant, p.Workspace, p.Name, p.Kind, p.BaseURL, p.Last4, p.Version, stamp(p.CreatedAt), stamp(p.UpdatedAt), k.Sealed, k.DataKey)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)`,
+		p.ID, p.Tenant, p.Workspace, p.Name, p.Kind, p.BaseURL, p.Last4, p.Version, p.MadeBy, p.CreatedBy, stamp(p.CreatedAt), stamp(p.UpdatedAt), k.Sealed, k.DataKey)
 	return conflict(err, "name", "a provider named %q exists already in this workspace", p.Name)
 }
 

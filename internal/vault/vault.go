@@ -92,7 +92,7 @@ func (v *Vault) add(ctx context.Context, by tenure.Principal, tenant tenure.Tena
 		}
 		p = tenure.Provider{
 			ID: tenure.ProviderID(tenure.NewID(tx.Now())), Tenant: tenant, Workspace: ws.ID, Name: spec.Name, Kind: spec.Kind,
-			BaseURL: spec.BaseURL, Last4: last4(spec.Key), Version: 1, CreatedAt: tx.Now(), UpdatedAt: tx.Now(),
+			BaseURL: spec.BaseURL, Last4: last4(spec.Key), Version: 1, MadeBy: by.User(), CreatedBy: maker(by), CreatedAt: tx.Now(), UpdatedAt: tx.Now(),
 		}
 		sealed, err := v.Key.seal(p, spec.Key)
 		if err != nil {
@@ -108,6 +108,14 @@ func (v *Vault) add(ctx context.Context, by tenure.Principal, tenant tenure.Tena
 	}
 	v.Live.Changed(ctx, store.Change{Kind: "provider", ID: string(p.ID)})
 	return p, nil
+}
+
+// maker names who adds a provider; nobody is behind the settings of a first start.
+func maker(by tenure.Principal) string {
+	if !by.Valid() {
+		return "configuration"
+	}
+	return by.Label()
 }
 
 func (s *Spec) validate() error {

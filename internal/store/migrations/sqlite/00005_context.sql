@@ -18,16 +18,24 @@ CREATE INDEX service_accounts_by_tenant ON service_accounts (tenant_id, id);
 ALTER TABLE api_tokens ADD COLUMN models TEXT NOT NULL DEFAULT '*'; -- narrows the workspace's
 ALTER TABLE api_tokens ADD COLUMN cidrs TEXT NOT NULL DEFAULT ''; -- networks with spaces between; '': from anywhere
 ALTER TABLE api_tokens ADD COLUMN created_by TEXT NOT NULL DEFAULT '';
+ALTER TABLE api_tokens ADD COLUMN created_by_user TEXT NOT NULL DEFAULT ''; -- the person who has seen the secret
 ALTER TABLE api_tokens ADD COLUMN family_id TEXT NOT NULL DEFAULT ''; -- the first token of a line of rotations; '': itself
 ALTER TABLE api_tokens ADD COLUMN rotated_at TEXT; -- when a newer secret took its place
 ALTER TABLE api_tokens ADD COLUMN rotated_to TEXT NOT NULL DEFAULT '';
 CREATE INDEX api_tokens_by_account ON api_tokens (service_account_id) WHERE service_account_id <> '';
 CREATE INDEX api_tokens_by_workspace ON api_tokens (workspace_id, id);
+CREATE INDEX api_tokens_by_maker ON api_tokens (created_by_user) WHERE created_by_user <> '';
+CREATE INDEX api_tokens_by_end ON api_tokens (expires_at) WHERE revoked_at IS NULL;
+CREATE INDEX api_tokens_by_age ON api_tokens (tenant_id, created_at) WHERE revoked_at IS NULL;
+CREATE INDEX service_accounts_by_end ON service_accounts (expires_at) WHERE ended_at IS NULL;
+CREATE INDEX service_accounts_orphaned ON service_accounts (orphaned_at) WHERE orphaned_at IS NOT NULL AND ended_at IS NULL;
 CREATE INDEX api_tokens_by_family ON api_tokens (family_id) WHERE family_id <> '';
 
 ALTER TABLE provider_credentials ADD COLUMN created_by_user TEXT NOT NULL DEFAULT '';
 ALTER TABLE provider_credentials ADD COLUMN created_by TEXT NOT NULL DEFAULT '';
 ALTER TABLE scim_connectors ADD COLUMN created_by_user TEXT NOT NULL DEFAULT '';
+CREATE INDEX provider_credentials_by_maker ON provider_credentials (created_by_user) WHERE created_by_user <> '';
+CREATE INDEX scim_connectors_by_maker ON scim_connectors (created_by_user) WHERE created_by_user <> '';
 CREATE INDEX audit_events_by_object ON audit_events (tenant_id, object_id, seq);
 
 -- What a group of the identity provider is in a workspace. Only roles of a
@@ -87,6 +95,7 @@ CREATE TABLE token_requests (
     decision           TEXT NOT NULL DEFAULT '',
     token_id           TEXT NOT NULL DEFAULT ''
 ) STRICT;
+CREATE INDEX token_requests_by_requester ON token_requests (requested_by_user);
 CREATE INDEX token_requests_by_tenant ON token_requests (tenant_id, id);
 
 -- What people should know before it hurts. One row for one matter and stage.
@@ -111,6 +120,31 @@ CREATE TABLE notices (
 ) STRICT;
 CREATE INDEX notices_by_tenant ON notices (tenant_id, id);
 CREATE INDEX notices_unsent ON notices (tenant_id, id) WHERE sent_at IS NULL;
+
+-- The secret that a tenant's webhook signs with, sealed as a provider's key is.
+CREATE TABLE webhook_secrets (
+    tenant_id  TEXT PRIMARY KEY,
+    sealed     BLOB NOT NULL,
+    data_key   BLOB NOT NULL,
+    created_at TEXT NOT NULL,
+    created_by TEXT NOT NULL DEFAULT ''
+) STRICT;
+
+-- What somebody had and has no row any more, for the report of a leaver: kept
+-- once for each thing, with its last end.
+CREATE TABLE past_holdings (
+    tenant_id  TEXT NOT NULL,
+    user_id    TEXT NOT NULL,
+    kind       TEXT NOT NULL CHECK (kind IN ('membership', 'group', 'service_account', 'provider')),
+    object_id  TEXT NOT NULL, -- of a membership: the workspace
+    via        TEXT NOT NULL, -- of a membership: the group's name; '' is direct
+    name       TEXT NOT NULL,
+    workspace_id TEXT NOT NULL,
+    role       TEXT NOT NULL,
+    created_at TEXT NOT NULL,
+    ended_at   TEXT NOT NULL,
+    PRIMARY KEY (user_id, kind, object_id, via)
+) STRICT, WITHOUT ROWID;
 
 -- What was made under an Idempotency-Key: the answer, without secrets.
 CREATE TABLE idempotency (
@@ -309,6 +343,89 @@ END;
 CREATE TRIGGER groups_unmap_on_delete AFTER DELETE ON groups
 BEGIN
     DELETE FROM workspace_groups WHERE group_id = OLD.id;
+END;
+-- +goose StatementEnd
+
+-- past_holdings: whatever takes the row away, SQL typed by hand included.
+-- +goose StatementBegin
+CREATE TRIGGER memberships_remembered AFTER DELETE ON memberships
+BEGIN
+    INSERT INTO past_holdings (tenant_id, user_id, kind, object_id, via, name, workspace_id, role, created_at, ended_at)
+        SELECT OLD.tenant_id, OLD.user_id, 'membership', OLD.workspace_id, '', COALESCE((SELECT name FROM workspaces WHERE id = OLD.workspace_id), ''),
+            OLD.workspace_id, OLD.role, OLD.created_at, strftime('%Y-%m-%dT%H:%M:%f000Z', 'now') WHERE true
+        ON CONFLICT (user_id, kind, object_id, via) DO UPDATE SET name = excluded.name, role = excluded.role,
+            created_at = excluded.created_at, ended_at = excluded.ended_at;
+END;
+-- +goose StatementEnd
+
+-- +goose StatementBegin
+CREATE TRIGGER group_members_remembered AFTER DELETE ON group_members
+BEGIN
+    INSERT INTO past_holdings (tenant_id, user_id, kind, object_id, via, name, workspace_id, role, created_at, ended_at)
+        SELECT g.tenant_id, OLD.user_id, 'group', g.id, '', g.display_name, '', '', OLD.added_at, strftime('%Y-%m-%dT%H:%M:%f000Z', 'now') FROM groups g WHERE g.id = OLD.group_id
+        ON CONFLICT (user_id, kind, object_id, via) DO UPDATE SET name = excluded.name, role = excluded.role,
+            created_at = excluded.created_at, ended_at = excluded.ended_at;
+    INSERT INTO past_holdings (tenant_id, user_id, kind, object_id, via, name, workspace_id, role, created_at, ended_at)
+        SELECT m.tenant_id, OLD.user_id, 'membership', m.workspace_id, g.display_name, COALESCE(w.name, ''), m.workspace_id, m.role, OLD.added_at, strftime('%Y-%m-%dT%H:%M:%f000Z', 'now')
+        FROM workspace_groups m JOIN groups g ON g.id = m.group_id LEFT JOIN workspaces w ON w.id = m.workspace_id WHERE m.group_id = OLD.group_id
+        ON CONFLICT (user_id, kind, object_id, via) DO UPDATE SET name = excluded.name, role = excluded.role,
+            created_at = excluded.created_at, ended_at = excluded.ended_at;
+END;
+-- +goose StatementEnd
+
+-- +goose StatementBegin
+CREATE TRIGGER groups_remembered BEFORE DELETE ON groups
+BEGIN
+    INSERT INTO past_holdings (tenant_id, user_id, kind, object_id, via, name, workspace_id, role, created_at, ended_at)
+        SELECT OLD.tenant_id, p.user_id, 'group', OLD.id, '', OLD.display_name, '', '', p.added_at, strftime('%Y-%m-%dT%H:%M:%f000Z', 'now') FROM group_members p WHERE p.group_id = OLD.id
+        ON CONFLICT (user_id, kind, object_id, via) DO UPDATE SET name = excluded.name, role = excluded.role,
+            created_at = excluded.created_at, ended_at = excluded.ended_at;
+    INSERT INTO past_holdings (tenant_id, user_id, kind, object_id, via, name, workspace_id, role, created_at, ended_at)
+        SELECT m.tenant_id, p.user_id, 'membership', m.workspace_id, OLD.display_name, COALESCE(w.name, ''), m.workspace_id, m.role, p.added_at, strftime('%Y-%m-%dT%H:%M:%f000Z', 'now')
+        FROM workspace_groups m JOIN group_members p ON p.group_id = m.group_id LEFT JOIN workspaces w ON w.id = m.workspace_id WHERE m.group_id = OLD.id
+        ON CONFLICT (user_id, kind, object_id, via) DO UPDATE SET name = excluded.name, role = excluded.role,
+            created_at = excluded.created_at, ended_at = excluded.ended_at;
+END;
+-- +goose StatementEnd
+
+-- +goose StatementBegin
+CREATE TRIGGER workspace_groups_remembered AFTER DELETE ON workspace_groups
+BEGIN
+    INSERT INTO past_holdings (tenant_id, user_id, kind, object_id, via, name, workspace_id, role, created_at, ended_at)
+        SELECT OLD.tenant_id, p.user_id, 'membership', OLD.workspace_id, g.display_name, COALESCE(w.name, ''), OLD.workspace_id, OLD.role, p.added_at, strftime('%Y-%m-%dT%H:%M:%f000Z', 'now')
+        FROM group_members p JOIN groups g ON g.id = p.group_id LEFT JOIN workspaces w ON w.id = OLD.workspace_id WHERE p.group_id = OLD.group_id
+        ON CONFLICT (user_id, kind, object_id, via) DO UPDATE SET name = excluded.name, role = excluded.role,
+            created_at = excluded.created_at, ended_at = excluded.ended_at;
+END;
+-- +goose StatementEnd
+
+-- +goose StatementBegin
+CREATE TRIGGER service_accounts_passed_on AFTER UPDATE OF owner_user_id ON service_accounts WHEN NEW.owner_user_id <> OLD.owner_user_id
+BEGIN
+    INSERT INTO past_holdings (tenant_id, user_id, kind, object_id, via, name, workspace_id, role, created_at, ended_at)
+        SELECT OLD.tenant_id, OLD.owner_user_id, 'service_account', OLD.id, '', OLD.name, OLD.workspace_id, '', OLD.created_at, strftime('%Y-%m-%dT%H:%M:%f000Z', 'now') WHERE true
+        ON CONFLICT (user_id, kind, object_id, via) DO UPDATE SET name = excluded.name, role = excluded.role,
+            created_at = excluded.created_at, ended_at = excluded.ended_at;
+END;
+-- +goose StatementEnd
+
+-- +goose StatementBegin
+CREATE TRIGGER service_accounts_remembered AFTER DELETE ON service_accounts
+BEGIN
+    INSERT INTO past_holdings (tenant_id, user_id, kind, object_id, via, name, workspace_id, role, created_at, ended_at)
+        SELECT OLD.tenant_id, OLD.owner_user_id, 'service_account', OLD.id, '', OLD.name, OLD.workspace_id, '', OLD.created_at, strftime('%Y-%m-%dT%H:%M:%f000Z', 'now') WHERE true
+        ON CONFLICT (user_id, kind, object_id, via) DO UPDATE SET name = excluded.name, role = excluded.role,
+            created_at = excluded.created_at, ended_at = excluded.ended_at;
+END;
+-- +goose StatementEnd
+
+-- +goose StatementBegin
+CREATE TRIGGER provider_credentials_remembered AFTER DELETE ON provider_credentials WHEN OLD.created_by_user <> ''
+BEGIN
+    INSERT INTO past_holdings (tenant_id, user_id, kind, object_id, via, name, workspace_id, role, created_at, ended_at)
+        SELECT OLD.tenant_id, OLD.created_by_user, 'provider', OLD.id, '', OLD.name, OLD.workspace_id, '', OLD.created_at, strftime('%Y-%m-%dT%H:%M:%f000Z', 'now') WHERE true
+        ON CONFLICT (user_id, kind, object_id, via) DO UPDATE SET name = excluded.name, role = excluded.role,
+            created_at = excluded.created_at, ended_at = excluded.ended_at;
 END;
 -- +goose StatementEnd
 
