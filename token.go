@@ -110,6 +110,20 @@ func MentionsToken(text string) bool {
 	return false
 }
 
+// HoldsToken reports whether text has more of a token of ours in it than the
+// prefix that is shown.
+func HoldsToken(text string) bool {
+	if !MentionsToken(text) {
+		return false
+	}
+	for _, t := range tokenLike.FindAllString(text, -1) {
+		if len(t) > TokenPrefixLength {
+			return true
+		}
+	}
+	return false
+}
+
 // ParseToken checks the form and the checksum of a token and reports its kind.
 // What it refuses cannot be in the store and need not be looked up.
 func ParseToken(s string) (TokenKind, bool) {

@@ -32,6 +32,8 @@ type API struct {
 	Policies   *policy.Policies
 	Vault      *vault.Vault
 	Live       *live.Live
+	// Answers remember requests that may be repeated.
+	Answers Answers
 	// Single leaves personal tokens out.
 	Single bool
 }
@@ -41,7 +43,7 @@ const Version = "1"
 
 // Routes are the routes under /api/, the OpenAPI document among them.
 func (a *API) Routes() []web.Route {
-	c := &collector{}
+	c := &collector{once: a.once}
 	cfg := huma.DefaultConfig("Tenure", Version)
 	cfg.OpenAPIPath, cfg.DocsPath, cfg.SchemasPath = "", "", ""
 	cfg.CreateHooks = nil
@@ -73,15 +75,21 @@ func (a *API) Routes() []web.Route {
 // collector is the mux that huma mounts on: it turns each operation into a
 // route with the action that was named for it.
 type collector struct {
-	routes []web.Route
-	action tenure.Action
+	routes  []web.Route
+	action  tenure.Action
+	creates bool
+	once    func(http.ResponseWriter, *http.Request, http.HandlerFunc) error
 }
 
 // HandleFunc implements humago.Mux.
 func (c *collector) HandleFunc(pattern string, h func(http.ResponseWriter, *http.Request)) {
+	creates := c.creates
 	c.routes = append(c.routes, web.Route{Pattern: pattern, Action: c.action, Fail: Fail, Handle: func(w http.ResponseWriter, r *http.Request) error {
 		w.Header().Set("Cache-Control", "no-store")
 		w.Header().Set("X-Content-Type-Options", "nosniff")
+		if creates {
+			return c.once(w, r, h)
+		}
 		h(w, r)
 		return web.EventOf(r.Context()).Err
 	}})
@@ -97,8 +105,11 @@ type mounting struct {
 
 // operation mounts one operation under its action.
 func operation[In, Out any](m *mounting, action tenure.Action, op huma.Operation, h func(context.Context, *In) (*Out, error)) {
-	m.action = action
-	op.MaxBodyBytes = 1 << 20
+	m.action, m.creates = action, creates(op)
+	op.MaxBodyBytes = maxBody
+	if m.creates {
+		describeOnce(&op)
+	}
 	op.Extensions = map[string]any{"x-tenure-action": string(action)}
 	huma.Register(m.api, op, func(ctx context.Context, in *In) (*Out, error) {
 		out, err := h(ctx, in)
@@ -146,7 +157,11 @@ func asProblem(ctx context.Context, err error) *Problem {
 	p := &Problem{Type: "about:blank", Status: web.Status(e.Kind), Detail: tenure.Redact(e.Msg), Code: e.Code, RequestID: web.EventOf(ctx).ID}
 	if e.Kind == tenure.Invalid && e.Field != "" {
 		p.Status = http.StatusUnprocessableEntity
-		p.Errors = []FieldDetail{{Message: tenure.Redact(e.Msg), Location: "body." + e.Field}}
+		where := "body."
+		if e.Field == keyHeader {
+			where = "header."
+		}
+		p.Errors = []FieldDetail{{Message: tenure.Redact(e.Msg), Location: where + e.Field}}
 	}
 	p.Title = http.StatusText(p.Status)
 	return p

@@ -51,6 +51,7 @@ func open(t *testing.T) *house {
 	h.API = &API{
 		Directory:  &directory.Directory{DB: db, Live: l, Uses: &store.LastUse{DB: db}},
 		Connectors: &connector.Connectors{DB: db, Live: l, Use: &store.ConnectorUse{DB: db}, Builtin: true}, Live: l,
+		Answers: Answers{Find: db.Answered, Keep: db.KeepAnswer},
 	}
 	h.router = &web.Router{
 		Known: access.Known, Now: clock, Address: func(*http.Request) string { return "192.0.2.7" }, Observe: func(*http.Request, *web.Event) {},

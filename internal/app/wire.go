@@ -66,7 +66,10 @@ func (a *App) router() (*web.Router, error) {
 	if err != nil {
 		return nil, err
 	}
-	admin := &api.API{Tokens: a.Tokens, Directory: a.Directory, Connectors: a.Connectors, Policies: a.Policies, Vault: a.Vault, Live: a.Live, Single: !cfg.Teams}
+	admin := &api.API{
+		Tokens: a.Tokens, Directory: a.Directory, Connectors: a.Connectors, Policies: a.Policies, Vault: a.Vault, Live: a.Live,
+		Answers: api.Answers{Find: a.Store.Answered, Keep: a.Store.KeepAnswer}, Single: !cfg.Teams,
+	}
 	for _, routes := range [][]web.Route{
 		a.gateway.Routes(), scim.Watch(a.scim(base), a.Connectors.Note), admin.Routes(), pageRoutes, a.health(),
 	} {

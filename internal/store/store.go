@@ -50,7 +50,9 @@ type inTx struct{}
 // Tx runs fn in one transaction and commits when fn returns nil. fn may run
 // more than once, so it has no effects outside tx; it must use the context
 // that it is given, which does not end when the caller leaves: what was begun
-// is finished or undone. A Tx inside a Tx is an error.
+// is finished or undone. A Tx inside a Tx is an error. The first transaction of a
+// context that carries a tenure.Once notes it, and answers ErrRepeated when it
+// was carried out before.
 func (db *DB) Tx(ctx context.Context, fn func(ctx context.Context, tx *Tx) error) error {
 	if ctx.Value(inTx{}) != nil {
 		return errors.New("store: a transaction inside a transaction")
@@ -59,7 +61,19 @@ func (db *DB) Tx(ctx context.Context, fn func(ctx context.Context, tx *Tx) error
 		return err
 	}
 	inner := context.WithValue(context.WithoutCancel(ctx), inTx{}, true)
-	return db.writer.do(ctx, func(tx *Tx) error { return fn(inner, tx) })
+	once := tenure.OnceOf(ctx)
+	err := db.writer.do(ctx, func(tx *Tx) error {
+		if once != nil {
+			if err := tx.note(inner, once); err != nil {
+				return err
+			}
+		}
+		return fn(inner, tx)
+	})
+	if err == nil && once != nil {
+		once.Note()
+	}
+	return err
 }
 
 // Close ends all connections, and leaves the whole database in its one file.

@@ -54,6 +54,7 @@ func Run(t *testing.T, open Open) {
 		{"a connector's tokens expire together", connectorRotation},
 		{"a connector's end by hand ends its tokens and is told", connectorsByHand},
 		{"a connector's figures are batched and learn its pace", connectorUse},
+		{"what is done under a key is noted with it, once", once},
 		{"drift is read in one stream, with live tokens only", driftStream},
 	} {
 		t.Run(c.name, func(t *testing.T) { c.test(t, newFixture(t, open)) })

@@ -1,0 +1,154 @@
+package app
+
+import (
+	"context"
+	"encoding/json"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/tenure-gateway/tenure/internal/config"
+	"github.com/tenure-gateway/tenure/internal/simulator"
+	"github.com/tenure-gateway/tenure/internal/web"
+)
+
+// An installation is a Tenure that serves, over real HTTP, with a simulated
+// provider behind it.
+type installation struct {
+	*App
+	t      testing.TB
+	router *web.Router
+	url    string
+	client *http.Client
+}
+
+const (
+	providerKey = "sk-a-key-of-the-simulated-provider"
+	rootToken   = "root-token-for-emergencies-0123456789"
+	scimToken   = "scim-token-of-the-default-tenant-0123456789"
+	superAdmin  = "ada@example.com"
+)
+
+// install opens and serves an installation until the test is over.
+func install(t testing.TB, mode string) *installation {
+	t.Helper()
+	provider := httptest.NewServer((&simulator.Server{Key: providerKey}).Handler())
+	t.Cleanup(provider.Close)
+	cfg, err := config.Serve{
+		Local: config.Local{Home: config.Home{Home: t.TempDir()}}, Mode: mode, Listen: "127.0.0.1:0", Admins: superAdmin,
+		APIToken: rootToken, SCIMToken: scimToken, ShutdownGrace: "1s",
+		OpenAIKey: providerKey, OpenAIBaseURL: provider.URL + "/v1", AnthropicKey: providerKey, AnthropicBaseURL: provider.URL,
+	}.Check()
+	if err != nil {
+		t.Fatal(err)
+	}
+	logs := web.NewLogWriter(io.Discard)
+	a, err := Open(context.Background(), cfg, logs)
+	if err != nil {
+		t.Fatal(err)
+	}
+	in := &installation{App: a, t: t, client: &http.Client{
+		Timeout: 30 * time.Second, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+		Transport: &http.Transport{MaxIdleConnsPerHost: 64},
+	}}
+	if in.router, err = a.router(); err != nil {
+		t.Fatal(err)
+	}
+	ln, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", cfg.Listen)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, stop := context.WithCancel(context.Background())
+	ready := make(chan net.Addr, 1)
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		if err := a.serve(ctx, ln, in.router, func(at net.Addr) { ready <- at }); err != nil {
+			t.Error(err)
+			close(ready)
+		}
+	})
+	t.Cleanup(func() {
+		in.client.CloseIdleConnections()
+		stop()
+		wg.Wait()
+		if err := a.Close(); err != nil {
+			t.Error(err)
+		}
+		_ = logs.Close()
+	})
+	at, ok := <-ready
+	if !ok {
+		t.FailNow()
+	}
+	in.url = "http://" + at.String()
+	return in
+}
+
+// A credential goes into a request's header.
+type credential struct{ header, value string }
+
+func (c credential) put(r *http.Request) {
+	if c.header != "" {
+		r.Header.Set(c.header, c.value)
+	}
+}
+
+func bearer(token string) credential { return credential{"Authorization", "Bearer " + token} }
+
+func person(userName string) credential { return credential{"X-User-Id", userName} }
+
+// A reply is what came back.
+type reply struct {
+	status int
+	header http.Header
+	body   string
+}
+
+// member gives a member of a JSON answer as text, "" when it is not there.
+func (r reply) member(name string) string {
+	var all map[string]any
+	_ = json.Unmarshal([]byte(r.body), &all)
+	text, _ := all[name].(string)
+	return text
+}
+
+// ask sends a request; header are pairs of names and values.
+func (in *installation) ask(c credential, method, path, body string, header ...string) reply {
+	in.t.Helper()
+	r, err := http.NewRequestWithContext(context.Background(), method, in.url+path, strings.NewReader(body))
+	if err != nil {
+		in.t.Fatal(err)
+	}
+	if body != "" {
+		r.Header.Set("Content-Type", "application/json")
+	}
+	c.put(r)
+	for i := 0; i+1 < len(header); i += 2 {
+		r.Header.Set(header[i], header[i+1])
+	}
+	resp, err := in.client.Do(r)
+	if err != nil {
+		in.t.Fatalf("%s %s: %v", method, path, err)
+	}
+	defer func() { _ = resp.Body.Close() }()
+	text, err := io.ReadAll(resp.Body)
+	if err != nil {
+		in.t.Fatalf("%s %s: %v", method, path, err)
+	}
+	return reply{resp.StatusCode, resp.Header, string(text)}
+}
+
+// must is ask, and the status that must come.
+func (in *installation) must(status int, c credential, method, path, body string, header ...string) reply {
+	in.t.Helper()
+	r := in.ask(c, method, path, body, header...)
+	if r.status != status {
+		in.t.Fatalf("%s %s: %d, want %d\n%s", method, path, r.status, status, r.body)
+	}
+	return r
+}

@@ -1,0 +1,109 @@
+package app
+
+import (
+	"net/http"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+
+	"github.com/tenure-gateway/tenure"
+)
+
+const (
+	tokens     = "/api/v1/tokens"
+	connectors = "/api/v1/admin/scim-connectors"
+	providers  = "/api/v1/admin/providers"
+)
+
+// Twenty identical requests at once make one thing, and every one of them is
+// told of it, or to come again.
+func TestRepeatedAtOnce(t *testing.T) {
+	in := install(t, "teams")
+	ada := person(superAdmin)
+	in.must(http.StatusOK, ada, http.MethodGet, "/api/v1/me", "")
+	for _, c := range []struct{ path, body, list string }{
+		{tokens, `{"name":"laptop"}`, tokens},
+		{providers, `{"name":"second","kind":"openai","key":"sk-0123456789"}`, providers},
+		{connectors, `{"name":"Okta"}`, connectors},
+	} {
+		before := strings.Count(in.ask(ada, http.MethodGet, c.list, "").body, `"id":`)
+		var created, replayed atomic.Int32
+		var wg sync.WaitGroup
+		for range 20 {
+			wg.Go(func() {
+				r := in.ask(ada, http.MethodPost, c.path, c.body, "Idempotency-Key", "one of "+c.path)
+				switch {
+				case r.header.Get("Idempotency-Replayed") == "true" && r.status < 300:
+					replayed.Add(1)
+					if tenure.HoldsToken(r.body) {
+						t.Errorf("%s: a secret is shown twice: %s", c.path, r.body)
+					}
+				case r.status == http.StatusCreated:
+					created.Add(1)
+				case r.status != http.StatusConflict || r.header.Get("Retry-After") == "" || r.member("code") != "request_in_progress":
+					t.Errorf("%s: %d %s", c.path, r.status, r.body)
+				}
+			})
+		}
+		wg.Wait()
+		after := strings.Count(in.ask(ada, http.MethodGet, c.list, "").body, `"id":`)
+		more := 1
+		if c.path == connectors {
+			more = 2 // the connector, and its token
+		}
+		if created.Load() != 1 || after-before != more {
+			t.Errorf("%s: %d answers of a creation, %d replayed, %d more in the list", c.path, created.Load(), replayed.Load(), after-before)
+		}
+		if r := in.ask(ada, http.MethodPost, c.path, c.body, "Idempotency-Key", "other of "+c.path); c.path != tokens && r.status != http.StatusConflict {
+			t.Errorf("%s: the name again under another key: %d", c.path, r.status)
+		}
+		in.must(http.StatusUnprocessableEntity, ada, http.MethodPost, c.path, c.body, "Idempotency-Key", "") // an empty key is none
+	}
+}
+
+func TestRepeated(t *testing.T) {
+	in := install(t, "teams")
+	ada, bob := person(superAdmin), person("bob@example.com")
+	post := func(status int, c credential, key, path, body string) reply {
+		t.Helper()
+		return in.must(status, c, http.MethodPost, path, body, "Idempotency-Key", key)
+	}
+	first := post(201, ada, "k", tokens, `{"name":"laptop"}`)
+	again := post(200, ada, "k", tokens, `{"name":"laptop"}`)
+	if again.member("id") != first.member("id") || again.member("token") != "" || again.member("prefix") != first.member("prefix") ||
+		again.header.Get("Idempotency-Replayed") != "true" || again.header.Get("Idempotency-Secret") != "omitted" {
+		t.Errorf("replayed %s\nof %s\n%v", again.body, first.body, again.header)
+	}
+	if first.header.Get("Idempotency-Replayed") != "" {
+		t.Error("the first answer is called replayed")
+	}
+
+	other := post(422, ada, "k", tokens, `{"name":"desktop"}`)
+	if other.member("code") != "invalid_idempotency_key" || !strings.Contains(other.body, `"location":"header.Idempotency-Key"`) {
+		t.Errorf("another body under the same key: %s", other.body)
+	}
+	post(422, ada, "k", providers, `{"name":"laptop"}`)
+	if bobs := post(201, bob, "k", tokens, `{"name":"laptop"}`); bobs.member("id") == first.member("id") {
+		t.Error("a key is somebody else's")
+	}
+
+	// What was refused left nothing behind, and may be sent again as it should be.
+	post(422, ada, "n", tokens, `{"name":""}`)
+	post(201, ada, "n", tokens, `{"name":"good"}`)
+
+	// An answer without a secret comes again as it was.
+	first = post(201, ada, "p", providers, `{"name":"second","kind":"openai","key":"sk-0123456789"}`)
+	again = post(201, ada, "p", providers, `{"name":"second","kind":"openai","key":"sk-0123456789"}`)
+	if first.body != again.body || again.header.Get("Idempotency-Replayed") != "true" || again.header.Get("Idempotency-Secret") != "" {
+		t.Errorf("replayed %q of %q", again.body, first.body)
+	}
+
+	for _, key := range []string{"", strings.Repeat("k", 256), "café", "tpat_abcdefgh"} {
+		if r := post(422, ada, key, tokens, `{"name":"x"}`); !strings.Contains(r.body, "header.Idempotency-Key") {
+			t.Errorf("the key %q: %s", key, r.body)
+		}
+	}
+	post(413, ada, "large", tokens, `{"name":"`+strings.Repeat("x", 1<<20)+`"}`)
+	post(201, ada, strings.Repeat("~", 255), tokens, `{"name":"long key"}`)
+}
