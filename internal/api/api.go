@@ -41,14 +41,14 @@ type API struct {
 // Version is the version of the API, not of the product.
 const Version = "1"
 
-// Routes are the routes under /api/, the OpenAPI document among them.
+// Routes are the routes under /api/, the OpenAPI document and its page among them.
 func (a *API) Routes() []web.Route {
 	c := &collector{once: a.once}
 	cfg := huma.DefaultConfig("Tenure", Version)
 	cfg.OpenAPIPath, cfg.DocsPath, cfg.SchemasPath = "", "", ""
 	cfg.CreateHooks = nil
 	cfg.Transformers = append(cfg.Transformers, withoutValues)
-	cfg.Info.Description = "Self-service and administration. Sign in by session or by the identity that the trusted proxy asserts; access tokens open nothing here."
+	cfg.Info.Description = "Self-service and administration. Sign in by session or by the identity that the trusted proxy asserts; a personal access token opens nothing here."
 	m := &mounting{collector: c, api: humago.New(c, cfg)}
 	a.mountSelf(m)
 	a.mountUsers(m)
@@ -57,17 +57,10 @@ func (a *API) Routes() []web.Route {
 	a.mountConnectors(m)
 	a.mountPolicy(m)
 	a.mountRoot(m)
-	document, err := m.api.OpenAPI().MarshalJSON()
+	doc := m.api.OpenAPI()
+	complete(doc)
 	return append(
-		c.routes,
-		web.Route{Pattern: "GET /api/openapi.json", Action: tenure.Public, Fail: Fail, Handle: func(w http.ResponseWriter, _ *http.Request) error {
-			if err != nil {
-				return err
-			}
-			w.Header().Set("Content-Type", "application/json")
-			_, werr := w.Write(document)
-			return werr
-		}},
+		append(c.routes, pages(doc)...),
 		web.Route{Pattern: "/api/", Action: tenure.Unrouted, Fail: Fail, Handle: func(http.ResponseWriter, *http.Request) error { return tenure.ErrNotFound }},
 	)
 }

@@ -175,7 +175,7 @@ func withoutSecret(answer *recorded) (body []byte, status int, ok bool) {
 	if _, shown := members["token"]; shown {
 		delete(members, "token")
 		if rest, err := json.Marshal(members); err == nil {
-			body, status = append(rest, '\n'), http.StatusOK
+			body, status = rest, http.StatusOK
 		}
 	}
 	return body, status, !tenure.HoldsToken(string(body))

@@ -98,8 +98,6 @@ func (c credential) put(r *http.Request) {
 	}
 }
 
-func bearer(token string) credential { return credential{"Authorization", "Bearer " + token} }
-
 func person(userName string) credential { return credential{"X-User-Id", userName} }
 
 // A reply is what came back.
