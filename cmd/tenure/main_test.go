@@ -3,6 +3,7 @@ package main
 import (
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/rogpeppe/go-internal/testscript"
@@ -57,4 +58,29 @@ func processEnv(home string, more ...string) []string {
 		}
 	}
 	return append(env, more...)
+}
+
+// A command of ours under the name of one of testscript's own would never run:
+// "stop", for one, ends a script there and then, as passed.
+func TestCommandsAreOurs(t *testing.T) {
+	scripts, err := filepath.Glob(filepath.Join("testdata", "script", "*.txtar"))
+	if err != nil || len(scripts) == 0 {
+		t.Fatal("no scripts", err)
+	}
+	for _, name := range scripts {
+		text, err := os.ReadFile(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i, line := range strings.Split(string(text), "\n") {
+			if word, _, _ := strings.Cut(line, " "); word == "stop" || word == "skip" {
+				t.Errorf("%s:%d: %q ends the script, as passed; \"halt\" ends the server", name, i+1, word)
+			}
+		}
+	}
+	for _, own := range []string{"cd", "chmod", "cmp", "cmpenv", "cp", "env", "exec", "exists", "grep", "mkdir", "mv", "rm", "skip", "stdin", "stderr", "stdout", "stop", "symlink", "ttyin", "ttyout", "unix2dos", "unquote", "wait", "kill"} {
+		if commands[own] != nil {
+			t.Errorf("the command %q is testscript's own and would hide ours", own)
+		}
+	}
 }

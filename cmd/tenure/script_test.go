@@ -24,7 +24,7 @@ var commands = map[string]func(ts *testscript.TestScript, neg bool, args []strin
 	"simulate": simulate,                   // simulate: a provider of both kinds; the environment seeds them
 	"serve":    command((*world).serve),    // serve [NAME=VALUE...]: starts tenure serve, sets $URL; prints its output
 	"demo":     command((*world).demo),     // demo ARG...: starts tenure demo, writes its commands to 1.sh, 2.sh, 3.sh; prints its output
-	"stop":     command((*world).stop),     // stop: SIGTERM, and exit status 0
+	"halt":     command((*world).halt),     // halt: SIGTERM, and exit status 0
 	"kill9":    command((*world).kill9),    // kill9
 	"http":     command((*world).http),     // http STATUS METHOD PATH [-as USER] [-with TOKEN] [-H HEADER]... [-d BODY|@FILE]; prints the answer
 	"chat":     command((*world).chat),     // chat STATUS: asks the model with $PAT; prints the answer
@@ -36,7 +36,7 @@ var commands = map[string]func(ts *testscript.TestScript, neg bool, args []strin
 	"cut":      command((*world).cut),      // cut DURATION [NAME]: the stream has ended, at most so long after mark; prints the stream
 	"within":   command((*world).within),   // within DURATION: no more than that has passed since mark
 	"use":      command((*world).use),      // use DURATION: uses $PAT again and again
-	"lastused": command((*world).lastused), // lastused LOSS: last_used_at of $PAT lacks no use older than LOSS before stop or kill9
+	"lastused": command((*world).lastused), // lastused LOSS: last_used_at of $PAT lacks no use older than LOSS before halt or kill9
 	"sql":      command((*world).sql),      // sql STATEMENT: in the sqlite3 shell; :token, :user, :session stand for the ids; prints rows
 	"let":      command((*world).let),      // let NAME REGEXP: sets $NAME to what it finds in the last output, its first group if it has one
 	"exits":    command((*world).exits),    // exits STATUS PROGRAM ARG...; prints its output
@@ -51,7 +51,7 @@ type world struct {
 	streams   map[string]*stream
 	marked    time.Time
 	uses      []span    // accepted uses of $PAT
-	downAt    time.Time // the last stop or kill9
+	downAt    time.Time // the last halt or kill9
 }
 
 // settle is more than the server takes to look at the changes that led to a
@@ -150,7 +150,7 @@ func (w *world) demo(ts *testscript.TestScript, args []string) error {
 	return nil
 }
 
-func (w *world) stop(_ *testscript.TestScript, _ []string) error {
+func (w *world) halt(_ *testscript.TestScript, _ []string) error {
 	w.downAt = time.Now()
 	p := w.process
 	w.process = nil
