@@ -143,6 +143,12 @@ func (p Principal) AsOf() uint64 { return p.asOf }
 // Kind is the kind of the credential.
 func (p Principal) Kind() CredentialKind { return p.Standing().Kind }
 
+// IsRoot reports whether the root token is behind the principal: itself, or in a
+// session that it opened.
+func (p Principal) IsRoot() bool {
+	return p.Kind() == RootToken || p.Kind() == BrowserSession && p.User() == ""
+}
+
 // Tenant is the tenant in whose context everything is judged.
 func (p Principal) Tenant() TenantID { return p.Standing().Tenant }
 

@@ -15,6 +15,7 @@ import (
 
 	"github.com/rogpeppe/go-internal/testscript"
 
+	"github.com/tenure-gateway/tenure"
 	"github.com/tenure-gateway/tenure/internal/simulator"
 )
 
@@ -29,6 +30,8 @@ var commands = map[string]func(ts *testscript.TestScript, neg bool, args []strin
 	"http":     command((*world).http),     // http STATUS METHOD PATH [-as USER] [-with TOKEN] [-H HEADER]... [-d BODY|@FILE]; prints the answer
 	"chat":     command((*world).chat),     // chat STATUS: asks the model with $PAT; prints the answer
 	"messages": command((*world).messages), // messages STATUS: likewise, the Anthropic way
+	"guess":    command((*world).guess),    // guess COUNT STATUS [HEADER]: asks with so many made-up tokens; the last answer has this status
+	"slowed":   command((*world).slowed),   // slowed METHOD PATH [flags]: http 429; once in two seconds the answer may be another, so it asks again
 	"mint":     command((*world).mint),     // mint USER: a token over the API; sets $PAT, $TOKEN_ID and $USER_ID
 	"stream":   command((*world).stream),   // stream [-messages] [NAME]: opens a long stream with $PAT
 	"flows":    command((*world).flows),    // flows [NAME]: the stream goes on
@@ -40,6 +43,7 @@ var commands = map[string]func(ts *testscript.TestScript, neg bool, args []strin
 	"sql":      command((*world).sql),      // sql STATEMENT: in the sqlite3 shell; :token, :user, :session stand for the ids; prints rows
 	"let":      command((*world).let),      // let NAME REGEXP: sets $NAME to what it finds in the last output, its first group if it has one
 	"exits":    command((*world).exits),    // exits STATUS PROGRAM ARG...; prints its output
+	"logged":   command((*world).logged),   // logged REGEXP: the log has a line like it
 	"json":     command((*world).json),     // json: the last output is JSON
 	"freeport": command((*world).freeport), // freeport NAME...: sets $NAME to an address that is free
 }
@@ -215,6 +219,31 @@ func (w *world) messages(ts *testscript.TestScript, args []string) error {
 	return w.ask(ts, args[0], messages(ts.Getenv("PAT"), false, "Hello"))
 }
 
+func (w *world) guess(ts *testscript.TestScript, args []string) error {
+	n, err := strconv.Atoi(args[0])
+	if err != nil {
+		return err
+	}
+	for i := range n {
+		r := request{"GET", "/v1/models", append([]string{"Authorization: Bearer " + tenure.NewToken(tenure.KindPAT).Reveal()}, args[2:]...), ""}
+		if i == n-1 {
+			return w.ask(ts, args[1], r)
+		}
+		if res, err := r.do(ts.Getenv("URL")); err != nil || res.StatusCode != 401 && res.StatusCode != 429 {
+			return fmt.Errorf("guess %d: %s %w", i, res.body, err)
+		}
+	}
+	return nil
+}
+
+func (w *world) slowed(ts *testscript.TestScript, args []string) error {
+	args = append([]string{"429"}, args...)
+	if w.http(ts, args) == nil {
+		return nil
+	}
+	return w.http(ts, args)
+}
+
 func (w *world) mint(ts *testscript.TestScript, args []string) error {
 	who := []string{"X-User-Id: " + args[0]}
 	res, err := request{"POST", "/api/v1/tokens", who, `{"name":"Laptop"}`}.do(ts.Getenv("URL"))
@@ -380,6 +409,18 @@ func (w *world) exits(ts *testscript.TestScript, args []string) error {
 		err = fmt.Errorf("%s: exit status %d, want %s\n%s", strings.Join(args[1:], " "), got, args[0], ts.ReadFile("stderr"))
 	}
 	return err
+}
+
+func (w *world) logged(_ *testscript.TestScript, args []string) error {
+	like, err := regexp.Compile(args[0])
+	if err != nil {
+		return err
+	}
+	time.Sleep(settle) // log lines wait for others
+	if text := w.process.errors.String(); !like.MatchString(text) {
+		return fmt.Errorf("the log has nothing like %s:\n%s", args[0], text)
+	}
+	return nil
 }
 
 func (w *world) json(ts *testscript.TestScript, _ []string) error {

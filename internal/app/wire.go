@@ -40,8 +40,12 @@ func (a *App) router() (*web.Router, error) {
 	carriers := &web.Carriers{IdentityHeader: cfg.IdentityHeader, Trusted: cfg.Trusted, Public: cfg.PublicURL}
 	si := &signin.Signin{
 		Tokens: a.Tokens, Directory: a.Directory, Connectors: a.Connectors, Carriers: carriers, Log: a.events,
-		Origins: http.NewCrossOriginProtection(), AuditRoot: cfg.Teams, Fresh: a.Live.Fresh,
+		Origins: http.NewCrossOriginProtection(), Throttle: &signin.Throttle{Now: time.Now}, Fresh: a.Live.Fresh,
 	}
+	if cfg.Teams {
+		si.Root = &signin.RootWatch{Lines: a.Log}
+	}
+	a.registerSignin(si)
 	if cfg.PublicURL != nil {
 		if err := si.Origins.AddTrustedOrigin(cfg.PublicURL.String()); err != nil {
 			return nil, fmt.Errorf("TENURE_PUBLIC_URL: %w", err)
@@ -147,6 +151,23 @@ func (a *App) registerMetrics() {
 			Name: "tenure_token_cache_misses_total",
 			Help: "Tokens looked up in the database.",
 		}, func() float64 { return float64(a.Tokens.Cache.Misses()) }))
+}
+
+func (a *App) registerSignin(si *signin.Signin) {
+	a.Metrics.MustRegister(
+		prometheus.NewCounterFunc(prometheus.CounterOpts{
+			Name: "tenure_throttled_total",
+			Help: "Failed authentications that were answered with 429.",
+		}, func() float64 { return float64(si.Throttle.Refused()) }),
+		prometheus.NewCounterFunc(prometheus.CounterOpts{
+			Name: "tenure_root_token_uses_total",
+			Help: "Uses of the root token in teams mode.",
+		}, func() float64 {
+			if si.Root == nil {
+				return 0
+			}
+			return float64(si.Root.Uses())
+		}))
 }
 
 // ensureRoot makes the root token of a fresh single-mode installation and shows

@@ -37,6 +37,13 @@ func (d *Dash) signInWithRoot(w http.ResponseWriter, r *http.Request) error {
 			return failed
 		}
 		return err // answered; for the record
+	case tenure.IsKind(err, tenure.TooMany):
+		page.refused = refused{Field: "token", Msg: tenure.AsError(err).Msg}
+		web.RetryAfter(w.Header(), tenure.AsError(err))
+		if failed := d.show(w, http.StatusTooManyRequests, "login", page); failed != nil {
+			return failed
+		}
+		return err // answered; for the record
 	case err != nil:
 		return err
 	case len(w.Header().Values("Set-Cookie")) == cookies:

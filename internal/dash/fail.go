@@ -75,6 +75,8 @@ func (p *failPage) explain(e *tenure.Error) {
 	case e.Kind == tenure.NotFound:
 		p.Heading = "There is nothing here"
 		p.Says = []string{"The address is wrong, or what it named is gone, or it is not yours to see."}
+	case e.Code == "too_many_failures":
+		p.Heading = "Too many wrong credentials"
 	case e.Kind == tenure.Unavailable:
 		p.Heading = "Not just now"
 	case p.Status >= http.StatusInternalServerError:

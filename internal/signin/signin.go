@@ -1,7 +1,7 @@
 // Package signin establishes who asks: it is the one authentication path of the
 // product, for every kind of credential and every route. It owns the order in
-// which credentials are believed, the session cookie, and the counting of what
-// was refused.
+// which credentials are believed, the session cookie, and the counting and
+// slowing down of what was refused.
 //
 // It resolves nothing itself (internal/token and internal/directory do) and does
 // not judge actions.
@@ -11,7 +11,6 @@ import (
 	"context"
 	"net/http"
 	"net/netip"
-	"strings"
 
 	"github.com/tenure-gateway/tenure"
 	"github.com/tenure-gateway/tenure/internal/audit"
@@ -30,8 +29,11 @@ type Signin struct {
 	Log        *audit.Log
 	// Origins refuses writes that a browser makes for another site.
 	Origins *http.CrossOriginProtection
-	// AuditRoot tells the audit log of every use of the root token.
-	AuditRoot bool
+	// Root is told of every use of the root token; nil in single mode, where it
+	// is the everyday credential.
+	Root *RootWatch
+	// Throttle slows down who presents one bad credential after the other.
+	Throttle *Throttle
 	// Fresh answers an error while this process cannot know who still has
 	// access: then nobody is admitted, whatever they carry.
 	Fresh func() error
@@ -70,21 +72,18 @@ func (s *Signin) Authenticate(r *http.Request, action tenure.Action) (tenure.Pri
 	if err := s.Fresh(); err != nil {
 		return tenure.Principal{}, err
 	}
+	var p tenure.Principal
 	if c.Token != "" {
-		p, err := s.byToken(r.Context(), c)
-		if err == nil {
+		if p, err = s.byToken(r.Context(), c); err == nil {
 			err = s.fromItsNetworks(r, p)
 		}
-		if err != nil {
-			return tenure.Principal{}, err
-		}
-		return p, nil
+	} else if p, err = s.ambient(r.Context(), c); err == nil && s.Origins.Check(r) != nil {
+		err = errCrossSite
 	}
-	p, err := s.ambient(r.Context(), c)
-	if err == nil && s.Origins.Check(r) != nil {
-		return tenure.Principal{}, errCrossSite
+	if err != nil {
+		return tenure.Principal{}, s.Refuse(r, c.Token, err)
 	}
-	return p, err
+	return p, nil
 }
 
 // fromItsNetworks refuses a token that comes from outside of the networks that it
@@ -172,21 +171,12 @@ func sameName(identity string, p tenure.Principal) bool {
 	return tenure.FoldUserName(identity) == tenure.FoldUserName(p.Standing().UserName)
 }
 
-// RootUsed tells the audit log of a use of the root token, before the action:
-// what cannot be told is not done. GETs of pages and health are uses too.
-func (s *Signin) RootUsed(ctx context.Context, p tenure.Principal, a tenure.Action) error {
-	if !s.AuditRoot || p.Kind() != tenure.RootToken {
-		return nil
-	}
-	return s.Log.Record(ctx, audit.RootUsed(p, a))
-}
-
 // Observe counts refusals, for the audit log.
 func (s *Signin) Observe(r *http.Request, ev *web.Event) {
 	if ev.Err == nil {
 		return
 	}
-	if s.AuditRoot && ev.Principal.Kind() == tenure.RootToken && tenure.IsKind(ev.Err, tenure.Forbidden) {
+	if s.Root != nil && ev.Principal.IsRoot() && tenure.IsKind(ev.Err, tenure.Forbidden) {
 		// Every use of the root token is told singly, refused ones too. The answer
 		// has been given: what cannot be told now is in the log.
 		_ = s.Log.Record(context.WithoutCancel(r.Context()), audit.RootRefused(ev.Principal, ev.Route))
@@ -194,7 +184,7 @@ func (s *Signin) Observe(r *http.Request, ev *web.Event) {
 	}
 	switch e := tenure.AsError(ev.Err); {
 	case e.Code == "address_not_allowed": // counted where the connector was known
-	case e.Kind == tenure.Unauthenticated, e.Kind == tenure.Forbidden,
+	case e.Kind == tenure.Unauthenticated, e.Kind == tenure.Forbidden, e.Code == "too_many_failures",
 		e.Code == "two_credentials", e.Code == "token_in_query", e.Code == "ambiguous_identity":
 		s.Log.Count("request.refused", e.Code, ev.Origin.Address)
 	}
@@ -210,28 +200,7 @@ func (s *Signin) Establish(w http.ResponseWriter, r *http.Request) error {
 	return s.open(w, r, p)
 }
 
-// WithRoot opens a session for a browser whose user typed the root token.
-func (s *Signin) WithRoot(w http.ResponseWriter, r *http.Request, presented string) error {
-	if s.Origins.Check(r) != nil {
-		return errCrossSite
-	}
-	if err := s.Fresh(); err != nil {
-		return err
-	}
-	p, err := s.Tokens.Resolve(r.Context(), strings.TrimSpace(presented))
-	if err == nil && p.Kind() != tenure.RootToken {
-		err = tenure.ErrInvalidToken
-	}
-	if err == nil {
-		err = s.RootUsed(r.Context(), p, tenure.ViewPages)
-	}
-	if err != nil {
-		return err
-	}
-	s.Tokens.Used(p)
-	return s.open(w, r, p)
-}
-
+// open opens a session, and sets its cookie where one is safe.
 func (s *Signin) open(w http.ResponseWriter, r *http.Request, p tenure.Principal) error {
 	name := s.Carriers.SessionCookie(r)
 	if name == "" {
