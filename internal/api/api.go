@@ -53,6 +53,8 @@ func (a *API) Routes() []web.Route {
 	a.mountSelf(m)
 	a.mountUsers(m)
 	a.mountTokens(m)
+	a.mountAccounts(m)
+	a.mountRequests(m)
 	a.mountProviders(m)
 	a.mountConnectors(m)
 	a.mountPolicy(m)
@@ -215,9 +217,10 @@ type Ended struct {
 	Sessions int     `json:"sessions"`
 	Streams  int     `json:"streams"`
 	Orphans  int     `json:"orphans" doc:"Service accounts that need a new owner"`
+	Accounts int     `json:"service_accounts" doc:"Service accounts that ended too"`
 	TookMS   float64 `json:"took_ms" doc:"Milliseconds until the last stream was told to end"`
 }
 
 func ended(e tenure.Ended) Ended {
-	return Ended{e.Tokens, e.Sessions, e.Streams, e.Orphans, float64(e.Took.Microseconds()) / 1000}
+	return Ended{e.Tokens, e.Sessions, e.Streams, e.Orphans, len(e.Accounts), float64(e.Took.Microseconds()) / 1000}
 }
