@@ -11,6 +11,7 @@ import (
 
 type userCmd struct {
 	Drift      userDrift      `cmd:"" help:"Compare what people sign in as with what SCIM provisions."`
+	Report     userReport     `cmd:"" help:"Tell everything that a person has or had, and whether they are gone."`
 	List       userList       `cmd:"" help:"List people."`
 	Deactivate userDeactivate `cmd:"" help:"End a person's access: tokens, sessions, open streams."`
 	Reactivate userReactivate `cmd:"" help:"Let a person sign in again. Nothing that ended comes back."`
@@ -91,7 +92,7 @@ func (c *userDeactivate) Run(e *env) error {
 			return err
 		}
 		v := userView(u)
-		v["ended"] = map[string]int{"tokens": ended.Tokens, "sessions": ended.Sessions, "orphans": ended.Orphans, "service_accounts": len(ended.Accounts)} // streams are in another process
+		v["ended"] = map[string]int{"tokens": ended.Tokens, "sessions": ended.Sessions, "orphans": ended.Orphans} // streams are in another process
 		return c.print(e, v, func(w io.Writer) {
 			fmt.Fprintf(w, "deactivated %s: tokens ended %d, sessions ended %d; open streams are cut within a second\n", u.UserName, ended.Tokens, ended.Sessions)
 		})

@@ -17,6 +17,7 @@ import (
 	"github.com/tenure-gateway/tenure"
 	"github.com/tenure-gateway/tenure/internal/connector"
 	"github.com/tenure-gateway/tenure/internal/directory"
+	"github.com/tenure-gateway/tenure/internal/governance"
 	"github.com/tenure-gateway/tenure/internal/live"
 	"github.com/tenure-gateway/tenure/internal/policy"
 	"github.com/tenure-gateway/tenure/internal/token"
@@ -29,6 +30,7 @@ type API struct {
 	Tokens     *token.Tokens
 	Directory  *directory.Directory
 	Connectors *connector.Connectors
+	Governance *governance.Governance
 	Policies   *policy.Policies
 	Vault      *vault.Vault
 	Live       *live.Live
@@ -52,9 +54,9 @@ func (a *API) Routes() []web.Route {
 	m := &mounting{collector: c, api: humago.New(c, cfg)}
 	a.mountSelf(m)
 	a.mountUsers(m)
+	a.mountReport(m)
+	a.mountAudit(m)
 	a.mountTokens(m)
-	a.mountAccounts(m)
-	a.mountRequests(m)
 	a.mountProviders(m)
 	a.mountConnectors(m)
 	a.mountPolicy(m)
@@ -217,10 +219,9 @@ type Ended struct {
 	Sessions int     `json:"sessions"`
 	Streams  int     `json:"streams"`
 	Orphans  int     `json:"orphans" doc:"Service accounts that need a new owner"`
-	Accounts int     `json:"service_accounts" doc:"Service accounts that ended too"`
 	TookMS   float64 `json:"took_ms" doc:"Milliseconds until the last stream was told to end"`
 }
 
 func ended(e tenure.Ended) Ended {
-	return Ended{e.Tokens, e.Sessions, e.Streams, e.Orphans, len(e.Accounts), float64(e.Took.Microseconds()) / 1000}
+	return Ended{e.Tokens, e.Sessions, e.Streams, e.Orphans, float64(e.Took.Microseconds()) / 1000}
 }

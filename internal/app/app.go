@@ -28,6 +28,7 @@ import (
 	"github.com/tenure-gateway/tenure/internal/connector"
 	"github.com/tenure-gateway/tenure/internal/directory"
 	"github.com/tenure-gateway/tenure/internal/gateway"
+	"github.com/tenure-gateway/tenure/internal/governance"
 	"github.com/tenure-gateway/tenure/internal/live"
 	"github.com/tenure-gateway/tenure/internal/policy"
 	"github.com/tenure-gateway/tenure/internal/store"
@@ -49,6 +50,8 @@ type App struct {
 	Connectors *connector.Connectors
 	Policies   *policy.Policies
 	Vault      *vault.Vault
+	// Governance answers for what was done.
+	Governance *governance.Governance
 	Metrics    *prometheus.Registry
 
 	events  *audit.Log
@@ -103,6 +106,7 @@ func (a *App) build(ctx context.Context) error {
 		return config.Wrong("TENURE_KEY_URL", err.Error(), "file:/etc/tenure/master.key")
 	}
 	a.Vault = &vault.Vault{DB: a.Store, Live: a.Live, Key: key}
+	a.Governance = &governance.Governance{DB: a.Store, Live: a.Live, SessionIdle: cfg.SessionIdle}
 	a.gateway = gateway.New(a.Vault, a.Live, gateway.Limits{
 		MaxBody: cfg.MaxBody, BodyTimeout: cfg.BodyTimeout,
 		ConnectTimeout: cfg.ConnectTimeout, FirstByteTimeout: cfg.FirstByteTimeout, IdleTimeout: cfg.StreamIdle,
@@ -198,7 +202,6 @@ func (a *App) serve(ctx context.Context, ln net.Listener, h http.Handler, ready 
 	wg.Go(func() { a.Uses.Run(behind, report) })
 	wg.Go(func() { a.events.Run(behind, report) })
 	wg.Go(func() { a.Connectors.Use.Run(behind, report) })
-	wg.Go(func() { a.Directory.KeepHouse(behind, report) })
 	following := make(chan struct{})
 	failed := make(chan error, 2)
 	wg.Go(func() {

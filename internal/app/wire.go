@@ -63,7 +63,7 @@ func (a *App) router() (*web.Router, error) {
 		},
 	}
 	pages := &dash.Dash{
-		Tokens: a.Tokens, Directory: a.Directory, Single: !cfg.Teams, Base: base,
+		Tokens: a.Tokens, Directory: a.Directory, Governance: a.Governance, Single: !cfg.Teams, Base: base,
 		Establish: si.Establish, WithRoot: si.WithRoot, SignOut: si.SignOut,
 	}
 	pageRoutes, err := pages.Routes()
@@ -71,7 +71,7 @@ func (a *App) router() (*web.Router, error) {
 		return nil, err
 	}
 	admin := &api.API{
-		Tokens: a.Tokens, Directory: a.Directory, Connectors: a.Connectors, Policies: a.Policies, Vault: a.Vault, Live: a.Live,
+		Tokens: a.Tokens, Directory: a.Directory, Connectors: a.Connectors, Policies: a.Policies, Vault: a.Vault, Live: a.Live, Governance: a.Governance,
 		Answers: api.Answers{Find: a.Store.Answered, Keep: a.Store.KeepAnswer}, Single: !cfg.Teams,
 	}
 	for _, routes := range [][]web.Route{

@@ -7,7 +7,6 @@
 package audit
 
 import (
-	"cmp"
 	"strconv"
 	"time"
 
@@ -39,9 +38,6 @@ func aboutUser(e tenure.AuditEvent, u tenure.User) tenure.AuditEvent {
 func aboutToken(e tenure.AuditEvent, t tenure.Token) tenure.AuditEvent {
 	e.Tenant, e.Workspace, e.ObjectID, e.Object = t.Tenant, t.Workspace, string(t.ID), t.Name
 	e.Detail = map[string]string{"kind": string(t.Kind), "prefix": t.Prefix, "owner": t.UserName}
-	if t.ServiceAccount != "" {
-		e.Detail["owner"], e.Detail["service_account"] = t.AccountName, string(t.ServiceAccount)
-	}
 	return e
 }
 
@@ -66,7 +62,8 @@ func SessionEnded(p tenure.Principal, s tenure.Session, reason string) tenure.Au
 
 // TokenMinted tells of a new token.
 func TokenMinted(p tenure.Principal, t tenure.Token) tenure.AuditEvent {
-	e := narrowed(aboutToken(by(p, "token.minted"), t), t.Scopes, t.Models, tenure.NetworkNames(t.Networks))
+	e := aboutToken(by(p, "token.minted"), t)
+	e.Detail["scopes"] = t.Scopes.String()
 	if !t.ExpiresAt.IsZero() {
 		e.Detail["expires_at"] = t.ExpiresAt.UTC().Format(time.RFC3339)
 	}
@@ -84,7 +81,7 @@ func TokenRevoked(p tenure.Principal, t tenure.Token, reason string) tenure.Audi
 func TokenFirstUsed(t tenure.Token) tenure.AuditEvent {
 	return aboutToken(tenure.AuditEvent{
 		Action: "token.first_used", Outcome: Success,
-		ActorKind: string(t.Kind), ActorID: string(t.ID), Actor: cmp.Or(t.UserName, t.AccountName),
+		ActorKind: string(t.Kind), ActorID: string(t.ID), Actor: t.UserName,
 	}, t)
 }
 
@@ -120,6 +117,15 @@ func UserReactivated(p tenure.Principal, u tenure.User) tenure.AuditEvent {
 // UserDeleted tells of a tombstone.
 func UserDeleted(p tenure.Principal, u tenure.User, ended tenure.Ended) tenure.AuditEvent {
 	return withEnded(aboutUser(by(p, "user.deleted"), u), ended, "")
+}
+
+// AccessEnded tells that the last stream of somebody who was deactivated or
+// deleted was told to end: how many there were, and how long the whole act took.
+// It is told after the act, and may be lacking when the database failed by then.
+func AccessEnded(p tenure.Principal, u tenure.User, streams int, took time.Duration) tenure.AuditEvent {
+	e := aboutUser(by(p, "user.access_ended"), u)
+	e.Detail = map[string]string{"streams": strconv.Itoa(streams), "took_ms": strconv.FormatFloat(float64(took.Microseconds())/1000, 'f', 3, 64)}
+	return e
 }
 
 // AllRevoked tells that everything of a person was ended, the person staying.

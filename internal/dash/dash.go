@@ -15,14 +15,16 @@ import (
 
 	"github.com/tenure-gateway/tenure"
 	"github.com/tenure-gateway/tenure/internal/directory"
+	"github.com/tenure-gateway/tenure/internal/governance"
 	"github.com/tenure-gateway/tenure/internal/token"
 	"github.com/tenure-gateway/tenure/internal/web"
 )
 
 // Dash serves the pages. Its fields are set before first use.
 type Dash struct {
-	Tokens    *token.Tokens
-	Directory *directory.Directory
+	Tokens     *token.Tokens
+	Directory  *directory.Directory
+	Governance *governance.Governance
 	// Single tells that this installation serves one person: no personal
 	// tokens, the root token's card instead.
 	Single bool
@@ -43,7 +45,7 @@ type Dash struct {
 // routes of personal tokens.
 func (d *Dash) Routes() ([]web.Route, error) {
 	var err error
-	if d.pages, err = parsePages("settings", "confirm", "rotated", "login", "drift", "fail"); err != nil {
+	if d.pages, err = parsePages("settings", "confirm", "rotated", "login", "drift", "report", "fail"); err != nil {
 		return nil, fmt.Errorf("dash: %w", err)
 	}
 	routes := []web.Route{
@@ -52,6 +54,7 @@ func (d *Dash) Routes() ([]web.Route, error) {
 		d.route("GET /settings/sessions/{id}/end", tenure.ListSession, d.askEndSession),
 		d.route("POST /settings/sessions/{id}/end", tenure.EndSession, d.endSession),
 		d.route("GET /admin/drift", tenure.ListUsers, d.drift),
+		d.route("GET /admin/people/{id}/report", tenure.ReportUser, d.report),
 		d.route("GET /login", tenure.Public, d.login),
 		d.route("POST /logout", tenure.EndSession, d.logout),
 		d.route("GET /static/{file}", tenure.Public, static),

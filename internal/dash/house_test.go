@@ -19,6 +19,7 @@ import (
 	"github.com/tenure-gateway/tenure/internal/access"
 	"github.com/tenure-gateway/tenure/internal/audit"
 	"github.com/tenure-gateway/tenure/internal/directory"
+	"github.com/tenure-gateway/tenure/internal/governance"
 	"github.com/tenure-gateway/tenure/internal/live"
 	"github.com/tenure-gateway/tenure/internal/store"
 	"github.com/tenure-gateway/tenure/internal/token"
@@ -63,7 +64,7 @@ func open(t *testing.T, single bool) *house {
 		SessionIdle: time.Hour, SessionLife: 24 * time.Hour, RootStands: tokens.RootStands,
 	}
 	h.Dash = &Dash{
-		Tokens: tokens, Directory: people, Single: single, Base: func(r *http.Request) string { return "http://" + r.Host },
+		Tokens: tokens, Directory: people, Governance: &governance.Governance{DB: db, Live: l, SessionIdle: time.Hour}, Single: single, Base: func(r *http.Request) string { return "http://" + r.Host },
 		Establish: h.establish, WithRoot: h.withRoot, SignOut: h.signOut,
 	}
 	h.router = &web.Router{

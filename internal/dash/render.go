@@ -18,7 +18,7 @@ import (
 
 // parsePages reads the templates: one for each page, over the frame that they share.
 func parsePages(names ...string) (map[string]*template.Template, error) {
-	words := template.FuncMap{"asset": assetURL, "sentence": sentence, "pair": pair}
+	words := template.FuncMap{"asset": assetURL, "sentence": sentence, "pair": pair, "kind": kind}
 	shared, err := template.New("frame.html").Funcs(words).ParseFS(templateFiles, "templates/frame.html", "templates/parts.html")
 	if err != nil {
 		return nil, err

@@ -189,7 +189,6 @@ func (d *Directory) Update(ctx context.Context, by tenure.Principal, id tenure.U
 	}
 	start := time.Now()
 	var before, after tenure.User
-	var ended tenure.Ended
 	err := d.DB.Tx(ctx, func(ctx context.Context, tx *store.Tx) error {
 		var err error
 		if before, err = tx.User(ctx, by.Tenant(), id); err != nil {
@@ -213,7 +212,7 @@ func (d *Directory) Update(ctx context.Context, by tenure.Principal, id tenure.U
 			return err
 		}
 		if after.Active != before.Active {
-			if ended, err = setActive(ctx, tx, by, after, after.Active, "scim"); err != nil {
+			if _, err := setActive(ctx, tx, by, after, after.Active, "scim"); err != nil {
 				return err
 			}
 		}
@@ -223,19 +222,15 @@ func (d *Directory) Update(ctx context.Context, by tenure.Principal, id tenure.U
 	if err != nil {
 		return tenure.User{}, fmt.Errorf("update user %s: %w", id, err)
 	}
-	d.settle(ctx, after, before.Active && !after.Active, ended.Accounts, start)
+	if n := d.settle(ctx, after, before.Active && !after.Active, start); before.Active && !after.Active {
+		d.tellEnd(ctx, by, after, n, time.Since(start))
+	}
 	return after, nil
 }
 
 // setActive switches a person in the transaction, and tells the audit log.
 func setActive(ctx context.Context, tx *store.Tx, by tenure.Principal, u tenure.User, active bool, reason string) (tenure.Ended, error) {
-	var ended tenure.Ended
-	var err error
-	if active {
-		ended, err = tx.SetActive(ctx, u.Tenant, u.ID, true, by.Label(), reason)
-	} else {
-		ended, err = leave(ctx, tx, by, u, reason)
-	}
+	ended, err := tx.SetActive(ctx, u.Tenant, u.ID, active, by.Label(), reason)
 	if err != nil {
 		return ended, err
 	}
@@ -247,20 +242,27 @@ func setActive(ctx context.Context, tx *store.Tx, by tenure.Principal, u tenure.
 }
 
 // settle tells this process of a committed change of a person: when they have
-// gone, everything that they carry is cut, with what the service accounts carry
-// that ended along with them, and the number of streams returned.
-func (d *Directory) settle(ctx context.Context, u tenure.User, gone bool, accounts []tenure.ServiceAccountID, start time.Time) int {
+// gone, everything that they carry is cut, and the number of streams returned.
+func (d *Directory) settle(ctx context.Context, u tenure.User, gone bool, start time.Time) int {
 	change := store.Change{Kind: "user", ID: string(u.ID)}
 	if !gone {
 		d.Live.Changed(ctx, change)
 		return 0
 	}
 	n := d.Live.Cut(change, live.User(u.ID), tenure.ErrRevoked)
-	for _, id := range accounts {
-		n += d.cutAccount(id)
-	}
 	d.Live.Took(time.Since(start))
 	return n
+}
+
+// tellEnd tells the audit log how many streams were cut of somebody who has gone,
+// and how long the act took. The act is done: that this failed changes nothing.
+func (d *Directory) tellEnd(ctx context.Context, by tenure.Principal, u tenure.User, streams int, took time.Duration) {
+	err := d.DB.Tx(context.WithoutCancel(ctx), func(ctx context.Context, tx *store.Tx) error {
+		return tx.Append(ctx, audit.AccessEnded(by, u, streams, took))
+	})
+	if err != nil {
+		d.Live.Log.Warn("audit of ended streams", "user", u.ID, "error", err)
+	}
 }
 
 // Deactivate ends a person's access: every token, session and open stream. It
@@ -297,7 +299,7 @@ func (d *Directory) RemoveIf(ctx context.Context, by tenure.Principal, id tenure
 		if err := allow(u); err != nil {
 			return tenure.Ended{}, err
 		}
-		ended, err := leave(ctx, tx, by, u, "deleted")
+		ended, err := tx.SetActive(ctx, u.Tenant, u.ID, false, by.Label(), "deleted")
 		if err != nil {
 			return ended, err
 		}
@@ -317,6 +319,7 @@ func (d *Directory) end(ctx context.Context, by tenure.Principal, id tenure.User
 		return u, ended, err
 	}
 	start := time.Now()
+	left := false // the person was active, and is gone
 	err = d.DB.Tx(ctx, func(ctx context.Context, tx *store.Tx) error {
 		if u, err = tx.User(ctx, by.Tenant(), id); err != nil {
 			return err
@@ -328,6 +331,7 @@ func (d *Directory) end(ctx context.Context, by tenure.Principal, id tenure.User
 			return err
 		}
 		after, err := tx.User(ctx, by.Tenant(), id)
+		left = u.Active && (err != nil || !after.Active)
 		if err == nil {
 			u = after // of a deleted person, the last that was known is told
 		} else if !tenure.IsKind(err, tenure.NotFound) {
@@ -338,8 +342,11 @@ func (d *Directory) end(ctx context.Context, by tenure.Principal, id tenure.User
 	if err != nil {
 		return tenure.User{}, tenure.Ended{}, fmt.Errorf("%s %s: %w", action, id, err)
 	}
-	ended.Streams = d.settle(ctx, u, true, ended.Accounts, start)
+	ended.Streams = d.settle(ctx, u, true, start)
 	ended.Took = time.Since(start)
+	if left {
+		d.tellEnd(ctx, by, u, ended.Streams, ended.Took)
+	}
 	return u, ended, nil
 }
 
@@ -363,7 +370,7 @@ func (d *Directory) Reactivate(ctx context.Context, by tenure.Principal, id tenu
 	if err != nil {
 		return tenure.User{}, fmt.Errorf("reactivate user %s: %w", id, err)
 	}
-	d.settle(ctx, u, false, nil, time.Now())
+	d.settle(ctx, u, false, time.Now())
 	return u, nil
 }
 

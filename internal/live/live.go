@@ -168,6 +168,13 @@ func (l *Live) Open() int {
 	return l.flights.open
 }
 
+// Flights lists the requests in flight of a subject, of this process.
+func (l *Live) Flights(who Subject) []*Flight { return l.flights.list(who) }
+
+// Follows reports whether this process serves: it has followed the change feed,
+// and knows its requests in flight.
+func (l *Live) Follows() bool { return l.clock.heard.Load() != nil }
+
 // Subject chooses flights by one of their owners.
 type Subject func(*tenure.Standing) bool
 
@@ -199,11 +206,6 @@ func Tenant(id tenure.TenantID) Subject {
 // Connector chooses the flights of one SCIM connector.
 func Connector(id tenure.ConnectorID) Subject {
 	return func(s *tenure.Standing) bool { return s.Connector == id }
-}
-
-// Account chooses the flights of one service account.
-func Account(id tenure.ServiceAccountID) Subject {
-	return func(s *tenure.Standing) bool { return s.ServiceAccount == id }
 }
 
 func everything(*tenure.Standing) bool { return true }

@@ -3,6 +3,8 @@ package store
 import (
 	"context"
 	"encoding/json"
+	"strings"
+	"time"
 
 	"github.com/tenure-gateway/tenure"
 )
@@ -33,24 +35,68 @@ func (tx *Tx) Append(ctx context.Context, e tenure.AuditEvent) error {
 	return err
 }
 
+const auditColumns = `seq, id, at, tenant_id, workspace_id, action, actor_kind, actor_id, actor, object_id, object, outcome, reason,
+	request_id, address, detail FROM audit_events`
+
+func scanAudit(row scanner) (tenure.AuditEvent, error) {
+	var e tenure.AuditEvent
+	var detail []byte
+	err := row.Scan(&e.Seq, &e.ID, into(&e.At), &e.Tenant, &e.Workspace, &e.Action, &e.ActorKind, &e.ActorID, &e.Actor,
+		&e.ObjectID, &e.Object, &e.Outcome, &e.Reason, &e.RequestID, &e.Address, &detail)
+	if err == nil {
+		err = json.Unmarshal(detail, &e.Detail)
+	}
+	return e, err
+}
+
+// AuditFilter chooses audit events of one tenant; zero fields choose all.
+type AuditFilter struct {
+	Tenant    tenure.TenantID
+	Actor     string // the id or the name of who did it
+	Object    string // the id or the name of what it was done to
+	Action    string // a whole action ("token.minted"), or its first words ("token")
+	Workspace tenure.WorkspaceID
+	RequestID string
+	Since     time.Time // at or after
+	Until     time.Time // before
+	After     string    // older than the event of this id: the cursor
+	Limit     int
+}
+
+// AuditEvents lists audit events, newest first.
+func (r reads) AuditEvents(ctx context.Context, f AuditFilter) ([]tenure.AuditEvent, error) {
+	var w where
+	w.and(`tenant_id = ?`, f.Tenant)
+	if f.Actor != "" {
+		w.and(`(actor_id = ? OR actor = ?)`, f.Actor, f.Actor)
+	}
+	if f.Object != "" {
+		w.and(`(object_id = ? OR object = ?)`, f.Object, f.Object)
+	}
+	if a := strings.TrimSuffix(f.Action, "."); a != "" {
+		w.and(`(action = ? OR action > ? AND action < ?)`, a, a+".", a+"/") // "/" follows "."
+	}
+	if f.Workspace != "" {
+		w.and(`workspace_id = ?`, f.Workspace)
+	}
+	if f.RequestID != "" {
+		w.and(`request_id = ?`, f.RequestID)
+	}
+	if !f.Since.IsZero() {
+		w.and(`at >= ?`, stamp(f.Since))
+	}
+	if !f.Until.IsZero() {
+		w.and(`at < ?`, stamp(f.Until))
+	}
+	if f.After != "" {
+		w.and(`seq < (SELECT seq FROM audit_events WHERE tenant_id = ? AND id = ?)`, f.Tenant, f.After)
+	}
+	limit := w.arg(f.Limit)
+	return many(ctx, r.run, scanAudit, `SELECT `+auditColumns+w.String()+` ORDER BY seq DESC LIMIT `+limit, w.args...)
+}
+
 // AuditTail lists the newest audit events of a tenant, newest first. action
 // chooses one kind of event; "" chooses all.
 func (r reads) AuditTail(ctx context.Context, tenant tenure.TenantID, action string, limit int) ([]tenure.AuditEvent, error) {
-	var w where
-	w.and(`tenant_id = ?`, tenant)
-	if action != "" {
-		w.and(`action = ?`, action)
-	}
-	n := w.arg(limit)
-	return many(ctx, r.run, func(row scanner) (tenure.AuditEvent, error) {
-		var e tenure.AuditEvent
-		var detail []byte
-		err := row.Scan(&e.ID, into(&e.At), &e.Tenant, &e.Workspace, &e.Action, &e.ActorKind, &e.ActorID, &e.Actor,
-			&e.ObjectID, &e.Object, &e.Outcome, &e.Reason, &e.RequestID, &e.Address, &detail)
-		if err == nil {
-			err = json.Unmarshal(detail, &e.Detail)
-		}
-		return e, err
-	}, `SELECT id, at, tenant_id, workspace_id, action, actor_kind, actor_id, actor, object_id, object, outcome, reason,
-		request_id, address, detail FROM audit_events`+w.String()+` ORDER BY seq DESC LIMIT `+n, w.args...)
+	return r.AuditEvents(ctx, AuditFilter{Tenant: tenant, Action: action, Limit: limit})
 }

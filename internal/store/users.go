@@ -156,20 +156,20 @@ func (tx *Tx) SetActive(ctx context.Context, tenant tenure.TenantID, id tenure.U
 			return ended, err
 		}
 	}
-	return ended, tx.execOne(ctx, `UPDATE users SET active = $1, deactivated_at = $2, updated_at = $3, version = version + 1
+	return ended, tx.execOne(ctx, `UPDATE users SET active = $1, deactivated_at = CASE WHEN $2 IS NULL THEN NULL ELSE COALESCE(deactivated_at, $2) END, updated_at = $3, version = version + 1
 		WHERE tenant_id = $4 AND id = $5 AND deleted_at IS NULL`, active, since, stamp(tx.now), tenant, id)
 }
 
 // orphan flags the service accounts of a person for a new owner, and gives their
 // number.
 func (tx *Tx) orphan(ctx context.Context, tenant tenure.TenantID, owner tenure.UserID) (int, error) {
-	return tx.exec(ctx, `UPDATE service_accounts SET orphaned_at = $1 WHERE tenant_id = $2 AND owner_user_id = $3 AND orphaned_at IS NULL AND active = 1`,
+	return tx.exec(ctx, `UPDATE service_accounts SET orphaned_at = $1 WHERE tenant_id = $2 AND owner_user_id = $3 AND orphaned_at IS NULL`,
 		stamp(tx.now), tenant, owner)
 }
 
 // Orphans counts the service accounts of a tenant that wait for a new owner.
 func (r reads) Orphans(ctx context.Context, tenant tenure.TenantID) (int, error) {
-	return one(ctx, r.run, scalar[int], `SELECT count(*) FROM service_accounts WHERE tenant_id = $1 AND orphaned_at IS NOT NULL AND active = 1`, tenant)
+	return one(ctx, r.run, scalar[int], `SELECT count(*) FROM service_accounts WHERE tenant_id = $1 AND orphaned_at IS NOT NULL`, tenant)
 }
 
 // EndAll ends every token and session of a person.

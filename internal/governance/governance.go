@@ -1,0 +1,40 @@
+// Package governance answers for what others do: the report of everything that a
+// person has or had, and the reading of the audit log. It owns the judgement of
+// whether a leaver is gone, and the forms in which a report leaves the house.
+//
+// It ends nothing and changes nothing: internal/directory and internal/token end
+// what the report names.
+package governance
+
+import (
+	"context"
+	"time"
+
+	"github.com/tenure-gateway/tenure"
+	"github.com/tenure-gateway/tenure/internal/access"
+	"github.com/tenure-gateway/tenure/internal/live"
+	"github.com/tenure-gateway/tenure/internal/store"
+)
+
+// Governance is the act of answering. Its fields are set before first use.
+type Governance struct {
+	DB   *store.DB
+	Live *live.Live
+	// SessionIdle is how long a browser session may go unused.
+	SessionIdle time.Duration
+}
+
+// AuditFilter chooses audit events; its tenant is always the asker's.
+type AuditFilter = store.AuditFilter
+
+// Audit lists events of the asker's tenant, newest first. Limit is at most 1000.
+func (g *Governance) Audit(ctx context.Context, by tenure.Principal, f AuditFilter) ([]tenure.AuditEvent, error) {
+	if err := access.Check(by, tenure.ReadAudit); err != nil {
+		return nil, err
+	}
+	if !f.Since.IsZero() && !f.Until.IsZero() && !f.Since.Before(f.Until) {
+		return nil, tenure.InvalidField("until", "until must be later than since")
+	}
+	f.Tenant = by.Tenant()
+	return g.DB.AuditEvents(ctx, f)
+}
