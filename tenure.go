@@ -221,9 +221,11 @@ type Provider struct {
 
 // Ended counts what an act of revocation brought to its end.
 type Ended struct {
-	Tokens   int           `json:"tokens"`
-	Sessions int           `json:"sessions"`
-	Streams  int           `json:"streams"`
-	Orphans  int           `json:"orphans"` // service accounts that need a new owner
-	Took     time.Duration `json:"-"`       // from the start of the act until the last stream was told to end
+	Tokens   int `json:"tokens"`
+	Sessions int `json:"sessions"`
+	Streams  int `json:"streams"`
+	Orphans  int `json:"orphans"` // service accounts that need a new owner
+	// Accounts are the service accounts that ended too.
+	Accounts []ServiceAccountID `json:"accounts,omitempty"`
+	Took     time.Duration      `json:"-"` // from the start of the act until the last stream was told to end
 }

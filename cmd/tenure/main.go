@@ -37,10 +37,13 @@ const version = "v0.1.0-dev"
 
 // cli is the whole command line.
 type cli struct {
-	Serve     serveCmd     `cmd:"" help:"Serve the gateway, the dashboard, the API and SCIM."`
-	Demo      demoCmd      `cmd:"" help:"Show what Tenure does, with a simulated provider and a development sign-in proxy."`
-	Token     tokenCmd     `cmd:"" help:"Personal access tokens."`
-	User      userCmd      `cmd:"" help:"People."`
+	Serve serveCmd `cmd:"" help:"Serve the gateway, the dashboard, the API and SCIM."`
+	Demo  demoCmd  `cmd:"" help:"Show what Tenure does, with a simulated provider and a development sign-in proxy."`
+	Token tokenCmd `cmd:"" help:"Access tokens."`
+	User  userCmd  `cmd:"" help:"People."`
+
+	ServiceAccount accountCmd `cmd:"" help:"Service accounts: who asks models without being a person."`
+
 	Audit     auditCmd     `cmd:"" help:"The audit log."`
 	Connector connectorCmd `cmd:"" help:"SCIM connectors: the identity providers' ways in."`
 	Policy    policyCmd    `cmd:"" help:"The tenant's policy: lifetimes, who may mint, what is open."`

@@ -1,67 +1,61 @@
 package main
 
 import (
-	"errors"
+	"cmp"
 	"fmt"
 	"io"
-	"strings"
 	"time"
 
 	"github.com/tenure-gateway/tenure"
 	"github.com/tenure-gateway/tenure/internal/app"
-	"github.com/tenure-gateway/tenure/internal/token"
 )
 
 type tokenCmd struct {
 	Create tokenCreate `cmd:"" help:"Make a personal access token for a person."`
 	List   tokenList   `cmd:"" help:"List tokens, newest first."`
 	Revoke tokenRevoke `cmd:"" help:"End tokens, and every stream that they carry."`
+
+	Requests tokenRequests `cmd:"" help:"List requests for tokens with scopes of administration, newest first."`
+	Approve  tokenApprove  `cmd:"" help:"Approve a request for a token."`
+	Reject   tokenReject   `cmd:"" help:"Reject a request for a token."`
+	Collect  tokenCollect  `cmd:"" help:"Make the token of an approved request that was made at the command line."`
 }
 
 type tokenCreate struct {
 	local
-	User    string `required:"" placeholder:"NAME" help:"userName of the owner, who must be known already."`
-	Name    string `required:"" placeholder:"TEXT" help:"What the token is for."`
-	Scopes  string `placeholder:"SCOPE,…" help:"chat, messages, models, beliefs (default: all)."`
-	Expires string `default:"90d" placeholder:"TIME" help:"Lifetime, at most 365d."`
+	wish
+	User      string   `required:"" placeholder:"NAME" help:"userName of the owner, who must be known already."`
+	Name      string   `required:"" placeholder:"TEXT" help:"What the token is for."`
+	Workspace string   `placeholder:"NAME" help:"Name or id of one of the owner's workspaces (default: default)."`
+	Scope     []string `aliases:"scopes" placeholder:"SCOPE,…" help:"chat, messages, models, beliefs, … (default: the tenant's policy)."`
 }
 
 // Help implements kong.HelpProvider.
 func (tokenCreate) Help() string {
-	return "Example:\n\n  tenure token create --user alice@example.com --name 'VS Code' --expires 30d\n\nThe token is printed once, alone on standard output."
+	return "Example:\n\n  tenure token create --user alice@example.com --name 'VS Code' --scope chat,models --expires 30d\n\nThe token is printed once, alone on standard output."
 }
 
 // Run implements the verb.
 func (c *tokenCreate) Run(e *env) error {
-	life, err := tenure.ParseLifetime(c.Expires)
-	if err == nil && life <= 0 {
-		err = errors.New("a lifetime is longer than zero")
-	}
+	spec, err := c.spec(c.Name, c.Scope)
 	if err != nil {
-		return &tenure.Error{Kind: tenure.Invalid, Code: "invalid_expires", Field: "expires", Msg: "--expires: " + err.Error()}
+		return err
 	}
-	var scopes []string // nil: all
-	if c.Scopes != "" {
-		scopes = strings.FieldsFunc(c.Scopes, func(r rune) bool { return r == ',' || r == ' ' })
-	}
+	spec.For, spec.Workspace = c.User, c.Workspace
 	return c.with(e, false, func(a *app.App, by tenure.Principal) error {
-		t, secret, err := a.Tokens.Mint(e.ctx, by, token.Spec{
-			Name: c.Name, For: c.User, Life: life,
-			Scopes: scopes,
-		})
+		t, secret, err := a.Tokens.Mint(e.ctx, by, spec)
 		if err != nil {
 			return err
 		}
-		v := tokenView(t)
-		v["token"] = secret.Reveal()
-		return c.print(e, v, func(w io.Writer) { fmt.Fprintln(w, secret.Reveal()) })
+		return c.revealToken(e, t, secret)
 	})
 }
 
 func tokenView(t tenure.Token) map[string]any {
 	return map[string]any{
 		"id": t.ID, "name": t.Name, "kind": t.Kind, "prefix": t.Prefix, "user": t.UserName, "workspace": t.Workspace,
-		"scopes": t.Scopes.Names(), "state": t.State(time.Now()), "created_at": stamp(t.CreatedAt), "expires_at": stamp(t.ExpiresAt),
+		"service_account": t.ServiceAccount, "models": t.Models, "cidrs": tenure.NetworkNames(t.Networks), "family": t.Family, "created_by": t.CreatedBy,
+		"rotated_at": stamp(t.RotatedAt), "rotated_to": t.RotatedTo, "scopes": t.Scopes.Names(), "state": t.State(time.Now()), "created_at": stamp(t.CreatedAt), "expires_at": stamp(t.ExpiresAt),
 		"last_used_at": stamp(t.LastUsedAt), "revoked_at": stamp(t.RevokedAt), "revoked_by": t.RevokedBy, "revoked_reason": t.RevokedReason,
 	}
 }
@@ -100,9 +94,9 @@ func (c *tokenList) Run(e *env) error {
 			views = append(views, tokenView(t))
 		}
 		return c.print(e, views, func(w io.Writer) {
-			fmt.Fprintln(w, "ID\tUSER\tNAME\tTOKEN\tSTATE\tLAST USED\tEXPIRES")
+			fmt.Fprintln(w, "ID\tOWNER\tNAME\tTOKEN\tSTATE\tLAST USED\tEXPIRES")
 			for _, t := range page.Tokens {
-				fmt.Fprintf(w, "%s\t%s\t%s\t%s…\t%s\t%s\t%s\n", t.ID, t.UserName, t.Name, t.Prefix, t.State(time.Now()), short(t.LastUsedAt), short(t.ExpiresAt))
+				fmt.Fprintf(w, "%s\t%s\t%s\t%s…\t%s\t%s\t%s\n", t.ID, cmp.Or(t.UserName, t.AccountName), t.Name, t.Prefix, t.State(time.Now()), short(t.LastUsedAt), short(t.ExpiresAt))
 			}
 		})
 	})

@@ -92,7 +92,7 @@ func (c *userDeactivate) Run(e *env) error {
 			return err
 		}
 		v := userView(u)
-		v["ended"] = map[string]int{"tokens": ended.Tokens, "sessions": ended.Sessions, "orphans": ended.Orphans} // streams are in another process
+		v["ended"] = map[string]int{"tokens": ended.Tokens, "sessions": ended.Sessions, "orphans": ended.Orphans, "service_accounts": len(ended.Accounts)} // streams are in another process
 		return c.print(e, v, func(w io.Writer) {
 			fmt.Fprintf(w, "deactivated %s: tokens ended %d, sessions ended %d; open streams are cut within a second\n", u.UserName, ended.Tokens, ended.Sessions)
 		})

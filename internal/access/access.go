@@ -159,6 +159,22 @@ func Within(p tenure.Principal, a, read tenure.Action, within tenure.Role) error
 	return err
 }
 
+// LookAfter is Within for the service accounts of a workspace. The tenant's policy
+// (minters) says which roles in a workspace look after its accounts: these stand
+// where the table has workspace_admin, which else only reads.
+func LookAfter(p tenure.Principal, a tenure.Action, within tenure.Role, minters []tenure.Role) error {
+	named := slices.Contains(minters, within)
+	if named {
+		within = tenure.WorkspaceAdmin
+	}
+	err := Within(p, a, tenure.ReadAccount, within)
+	reads := a == tenure.ReadAccount || a == tenure.ListAccounts
+	if err == nil && !named && !reads && within == tenure.WorkspaceAdmin && Check(p, a) != nil {
+		return refuse("the policy service_token_minters does not let the role %s look after service accounts", within)
+	}
+	return err
+}
+
 // Above answers Forbidden when somebody signed in, or a service token, would act
 // on a person of a higher role than their own. The root token, connectors and the
 // operator stand above all.

@@ -57,6 +57,8 @@ func (a *API) Routes() []web.Route {
 	a.mountReport(m)
 	a.mountAudit(m)
 	a.mountTokens(m)
+	a.mountAccounts(m)
+	a.mountRequests(m)
 	a.mountProviders(m)
 	a.mountConnectors(m)
 	a.mountPolicy(m)
@@ -219,9 +221,10 @@ type Ended struct {
 	Sessions int     `json:"sessions"`
 	Streams  int     `json:"streams"`
 	Orphans  int     `json:"orphans" doc:"Service accounts that need a new owner"`
+	Accounts int     `json:"service_accounts" doc:"Service accounts that ended too"`
 	TookMS   float64 `json:"took_ms" doc:"Milliseconds until the last stream was told to end"`
 }
 
 func ended(e tenure.Ended) Ended {
-	return Ended{e.Tokens, e.Sessions, e.Streams, e.Orphans, float64(e.Took.Microseconds()) / 1000}
+	return Ended{e.Tokens, e.Sessions, e.Streams, e.Orphans, len(e.Accounts), float64(e.Took.Microseconds()) / 1000}
 }

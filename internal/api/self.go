@@ -33,9 +33,16 @@ type Token struct {
 	Prefix     string     `json:"prefix"`
 	State      string     `json:"state" enum:"active,expired,revoked"`
 	User       string     `json:"user,omitempty"`
+	Account    string     `json:"service_account,omitempty" doc:"Id of the service account that it is of"`
 	Workspace  string     `json:"workspace,omitempty"`
 	Scopes     []string   `json:"scopes"`
+	Models     []string   `json:"models" doc:"Patterns that narrow what the workspace allows; * is no narrowing"`
+	CIDRs      []string   `json:"cidrs" doc:"From where it is good; empty: from anywhere"`
+	Family     string     `json:"family" doc:"The first token of its line of rotations"`
 	CreatedAt  time.Time  `json:"created_at"`
+	CreatedBy  string     `json:"created_by,omitempty"`
+	RotatedAt  *time.Time `json:"rotated_at" doc:"When a newer secret took its place"`
+	RotatedTo  string     `json:"rotated_to,omitempty" doc:"Id of the token that did"`
 	ExpiresAt  *time.Time `json:"expires_at"`
 	LastUsedAt *time.Time `json:"last_used_at"`
 	RevokedAt  *time.Time `json:"revoked_at"`
@@ -46,7 +53,8 @@ type Token struct {
 func showToken(t tenure.Token) Token {
 	return Token{
 		ID: string(t.ID), Name: t.Name, Kind: string(t.Kind), Prefix: t.Prefix, State: t.State(time.Now()), User: t.UserName,
-		Workspace: string(t.Workspace), Scopes: t.Scopes.Names(), CreatedAt: t.CreatedAt, ExpiresAt: when(t.ExpiresAt),
+		Account: string(t.ServiceAccount), Workspace: string(t.Workspace), Scopes: t.Scopes.Names(), Models: t.Models, CIDRs: tenure.NetworkNames(t.Networks),
+		Family: string(t.Family), CreatedAt: t.CreatedAt, CreatedBy: t.CreatedBy, RotatedAt: when(t.RotatedAt), RotatedTo: string(t.RotatedTo), ExpiresAt: when(t.ExpiresAt),
 		LastUsedAt: when(t.LastUsedAt), RevokedAt: when(t.RevokedAt), RevokedBy: t.RevokedBy, Reason: t.RevokedReason,
 	}
 }
@@ -68,9 +76,20 @@ type NewToken struct {
 	Name      string     `json:"name"`
 	Prefix    string     `json:"prefix"`
 	Scopes    []string   `json:"scopes"`
+	Models    []string   `json:"models"`
+	CIDRs     []string   `json:"cidrs"`
 	Workspace string     `json:"workspace"`
+	Account   string     `json:"service_account,omitempty"`
 	CreatedAt time.Time  `json:"created_at"`
 	ExpiresAt *time.Time `json:"expires_at"`
+}
+
+func showNew(t tenure.Token, secret tenure.Secret) *NewToken {
+	return &NewToken{
+		Token: secret.Reveal(), ID: string(t.ID), Name: t.Name, Prefix: t.Prefix, Scopes: t.Scopes.Names(), Models: t.Models,
+		CIDRs: tenure.NetworkNames(t.Networks), Workspace: string(t.Workspace), Account: string(t.ServiceAccount),
+		CreatedAt: t.CreatedAt, ExpiresAt: when(t.ExpiresAt),
+	}
 }
 
 // Lifetime is a length of time: seconds as a number (RFC 6749 §5.1 expires_in),
@@ -117,12 +136,29 @@ type idIn struct {
 	ID string `path:"id" maxLength:"200"`
 }
 
+// TokenWish is what a token is asked to be.
+type TokenWish struct {
+	Name      string    `json:"name" doc:"What it is for" example:"VS Code on my laptop"`
+	Scopes    []string  `json:"scopes,omitempty" doc:"What it may do: chat, messages, models, beliefs, and what the policy opens; a service token needs them said"`
+	Models    []string  `json:"models,omitempty" doc:"Patterns that narrow what the workspace allows, for example gpt-4o*; left out: all of it" example:"[\"gpt-4o*\"]"`
+	CIDRs     []string  `json:"cidrs,omitempty" doc:"Networks from where it is good; left out: from anywhere"`
+	ExpiresIn *Lifetime `json:"expires_in,omitempty"`
+}
+
+func (w TokenWish) spec() token.Spec {
+	spec := token.Spec{Name: w.Name, Scopes: w.Scopes, Models: w.Models, Networks: w.CIDRs}
+	if w.ExpiresIn != nil {
+		if spec.Life = time.Duration(*w.ExpiresIn); spec.Life == 0 {
+			spec.Life = -1 // zero is no lifetime; leaving it out is the default
+		}
+	}
+	return spec
+}
+
 type mintIn struct {
 	Body struct {
-		Name      string    `json:"name" doc:"What it is for" example:"VS Code on my laptop"`
-		Workspace string    `json:"workspace,omitempty" doc:"Id or name; the default workspace when left out"`
-		Scopes    []string  `json:"scopes,omitempty" doc:"Narrows the token: chat, messages, models, beliefs; all of them when left out"`
-		ExpiresIn *Lifetime `json:"expires_in,omitempty"`
+		TokenWish
+		Workspace string `json:"workspace,omitempty" doc:"Id or name; the default workspace when left out"`
 	}
 }
 
@@ -151,6 +187,11 @@ func (a *API) mountSelf(m *mounting) {
 			return showTokens(page), err
 		})
 	operation(m, tenure.MintToken, huma.Operation{OperationID: "create-token", Method: http.MethodPost, Path: "/api/v1/tokens", Summary: "Make a personal access token", Tags: []string{"Self"}, DefaultStatus: http.StatusCreated}, a.mint)
+	operation(m, tenure.ListTokens, huma.Operation{OperationID: "get-token", Method: http.MethodGet, Path: "/api/v1/tokens/{id}", Summary: "One of my tokens, or one that I may read", Tags: []string{"Self"}},
+		func(ctx context.Context, in *idIn) (*body[Token], error) {
+			t, err := a.Tokens.Get(ctx, web.Principal(ctx), tenure.TokenID(in.ID))
+			return &body[Token]{showToken(t)}, err
+		})
 	operation(m, tenure.RevokeToken, huma.Operation{OperationID: "revoke-token", Method: http.MethodDelete, Path: "/api/v1/tokens/{id}", Summary: "Revoke one of my tokens, and cut what it carries", Tags: []string{"Self"}, DefaultStatus: http.StatusNoContent},
 		func(ctx context.Context, in *idIn) (*struct{}, error) {
 			_, err := a.Tokens.Revoke(ctx, web.Principal(ctx), tenure.TokenID(in.ID), "revoked by its owner")
@@ -173,18 +214,11 @@ func (a *API) sessions(ctx context.Context, _ *struct{}) (*list[Session], error)
 }
 
 func (a *API) mint(ctx context.Context, in *mintIn) (*body[NewToken], error) {
-	spec := token.Spec{Name: in.Body.Name, Workspace: in.Body.Workspace, Scopes: in.Body.Scopes}
-	if in.Body.ExpiresIn != nil {
-		if spec.Life = time.Duration(*in.Body.ExpiresIn); spec.Life == 0 {
-			spec.Life = -1 // zero is no lifetime; leaving it out is the default
-		}
-	}
+	spec := in.Body.spec()
+	spec.Workspace = in.Body.Workspace
 	t, secret, err := a.Tokens.Mint(ctx, web.Principal(ctx), spec)
 	if err != nil {
 		return nil, err
 	}
-	return &body[NewToken]{NewToken{
-		Token: secret.Reveal(), ID: string(t.ID), Name: t.Name, Prefix: t.Prefix, Scopes: t.Scopes.Names(),
-		Workspace: string(t.Workspace), CreatedAt: t.CreatedAt, ExpiresAt: when(t.ExpiresAt),
-	}}, nil
+	return &body[NewToken]{*showNew(t, secret)}, nil
 }

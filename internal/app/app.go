@@ -202,6 +202,7 @@ func (a *App) serve(ctx context.Context, ln net.Listener, h http.Handler, ready 
 	wg.Go(func() { a.Uses.Run(behind, report) })
 	wg.Go(func() { a.events.Run(behind, report) })
 	wg.Go(func() { a.Connectors.Use.Run(behind, report) })
+	wg.Go(func() { a.Directory.KeepHouse(behind, report) })
 	following := make(chan struct{})
 	failed := make(chan error, 2)
 	wg.Go(func() {

@@ -7,6 +7,7 @@
 package audit
 
 import (
+	"cmp"
 	"strconv"
 	"time"
 
@@ -38,6 +39,9 @@ func aboutUser(e tenure.AuditEvent, u tenure.User) tenure.AuditEvent {
 func aboutToken(e tenure.AuditEvent, t tenure.Token) tenure.AuditEvent {
 	e.Tenant, e.Workspace, e.ObjectID, e.Object = t.Tenant, t.Workspace, string(t.ID), t.Name
 	e.Detail = map[string]string{"kind": string(t.Kind), "prefix": t.Prefix, "owner": t.UserName}
+	if t.ServiceAccount != "" {
+		e.Detail["owner"], e.Detail["service_account"] = t.AccountName, string(t.ServiceAccount)
+	}
 	return e
 }
 
@@ -62,8 +66,7 @@ func SessionEnded(p tenure.Principal, s tenure.Session, reason string) tenure.Au
 
 // TokenMinted tells of a new token.
 func TokenMinted(p tenure.Principal, t tenure.Token) tenure.AuditEvent {
-	e := aboutToken(by(p, "token.minted"), t)
-	e.Detail["scopes"] = t.Scopes.String()
+	e := narrowed(aboutToken(by(p, "token.minted"), t), t.Scopes, t.Models, tenure.NetworkNames(t.Networks))
 	if !t.ExpiresAt.IsZero() {
 		e.Detail["expires_at"] = t.ExpiresAt.UTC().Format(time.RFC3339)
 	}
@@ -81,7 +84,7 @@ func TokenRevoked(p tenure.Principal, t tenure.Token, reason string) tenure.Audi
 func TokenFirstUsed(t tenure.Token) tenure.AuditEvent {
 	return aboutToken(tenure.AuditEvent{
 		Action: "token.first_used", Outcome: Success,
-		ActorKind: string(t.Kind), ActorID: string(t.ID), Actor: t.UserName,
+		ActorKind: string(t.Kind), ActorID: string(t.ID), Actor: cmp.Or(t.UserName, t.AccountName),
 	}, t)
 }
 

@@ -29,8 +29,6 @@ const (
 	DefaultOverlap = 24 * time.Hour
 	// MaxOverlap is the longest that they may be.
 	MaxOverlap = 7 * 24 * time.Hour
-	// maxNetworks is how many networks one connector may have.
-	maxNetworks = 100
 	// builtinName is what the operator's connector is called.
 	builtinName = "TENURE_SCIM_TOKEN"
 )
@@ -102,31 +100,7 @@ func (s Spec) validate() ([]netip.Prefix, error) {
 	if s.Name == builtinName || s.Name == string(tenure.BuiltinConnector) {
 		return nil, &tenure.Error{Kind: tenure.Conflict, Code: "uniqueness", Field: "name", Msg: "this name is that of the built-in connector"}
 	}
-	if len(s.Networks) > maxNetworks {
-		return nil, invalid("cidrs", "at most %d networks", maxNetworks)
-	}
-	out := make([]netip.Prefix, 0, len(s.Networks))
-	for _, text := range s.Networks {
-		p, err := parseNetwork(text)
-		if err != nil {
-			return nil, invalid("cidrs", "%q is no network; write for example 203.0.113.0/24 or 2001:db8::/32", text)
-		}
-		out = append(out, p)
-	}
-	return out, nil
-}
-
-func parseNetwork(text string) (netip.Prefix, error) {
-	text = strings.TrimSpace(text)
-	if a, err := netip.ParseAddr(text); err == nil && a.Zone() == "" {
-		a = a.Unmap()
-		return netip.PrefixFrom(a, a.BitLen()), nil
-	}
-	p, err := netip.ParsePrefix(text)
-	if err != nil || p.Addr().Is4In6() {
-		return p, fmt.Errorf("not a network: %q", text)
-	}
-	return p.Masked(), nil
+	return tenure.ParseNetworks(s.Networks)
 }
 
 func invalid(field, format string, args ...any) error {

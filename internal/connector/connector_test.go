@@ -179,7 +179,7 @@ func TestSpecs(t *testing.T) {
 		{Name: "x", Networks: []string{"fe80::1%eth0"}},
 		{Name: "x", Networks: []string{""}},
 		{Name: "x", Networks: []string{"::ffff:10.0.0.0/104"}},
-		{Name: "x", Networks: make([]string, maxNetworks+1)},
+		{Name: "x", Networks: make([]string, tenure.MaxNetworks+1)},
 	} {
 		if _, _, err := b.Create(t.Context(), b.as(tenure.SuperAdmin), spec); !tenure.IsKind(err, tenure.Invalid) {
 			t.Errorf("%+v: %v", spec, err)

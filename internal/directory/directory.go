@@ -189,6 +189,7 @@ func (d *Directory) Update(ctx context.Context, by tenure.Principal, id tenure.U
 	}
 	start := time.Now()
 	var before, after tenure.User
+	var ended tenure.Ended
 	err := d.DB.Tx(ctx, func(ctx context.Context, tx *store.Tx) error {
 		var err error
 		if before, err = tx.User(ctx, by.Tenant(), id); err != nil {
@@ -212,7 +213,7 @@ func (d *Directory) Update(ctx context.Context, by tenure.Principal, id tenure.U
 			return err
 		}
 		if after.Active != before.Active {
-			if _, err := setActive(ctx, tx, by, after, after.Active, "scim"); err != nil {
+			if ended, err = setActive(ctx, tx, by, after, after.Active, "scim"); err != nil {
 				return err
 			}
 		}
@@ -222,7 +223,7 @@ func (d *Directory) Update(ctx context.Context, by tenure.Principal, id tenure.U
 	if err != nil {
 		return tenure.User{}, fmt.Errorf("update user %s: %w", id, err)
 	}
-	if n := d.settle(ctx, after, before.Active && !after.Active, start); before.Active && !after.Active {
+	if n := d.settle(ctx, after, before.Active && !after.Active, ended.Accounts, start); before.Active && !after.Active {
 		d.tellEnd(ctx, by, after, n, time.Since(start))
 	}
 	return after, nil
@@ -230,7 +231,13 @@ func (d *Directory) Update(ctx context.Context, by tenure.Principal, id tenure.U
 
 // setActive switches a person in the transaction, and tells the audit log.
 func setActive(ctx context.Context, tx *store.Tx, by tenure.Principal, u tenure.User, active bool, reason string) (tenure.Ended, error) {
-	ended, err := tx.SetActive(ctx, u.Tenant, u.ID, active, by.Label(), reason)
+	var ended tenure.Ended
+	var err error
+	if active {
+		ended, err = tx.SetActive(ctx, u.Tenant, u.ID, true, by.Label(), reason)
+	} else {
+		ended, err = leave(ctx, tx, by, u, reason)
+	}
 	if err != nil {
 		return ended, err
 	}
@@ -242,14 +249,18 @@ func setActive(ctx context.Context, tx *store.Tx, by tenure.Principal, u tenure.
 }
 
 // settle tells this process of a committed change of a person: when they have
-// gone, everything that they carry is cut, and the number of streams returned.
-func (d *Directory) settle(ctx context.Context, u tenure.User, gone bool, start time.Time) int {
+// gone, everything that they carry is cut, with what the service accounts carry
+// that ended along with them, and the number of streams returned.
+func (d *Directory) settle(ctx context.Context, u tenure.User, gone bool, accounts []tenure.ServiceAccountID, start time.Time) int {
 	change := store.Change{Kind: "user", ID: string(u.ID)}
 	if !gone {
 		d.Live.Changed(ctx, change)
 		return 0
 	}
 	n := d.Live.Cut(change, live.User(u.ID), tenure.ErrRevoked)
+	for _, id := range accounts {
+		n += d.cutAccount(id)
+	}
 	d.Live.Took(time.Since(start))
 	return n
 }
@@ -299,7 +310,7 @@ func (d *Directory) RemoveIf(ctx context.Context, by tenure.Principal, id tenure
 		if err := allow(u); err != nil {
 			return tenure.Ended{}, err
 		}
-		ended, err := tx.SetActive(ctx, u.Tenant, u.ID, false, by.Label(), "deleted")
+		ended, err := leave(ctx, tx, by, u, "deleted")
 		if err != nil {
 			return ended, err
 		}
@@ -342,7 +353,7 @@ func (d *Directory) end(ctx context.Context, by tenure.Principal, id tenure.User
 	if err != nil {
 		return tenure.User{}, tenure.Ended{}, fmt.Errorf("%s %s: %w", action, id, err)
 	}
-	ended.Streams = d.settle(ctx, u, true, start)
+	ended.Streams = d.settle(ctx, u, true, ended.Accounts, start)
 	ended.Took = time.Since(start)
 	if left {
 		d.tellEnd(ctx, by, u, ended.Streams, ended.Took)
@@ -370,7 +381,7 @@ func (d *Directory) Reactivate(ctx context.Context, by tenure.Principal, id tenu
 	if err != nil {
 		return tenure.User{}, fmt.Errorf("reactivate user %s: %w", id, err)
 	}
-	d.settle(ctx, u, false, time.Now())
+	d.settle(ctx, u, false, nil, time.Now())
 	return u, nil
 }
 

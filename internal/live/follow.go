@@ -143,7 +143,7 @@ func subjectOf(c store.Change) Subject {
 	case "tenant", "policy":
 		return Tenant(tenure.TenantID(c.ID))
 	case "service_account":
-		return func(s *tenure.Standing) bool { return s.ServiceAccount == tenure.ServiceAccountID(c.ID) }
+		return Account(tenure.ServiceAccountID(c.ID))
 	case "connector":
 		return Connector(tenure.ConnectorID(c.ID))
 	case "provider":

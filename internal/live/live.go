@@ -208,6 +208,11 @@ func Connector(id tenure.ConnectorID) Subject {
 	return func(s *tenure.Standing) bool { return s.Connector == id }
 }
 
+// Account chooses the flights of one service account.
+func Account(id tenure.ServiceAccountID) Subject {
+	return func(s *tenure.Standing) bool { return s.ServiceAccount == id }
+}
+
 func everything(*tenure.Standing) bool { return true }
 
 // Cut forgets what is cached of a change that this process has just committed,

@@ -20,6 +20,7 @@ func scanToken(row scanner) (tenure.Token, error) {
 		into(&t.ExpiresAt), into(&t.LastUsedAt), into(&t.RevokedAt), &t.RevokedBy, &t.RevokedReason)
 	t.Scopes, _ = tenure.ParseScopes(scopes) // a name that is not known grants nothing
 	t.Models, t.Networks = tenure.StoredModels(models), parseNetworks(networks)
+	t.AccountName = accountName(t.AccountName, t.ServiceAccount)
 	if t.Family == "" {
 		t.Family = t.ID
 	}

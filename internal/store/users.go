@@ -163,13 +163,13 @@ func (tx *Tx) SetActive(ctx context.Context, tenant tenure.TenantID, id tenure.U
 // orphan flags the service accounts of a person for a new owner, and gives their
 // number.
 func (tx *Tx) orphan(ctx context.Context, tenant tenure.TenantID, owner tenure.UserID) (int, error) {
-	return tx.exec(ctx, `UPDATE service_accounts SET orphaned_at = $1 WHERE tenant_id = $2 AND owner_user_id = $3 AND orphaned_at IS NULL`,
+	return tx.exec(ctx, `UPDATE service_accounts SET orphaned_at = $1 WHERE tenant_id = $2 AND owner_user_id = $3 AND orphaned_at IS NULL AND active = 1`,
 		stamp(tx.now), tenant, owner)
 }
 
 // Orphans counts the service accounts of a tenant that wait for a new owner.
 func (r reads) Orphans(ctx context.Context, tenant tenure.TenantID) (int, error) {
-	return one(ctx, r.run, scalar[int], `SELECT count(*) FROM service_accounts WHERE tenant_id = $1 AND orphaned_at IS NOT NULL`, tenant)
+	return one(ctx, r.run, scalar[int], `SELECT count(*) FROM service_accounts WHERE tenant_id = $1 AND orphaned_at IS NOT NULL AND active = 1`, tenant)
 }
 
 // EndAll ends every token and session of a person.

@@ -200,7 +200,8 @@ BEGIN
 END;
 -- +goose StatementEnd
 
--- service_accounts: one that has ended takes its tokens along, for good.
+-- service_accounts: one that has ended takes its tokens along, for good, and
+-- leaves its name to others.
 DROP TRIGGER service_accounts_updated;
 -- +goose StatementBegin
 CREATE TRIGGER service_accounts_updated AFTER UPDATE OF id, tenant_id, workspace_id, name, owner_user_id, active, expires_at, ended_at, orphaned_at ON service_accounts
@@ -218,6 +219,7 @@ BEGIN
     UPDATE service_accounts SET active = 0, ended_at = COALESCE(ended_at, strftime('%Y-%m-%dT%H:%M:%fZ', 'now')),
         ended_by = COALESCE(ended_by, 'database'), ended_reason = COALESCE(ended_reason, 'ended')
         WHERE id = NEW.id AND (active = 1 OR ended_at IS NULL);
+    UPDATE service_accounts SET name = name || ' ended ' || id WHERE id = NEW.id AND name NOT LIKE '% ended ' || id; -- the name is free again
 END;
 -- +goose StatementEnd
 

@@ -1,0 +1,144 @@
+package store
+
+import (
+	"context"
+	"strings"
+	"time"
+
+	"github.com/tenure-gateway/tenure"
+)
+
+// accountColumns count the tokens that live at $1.
+const accountColumns = `a.id, a.tenant_id, a.workspace_id, a.name, a.description, a.owner_user_id, COALESCE(u.user_name, ''),
+	CASE WHEN u.deleted_at IS NULL THEN COALESCE(u.active, 0) ELSE 0 END, a.active, a.expires_at, a.orphaned_at, a.created_at, a.created_by, a.ended_at, COALESCE(a.ended_by, ''),
+	COALESCE(a.ended_reason, ''),
+	COALESCE((SELECT value FROM policies WHERE tenant_id = a.tenant_id AND key = 'orphan_grace'), ''),
+	(SELECT count(*) FROM api_tokens t WHERE t.service_account_id = a.id AND t.revoked_at IS NULL AND (t.expires_at IS NULL OR t.expires_at > $1))
+	FROM service_accounts a LEFT JOIN users u ON u.id = a.owner_user_id AND u.tenant_id = a.tenant_id`
+
+func scanAccount(row scanner) (tenure.ServiceAccount, error) {
+	var a tenure.ServiceAccount
+	var active bool
+	var grace string
+	err := row.Scan(&a.ID, &a.Tenant, &a.Workspace, &a.Name, &a.About, &a.Owner, &a.OwnerName,
+		&a.OwnerActive, &active, into(&a.ExpiresAt), into(&a.OrphanedAt), into(&a.CreatedAt), &a.CreatedBy, into(&a.EndedAt), &a.EndedBy,
+		&a.EndReason, &grace, &a.Tokens)
+	a.Name = accountName(a.Name, a.ID)
+	a.GraceEndsAt = graceEnds(a.OrphanedAt, grace)
+	if !active && a.EndedAt.IsZero() {
+		a.EndedAt = time.Unix(0, 0).UTC() // ended before ends were dated
+	}
+	return a, err
+}
+
+// accountName is the name of an account without the mark that ended ones carry
+// so that the name is free again.
+func accountName(name string, id tenure.ServiceAccountID) string {
+	return strings.TrimSuffix(name, " ended "+string(id))
+}
+
+// Account reads a service account. NotFound: the tenant has no such account.
+func (r reads) Account(ctx context.Context, tenant tenure.TenantID, id tenure.ServiceAccountID, now time.Time) (tenure.ServiceAccount, error) {
+	return one(ctx, r.run, scanAccount, `SELECT `+accountColumns+` WHERE a.tenant_id = $2 AND a.id = $3`, stamp(now), tenant, id)
+}
+
+// AccountFilter chooses service accounts of one tenant; zero fields choose all
+// that have not ended.
+type AccountFilter struct {
+	Tenant    tenure.TenantID
+	Workspace tenure.WorkspaceID
+	Owner     tenure.UserID
+	// Seer chooses those of workspaces in which the person has one of Roles.
+	Seer  tenure.UserID
+	Roles []tenure.Role
+	Ended bool                    // those that have ended too
+	After tenure.ServiceAccountID // the cursor
+	Limit int
+}
+
+// Accounts lists service accounts in the order of their making.
+func (r reads) Accounts(ctx context.Context, f AccountFilter, now time.Time) ([]tenure.ServiceAccount, error) {
+	var w where
+	w.arg(stamp(now))
+	w.and(`a.tenant_id = ?`, f.Tenant)
+	if f.Workspace != "" {
+		w.and(`a.workspace_id = ?`, f.Workspace)
+	}
+	if f.Owner != "" {
+		w.and(`a.owner_user_id = ?`, f.Owner)
+	}
+	if f.Seer != "" {
+		ranks := make([]string, 0, len(f.Roles))
+		for _, role := range f.Roles {
+			ranks = append(ranks, w.arg(rankOf(role)))
+		}
+		w.and(`(SELECT MIN(r.rank) FROM workspace_roles r WHERE r.tenant_id = a.tenant_id AND r.workspace_id = a.workspace_id AND r.user_id = ?) IN (`+
+			strings.Join(ranks, ", ")+`)`, f.Seer)
+	}
+	if !f.Ended {
+		w.and(`a.active = 1 AND a.ended_at IS NULL`)
+	}
+	if f.After != "" {
+		w.and(`a.id > ?`, f.After)
+	}
+	limit := w.arg(f.Limit)
+	return many(ctx, r.run, scanAccount, `SELECT `+accountColumns+w.String()+` ORDER BY a.id LIMIT `+limit, w.args...)
+}
+
+// rankOf is the rank of a role in the view workspace_roles.
+func rankOf(role tenure.Role) int {
+	for i, r := range tenure.WorkspaceRoles {
+		if r == role {
+			return i + 1
+		}
+	}
+	return 0
+}
+
+// AccountsDue lists, over all tenants, the service accounts that have not ended
+// though their end date or the grace after their owner left is past.
+func (r reads) AccountsDue(ctx context.Context, now time.Time) ([]tenure.ServiceAccount, error) {
+	rows, err := many(ctx, r.run, scanAccount, `SELECT `+accountColumns+`
+		WHERE a.active = 1 AND a.ended_at IS NULL AND (a.expires_at IS NOT NULL OR a.orphaned_at IS NOT NULL) ORDER BY a.id`, stamp(now))
+	due := rows[:0]
+	for _, a := range rows { // times that a hand wrote compare as times, not as text
+		if a.State(now) == "expired" {
+			due = append(due, a)
+		}
+	}
+	return due, err
+}
+
+// InsertAccount stores a new service account. Conflict: the workspace has one of
+// this name.
+func (tx *Tx) InsertAccount(ctx context.Context, a tenure.ServiceAccount) error {
+	_, err := tx.exec(ctx, `INSERT INTO service_accounts (id, tenant_id, workspace_id, name, description, owner_user_id, active, created_at, created_by, updated_at, expires_at)
+		VALUES ($1, $2, $3, $4, $5, $6, 1, $7, $8, $7, $9)`,
+		a.ID, a.Tenant, a.Workspace, a.Name, a.About, a.Owner, stamp(a.CreatedAt), a.CreatedBy, stamp(a.ExpiresAt))
+	return conflict(err, "name", "the workspace has a service account named %q already", a.Name)
+}
+
+// UpdateAccount stores the owner, the description, the end date and whether it
+// waits for an owner, of an account that has not ended. NotFound: it has.
+func (tx *Tx) UpdateAccount(ctx context.Context, a tenure.ServiceAccount) error {
+	err := tx.execOne(ctx, `UPDATE service_accounts SET owner_user_id = $1, description = $2, expires_at = $3, updated_at = $4
+		WHERE tenant_id = $5 AND id = $6 AND active = 1 AND ended_at IS NULL`,
+		a.Owner, a.About, stamp(a.ExpiresAt), stamp(tx.now), a.Tenant, a.ID)
+	if err != nil || !a.OrphanedAt.IsZero() {
+		return err
+	}
+	return tx.execOne(ctx, `UPDATE service_accounts SET orphaned_at = NULL WHERE tenant_id = $1 AND id = $2`, a.Tenant, a.ID)
+}
+
+// EndAccount ends a service account with its tokens, for good, and gives the
+// number of the tokens. Its name is free again (by trigger, however it ends).
+func (tx *Tx) EndAccount(ctx context.Context, a tenure.ServiceAccount, by, reason string) (tokens int, was bool, err error) {
+	tokens, err = tx.exec(ctx, `UPDATE api_tokens SET revoked_at = $1, revoked_by = $2, revoked_reason = $3
+		WHERE tenant_id = $4 AND service_account_id = $5 AND revoked_at IS NULL`, stamp(tx.now), by, reason, a.Tenant, a.ID)
+	if err != nil {
+		return 0, false, err
+	}
+	n, err := tx.exec(ctx, `UPDATE service_accounts SET active = 0, ended_at = $1, ended_by = $2, ended_reason = $3, updated_at = $1
+		WHERE tenant_id = $4 AND id = $5 AND active = 1 AND ended_at IS NULL`, stamp(tx.now), by, reason, a.Tenant, a.ID)
+	return tokens, n > 0, err
+}

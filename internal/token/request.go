@@ -1,0 +1,163 @@
+package token
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/tenure-gateway/tenure"
+	"github.com/tenure-gateway/tenure/internal/access"
+	"github.com/tenure-gateway/tenure/internal/audit"
+	"github.com/tenure-gateway/tenure/internal/store"
+)
+
+func insertRequest(ctx context.Context, tx *store.Tx, by tenure.Principal, a tenure.ServiceAccount, asked terms, reason string) (*tenure.TokenRequest, error) {
+	q := tenure.TokenRequest{
+		ID: tenure.RequestID(tenure.NewID(tx.Now())), Tenant: a.Tenant, Workspace: a.Workspace, Account: a.ID, AccountName: a.Name,
+		Name: asked.name, Scopes: asked.scopes, Models: asked.models, Networks: asked.networks, Life: asked.life, Reason: reason,
+		Requester: by.User(), RequestedBy: by.Label(), RequestedAt: tx.Now(), Stored: tenure.RequestPending,
+	}
+	if err := tx.InsertTokenRequest(ctx, q); err != nil {
+		return nil, err
+	}
+	return &q, tx.Append(ctx, audit.TokenRequested(by, q))
+}
+
+// RequestPage is a part of a list of requests and where the next part begins.
+type RequestPage struct {
+	Requests []tenure.TokenRequest
+	Next     tenure.RequestID // "" when there is no more
+}
+
+// Requests lists requests for tokens, newest first: the asker's own, or all for
+// those who may list all tokens.
+func (t *Tokens) Requests(ctx context.Context, by tenure.Principal, after tenure.RequestID, limit int) (RequestPage, error) {
+	if err := access.Check(by, tenure.ListRequests); err != nil {
+		return RequestPage{}, err
+	}
+	mine := access.Check(by, tenure.ListAllTokens) != nil
+	rows, err := t.DB.TokenRequests(ctx, store.RequestFilter{Tenant: by.Tenant(), Mine: mine, Requester: by.User(), After: after, Limit: limit + 1})
+	if err != nil || len(rows) <= limit {
+		return RequestPage{Requests: rows}, err
+	}
+	return RequestPage{Requests: rows[:limit], Next: rows[limit-1].ID}, nil
+}
+
+// Decide approves or rejects somebody else's request; a rejection says why.
+// Forbidden: the request is the asker's own. Conflict: it does not wait any more.
+func (t *Tokens) Decide(ctx context.Context, by tenure.Principal, id tenure.RequestID, approve bool, why string) (tenure.TokenRequest, error) {
+	var q tenure.TokenRequest
+	if err := access.Check(by, tenure.DecideRequest); err != nil {
+		return q, err
+	}
+	if !approve && why == "" {
+		return q, tenure.InvalidField("reason", "a rejection needs a reason: whoever asked reads it")
+	}
+	if err := tenure.CheckText("reason", why); err != nil {
+		return q, err
+	}
+	err := t.DB.Tx(ctx, func(ctx context.Context, tx *store.Tx) error {
+		var err error
+		if q, err = tx.TokenRequest(ctx, by.Tenant(), id); err != nil {
+			return err
+		}
+		if q.AskedBy(by) {
+			return &tenure.Error{
+				Kind: tenure.Forbidden, Code: "own_request",
+				Msg: "nobody decides on their own request; a second super admin does (to the root token and at the command line, requests made by either are their own)",
+			}
+		}
+		if s := q.State(tx.Now()); s != tenure.RequestPending {
+			return notWaiting(s)
+		}
+		q.Stored, q.Decider, q.DecidedBy, q.DecidedAt, q.Decision = tenure.RequestRejected, by.User(), by.Label(), tx.Now(), why
+		if approve {
+			q.Stored = tenure.RequestApproved
+		}
+		if err := tx.DecideTokenRequest(ctx, q); err != nil {
+			return err
+		}
+		return tx.Append(ctx, audit.TokenRequestChanged(by, q, q.Stored, why))
+	})
+	if err != nil {
+		return tenure.TokenRequest{}, fmt.Errorf("decide on the request %s: %w", id, err)
+	}
+	return q, nil
+}
+
+func notWaiting(state string) error {
+	return &tenure.Error{Kind: tenure.Conflict, Code: "request_" + state, Msg: "this request is " + state}
+}
+
+// Withdraw ends the asker's own request before it is collected.
+func (t *Tokens) Withdraw(ctx context.Context, by tenure.Principal, id tenure.RequestID) (tenure.TokenRequest, error) {
+	var q tenure.TokenRequest
+	err := t.DB.Tx(ctx, func(ctx context.Context, tx *store.Tx) error {
+		var err error
+		if q, err = own(ctx, tx, by, tenure.WithdrawRequest, id); err != nil {
+			return err
+		}
+		if s := q.State(tx.Now()); s != tenure.RequestPending && s != tenure.RequestApproved {
+			return notWaiting(s)
+		}
+		if err := tx.WithdrawTokenRequest(ctx, q); err != nil {
+			return err
+		}
+		q.Stored = tenure.RequestWithdrawn
+		return tx.Append(ctx, audit.TokenRequestChanged(by, q, q.Stored, ""))
+	})
+	if err != nil {
+		return tenure.TokenRequest{}, fmt.Errorf("withdraw the request %s: %w", id, err)
+	}
+	return q, nil
+}
+
+// own reads a request that the asker made. To everybody else there is none.
+func own(ctx context.Context, tx *store.Tx, by tenure.Principal, action tenure.Action, id tenure.RequestID) (tenure.TokenRequest, error) {
+	if err := access.Check(by, action); err != nil {
+		return tenure.TokenRequest{}, err
+	}
+	q, err := tx.TokenRequest(ctx, by.Tenant(), id)
+	if err == nil && !q.AskedBy(by) {
+		err = tenure.ErrNotFound
+	}
+	return q, err
+}
+
+// Collect makes the token of the asker's own request once it is approved, and
+// returns its secret, this once. Whether the asker still looks after the account,
+// and what the policy allows, is judged anew. Conflict: the request is not
+// approved, was collected already, or its approval lapsed; or the account has
+// come to its end.
+func (t *Tokens) Collect(ctx context.Context, by tenure.Principal, id tenure.RequestID) (Minted, error) {
+	var out Minted
+	secret := tenure.NewToken(tenure.KindService)
+	err := t.DB.Tx(ctx, func(ctx context.Context, tx *store.Tx) error {
+		q, err := own(ctx, tx, by, tenure.CollectRequest, id)
+		if err != nil {
+			return err
+		}
+		if s := q.State(tx.Now()); s != tenure.RequestApproved {
+			return notWaiting(s)
+		}
+		a, policy, err := accountFor(ctx, tx, by, q.Account)
+		if err != nil {
+			return err
+		}
+		asked := terms{name: q.Name, scopes: q.Scopes, models: q.Models, networks: q.Networks, life: min(q.Life, policy.ServiceMaxLife)}
+		if err := asked.allowed(policy, policy.ServiceLife, policy.ServiceMaxLife, "service_token_max_lifetime"); err != nil {
+			return err
+		}
+		out = Minted{Token: asked.row(by, tx.Now(), tenure.KindService, secret), Secret: secret}
+		if err := tx.CollectTokenRequest(ctx, q, out.Token.ID); err != nil {
+			return err
+		}
+		if err := insertService(ctx, tx, by, a, &out); err != nil {
+			return err
+		}
+		return tx.Append(ctx, audit.TokenRequestChanged(by, q, tenure.RequestCollected, ""))
+	})
+	if err != nil {
+		return Minted{}, fmt.Errorf("collect the token of the request %s: %w", id, err)
+	}
+	return out, nil
+}
