@@ -102,9 +102,13 @@ func (r rule) token(s *tenure.Standing, a tenure.Action) (string, error) {
 	case r.scope == 0 || s.Kind == tenure.PAT && r.scope&tenure.PersonalScopes == 0:
 		return "", refuse("an access token opens the model routes and nothing else")
 	case !s.Scopes.Has(r.scope):
+		hint := ""
+		if r.scope&tenure.ExtraScopes != 0 {
+			hint = "; it is off unless an administrator opens it by the policy extra_scopes"
+		}
 		return "", &tenure.Error{
 			Kind: tenure.Forbidden, Code: "insufficient_scope", Field: r.scope.String(),
-			Msg: fmt.Sprintf("this token lacks the scope %q", r.scope),
+			Msg: fmt.Sprintf("this token lacks the scope %q%s", r.scope, hint),
 		}
 	case s.Kind == tenure.PAT && !slices.Contains(workspaceUsers, s.WorkspaceRole):
 		return "", refuse("the role %s in the token's workspace does not permit %s", s.WorkspaceRole, a)

@@ -88,7 +88,7 @@ func Open(ctx context.Context, cfg *config.Checked, logs *web.LogWriter) (*App, 
 func (a *App) build(ctx context.Context) error {
 	cfg := a.Config
 	a.Live = &live.Live{
-		DB: a.Store, Log: a.Log, Recheck: a.recheck, Forget: a.forget, Check: access.Check,
+		DB: a.Store, Log: a.Log, Recheck: a.recheck, Forget: a.forget, Check: access.Check, Allows: access.Model,
 		Options: live.Options{Now: time.Now, MaxStaleness: cfg.MaxStaleness, StreamStaleness: cfg.StreamStaleness},
 	}
 	a.Live.Metrics = live.NewMetrics(a.Metrics, a.Live)

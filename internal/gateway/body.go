@@ -118,19 +118,40 @@ type splice struct {
 	text     []byte
 }
 
-func (b *body) size(s splice) int64 { return int64(len(*b.buf) - (s.to - s.from) + len(s.text)) }
+// edits are at most two splices, in the order in which they stand in the body.
+type edits [2]splice
+
+func inOrder(a, b splice) edits {
+	if b.from < a.from {
+		a, b = b, a
+	}
+	return edits{a, b}
+}
+
+func (b *body) size(e edits) int64 {
+	n := len(*b.buf)
+	for i := range e {
+		n += len(e[i].text) - (e[i].to - e[i].from)
+	}
+	return int64(n)
+}
 
 // reader gives the body once more, from its beginning.
-func (b *body) reader(s splice) io.ReadCloser {
+func (b *body) reader(e edits) io.ReadCloser {
 	all := *b.buf
-	if b.pool == nil {
-		if s.to > 0 {
-			all = slices.Concat(all[:s.from], s.text, all[s.to:])
-		}
-		return io.NopCloser(bytes.NewReader(all))
+	if b.pool != nil {
+		b.refs.Add(1)
+		return &bodyReader{body: b, parts: e.parts(all)}
 	}
-	b.refs.Add(1)
-	return &bodyReader{body: b, parts: [3][]byte{all[:s.from], s.text, all[s.to:]}}
+	if e[1].to > 0 {
+		parts := e.parts(all)
+		all = slices.Concat(parts[:]...)
+	}
+	return io.NopCloser(bytes.NewReader(all))
+}
+
+func (e *edits) parts(all []byte) [5][]byte {
+	return [5][]byte{all[:e[0].from], e[0].text, all[e[0].to:e[1].from], e[1].text, all[e[1].to:]}
 }
 
 // bodyReader reads a body for the transport. Close may come while a Read is
@@ -138,7 +159,7 @@ func (b *body) reader(s splice) io.ReadCloser {
 type bodyReader struct {
 	mu    sync.Mutex
 	body  *body
-	parts [3][]byte
+	parts [5][]byte
 }
 
 // Read implements io.Reader.

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/tenure-gateway/tenure"
+	"github.com/tenure-gateway/tenure/internal/access"
 	"github.com/tenure-gateway/tenure/internal/vault"
 )
 
@@ -79,29 +80,31 @@ func newCatalogue(v *vault.Vault, rt http.RoundTripper, log *slog.Logger) catalo
 }
 
 // find chooses the provider for a model: by its list, else by "provider/model",
-// else the only one of that kind whose list cannot be had.
+// else the only one of that kind whose list cannot be had. What the token or its
+// workspace does not allow is passed over as if no provider had it; judged is the
+// name that the provider would get.
 func (c *catalogue) find(ctx context.Context, p tenure.Principal, kind tenure.ProviderKind, model string) (target, error) {
 	l, err := c.listing(ctx, p)
 	if err != nil {
 		return target{}, err
 	}
-	t, ok := l.find(kind, model)
+	t, ok := l.find(p, kind, model)
 	if !ok && time.Since(l.at) > c.lookAgain { // it may be new: those who ask for it wait, nobody else
 		if l, err = c.await(ctx, c.renew(ctx, p, l)); err != nil {
 			return target{}, err
 		}
-		t, ok = l.find(kind, model)
+		t, ok = l.find(p, kind, model)
 	}
 	if !ok {
-		return target{}, l.explain(kind, model)
+		return target{}, l.explain(p, kind, model)
 	}
 	return t, nil
 }
 
-func (l *listing) find(kind tenure.ProviderKind, model string) (target, bool) {
+func (l *listing) find(p tenure.Principal, kind tenure.ProviderKind, model string) (target, bool) {
 	unlisted := -1
 	for i, o := range l.offers {
-		if o.provider.Kind != kind {
+		if o.provider.Kind != kind || !access.Model(p, o.provider.Name, model) {
 			continue
 		}
 		for _, m := range o.models {
@@ -119,7 +122,7 @@ func (l *listing) find(kind tenure.ProviderKind, model string) (target, bool) {
 	}
 	if name, rest, ok := strings.Cut(model, "/"); ok && rest != "" {
 		for _, o := range l.offers {
-			if o.provider.Kind == kind && o.provider.Name == name {
+			if o.provider.Kind == kind && o.provider.Name == name && access.Model(p, name, rest) {
 				return target{o.provider, o.base, rest}, true
 			}
 		}
@@ -131,8 +134,9 @@ func (l *listing) find(kind tenure.ProviderKind, model string) (target, bool) {
 	return target{}, false
 }
 
-// explain says why there is no provider for a model, and what would help.
-func (l *listing) explain(kind tenure.ProviderKind, model string) error {
+// explain says why there is no provider for a model, and what would help. Of a
+// model that is not allowed it says what it says of one that nobody has.
+func (l *listing) explain(p tenure.Principal, kind tenure.ProviderKind, model string) error {
 	e := &tenure.Error{Kind: tenure.NotFound, Code: "model_not_found", Field: "model"}
 	route := map[tenure.ProviderKind]string{tenure.OpenAI: "/v1/chat/completions", tenure.Anthropic: "/v1/messages"}
 	if len(l.offers) == 0 {
@@ -141,14 +145,14 @@ func (l *listing) explain(kind tenure.ProviderKind, model string) error {
 	}
 	for _, o := range l.offers {
 		for _, m := range o.models {
-			if m.ID == model && o.provider.Kind != kind {
+			if m.ID == model && o.provider.Kind != kind && access.Model(p, o.provider.Name, model) {
 				e.Msg = fmt.Sprintf("the model %q is served on %s, not here", model, route[o.provider.Kind])
 				return e
 			}
 		}
 	}
 	for _, o := range l.offers {
-		if o.provider.Kind == kind && o.err != nil {
+		if o.provider.Kind == kind && o.err != nil && access.Model(p, o.provider.Name, model) {
 			return &tenure.Error{
 				Kind: tenure.Unavailable, Code: "providers_unavailable", RetryAfter: lookAgain,
 				Msg: fmt.Sprintf("no provider is known to have the model %q, and not all could be asked; name one as \"provider/model\"", model),
@@ -158,7 +162,7 @@ func (l *listing) explain(kind tenure.ProviderKind, model string) error {
 	return errNoModel(model)
 }
 
-// models lists what can be asked over a protocol.
+// models lists what a principal may ask over a protocol.
 func (c *catalogue) models(ctx context.Context, p tenure.Principal, kind tenure.ProviderKind) ([]Model, error) {
 	l, err := c.listing(ctx, p)
 	if err != nil {
@@ -166,8 +170,13 @@ func (c *catalogue) models(ctx context.Context, p tenure.Principal, kind tenure.
 	}
 	out := []Model{}
 	for _, o := range l.offers {
-		if o.provider.Kind == kind {
-			out = append(out, o.models...)
+		if o.provider.Kind != kind {
+			continue
+		}
+		for _, m := range o.models {
+			if access.Model(p, o.provider.Name, m.ID) {
+				out = append(out, m)
+			}
 		}
 	}
 	return out, nil

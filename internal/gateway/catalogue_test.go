@@ -19,6 +19,28 @@ import (
 	"github.com/tenure-gateway/tenure/internal/vault"
 )
 
+// provider is a vault whose workspace "default" has one provider, "up".
+func provider(t testing.TB, url string) *vault.Vault {
+	t.Helper()
+	ctx, dir := context.Background(), t.TempDir()
+	db, err := store.OpenSQLite(ctx, filepath.Join(dir, "tenure.db"), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = db.Close() })
+	key, err := vault.LoadMasterKey(ctx, db, filepath.Join(dir, "master.key"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	l := &live.Live{DB: db, Forget: func(store.Change) {}, Options: live.Options{Now: time.Now}}
+	l.Metrics = live.NewMetrics(prometheus.NewRegistry(), l)
+	v := &vault.Vault{DB: db, Live: l, Key: key}
+	if err := v.Seed(ctx, []vault.Spec{{Name: "up", Kind: tenure.OpenAI, BaseURL: url, Key: tenure.NewSecret("k")}}); err != nil {
+		t.Fatal(err)
+	}
+	return v
+}
+
 // One unknown name, and a provider that does not answer, hold up nobody who asks
 // for what is known; and what was known stays known.
 func TestSlowListHoldsUpNobody(t *testing.T) {
@@ -37,23 +59,7 @@ func TestSlowListHoldsUpNobody(t *testing.T) {
 	}))
 	defer up.Close()
 	ctx := context.Background()
-	dir := t.TempDir()
-	db, err := store.OpenSQLite(ctx, filepath.Join(dir, "tenure.db"), nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = db.Close() }()
-	key, err := vault.LoadMasterKey(ctx, db, filepath.Join(dir, "master.key"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	l := &live.Live{DB: db, Forget: func(store.Change) {}, Options: live.Options{Now: time.Now}}
-	l.Metrics = live.NewMetrics(prometheus.NewRegistry(), l)
-	v := &vault.Vault{DB: db, Live: l, Key: key}
-	if err := v.Seed(ctx, []vault.Spec{{Name: "up", Kind: tenure.OpenAI, BaseURL: up.URL, Key: tenure.NewSecret("k")}}); err != nil {
-		t.Fatal(err)
-	}
-	c := newCatalogue(v, http.DefaultTransport, slog.New(slog.DiscardHandler))
+	c := newCatalogue(provider(t, up.URL), http.DefaultTransport, slog.New(slog.DiscardHandler))
 	c.lookAgain = 0
 	s := &tenure.Standing{Kind: tenure.RootToken, Tenant: tenure.DefaultTenant, TenantActive: true, Workspace: tenure.DefaultWorkspace}
 	p, err := s.Admit(time.Now(), 0)

@@ -2,7 +2,8 @@
 // the way of a model request: the body, the model's name, the provider, the
 // swap of credentials, the stream, and how a stream ends when access does.
 //
-// It decides nothing about authority and never decodes more of a request or an
+// It decides nothing about authority (which models a token may ask is the answer
+// of internal/access) and never decodes more of a request or an
 // answer than it needs.
 package gateway
 
@@ -15,7 +16,6 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httputil"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -68,10 +68,14 @@ func New(v *vault.Vault, l *live.Live, limits Limits, logger *slog.Logger) *Gate
 // Routes are the model routes and the catch-all of /v1/.
 func (g *Gateway) Routes() []web.Route {
 	chat := g.model(&openAI, tenure.ChatCompletions, "/chat/completions")
+	responses := g.model(&openAIResponses, tenure.CreateResponse, "/responses")
+	embeddings := g.model(&openAI, tenure.CreateEmbedding, "/embeddings")
 	messages := g.model(&anthropic, tenure.CreateMessage, "/v1/messages")
 	count := g.model(&anthropic, tenure.CountTokens, "/v1/messages/count_tokens")
 	return []web.Route{
 		{Pattern: "POST /v1/chat/completions", Action: tenure.ChatCompletions, Handle: chat, Fail: openAI.fail},
+		{Pattern: "POST /v1/responses", Action: tenure.CreateResponse, Handle: responses, Fail: openAI.fail},
+		{Pattern: "POST /v1/embeddings", Action: tenure.CreateEmbedding, Handle: embeddings, Fail: openAI.fail},
 		{Pattern: "POST /v1/messages", Action: tenure.CreateMessage, Handle: messages, Fail: anthropic.fail},
 		{Pattern: "POST /v1/messages/count_tokens", Action: tenure.CountTokens, Handle: count, Fail: anthropic.fail},
 		{Pattern: "GET /v1/models", Action: tenure.ListModels, Handle: g.listModels, Fail: failModels},
@@ -83,7 +87,7 @@ func (g *Gateway) Routes() []web.Route {
 func nothingHere(_ http.ResponseWriter, r *http.Request) error {
 	return &tenure.Error{
 		Kind: tenure.NotFound, Code: "not_found",
-		Msg: fmt.Sprintf("there is no %s here; the model routes are /v1/chat/completions, /v1/messages and /v1/models", r.URL.Path),
+		Msg: fmt.Sprintf("there is no %s here; the model routes are /v1/chat/completions, /v1/responses, /v1/embeddings, /v1/messages and /v1/models", r.URL.Path),
 	}
 }
 
@@ -94,7 +98,8 @@ type call struct {
 	target   target
 	key      tenure.Secret
 	body     *body
-	edit     splice // the model's name as the provider knows it
+	asked    live.Model // what the provider is asked for, as its flight knows it
+	edits    edits
 	event    *web.Event
 	flight   *live.Flight
 	sending  atomic.Bool   // the body has been read
@@ -182,14 +187,29 @@ func (g *Gateway) aim(ctx context.Context, p tenure.Principal, c *call) error {
 	if found.thread && c.protocol == &anthropic {
 		return errThread
 	}
+	var store splice
+	if c.protocol == &openAIResponses {
+		if store, err = forgetful(c.body.bytes()); err != nil {
+			return err
+		}
+	}
 	c.event.Model = found.model
 	if c.target, err = g.catalogue.find(ctx, p, c.protocol.kind, found.model); err != nil {
 		return err
 	}
 	c.event.Provider = c.target.provider.Name
-	if c.target.model != found.model {
-		c.edit = splice{from: found.from, to: found.to, text: quote(c.target.model)}
+	c.asked = live.Model{Provider: c.target.provider.Name, Name: c.target.model}
+	if err := g.Live.Asks(ctx, c.flight, &c.asked); err != nil {
+		if errors.Is(err, live.ErrNoModel) {
+			return errNoModel(found.model)
+		}
+		return err
 	}
+	var name splice
+	if c.target.model != found.model {
+		name = splice{from: found.from, to: found.to, text: quote(c.target.model)}
+	}
+	c.edits = inOrder(store, name)
 	c.key, err = g.Vault.Open(ctx, p.Tenant(), c.target.provider.ID)
 	if err != nil {
 		return &tenure.Error{
@@ -243,9 +263,9 @@ func rewrite(pr *httputil.ProxyRequest) {
 	if pr.In.URL.RawQuery != "beta=true" { // the one query that a client of ours sends
 		out.URL.RawQuery = ""
 	}
-	out.Body = c.body.reader(c.edit)
-	out.ContentLength = c.body.size(c.edit)
-	out.GetBody = func() (io.ReadCloser, error) { return c.body.reader(c.edit), nil }
+	out.Body = c.body.reader(c.edits)
+	out.ContentLength = c.body.size(c.edits)
+	out.GetBody = func() (io.ReadCloser, error) { return c.body.reader(c.edits), nil }
 	out.TransferEncoding, out.Trailer, out.Form = nil, nil, nil
 	c.event.Added = time.Since(c.event.Start) - c.upload
 }
@@ -298,7 +318,7 @@ func (g *Gateway) readModel(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	for _, m := range models {
-		if m.ID == id || strings.EqualFold(m.Provider+"/"+m.ID, id) {
+		if m.ID == id || m.Provider+"/"+m.ID == id {
 			web.WriteJSON(w, "application/json", http.StatusOK, pr.one(m))
 			return nil
 		}
@@ -306,9 +326,11 @@ func (g *Gateway) readModel(w http.ResponseWriter, r *http.Request) error {
 	return errNoModel(id)
 }
 
+// errNoModel says the same of a model that no provider has and of one that the
+// token or its workspace does not allow.
 func errNoModel(id string) error {
 	return &tenure.Error{
 		Kind: tenure.NotFound, Code: "model_not_found", Field: "model",
-		Msg: fmt.Sprintf("no provider of this workspace has a model %q for this route; GET /v1/models lists what there is", id),
+		Msg: fmt.Sprintf("no provider of this workspace has a model %q for this route, or this token may not ask it; GET /v1/models lists what it may ask", id),
 	}
 }

@@ -76,8 +76,8 @@ func newWorld(t *testing.T, upstream string) *world {
 	logger := slog.New(slog.NewJSONHandler(w.log, nil))
 	var gw *gateway.Gateway
 	w.live = &live.Live{
-		Check: func(tenure.Principal, tenure.Action) error { return nil },
-		DB:    db, Log: logger, Recheck: func(_ context.Context, p tenure.Principal) (tenure.Principal, error) { return p, nil },
+		Check: func(tenure.Principal, tenure.Action) error { return nil }, Allows: access.Model,
+		DB: db, Log: logger, Recheck: func(_ context.Context, p tenure.Principal) (tenure.Principal, error) { return p, nil },
 		Forget:  func(c store.Change) { w.vault.Forget(c); gw.Forget(c.Kind) },
 		Options: live.Options{Now: time.Now, MaxStaleness: time.Minute, StreamStaleness: time.Minute},
 	}

@@ -30,13 +30,14 @@ func TestFindModel(t *testing.T) {
 		raw := []byte(doc)
 		b.buf = &raw
 		b.refs.Store(1)
-		r := b.reader(splice{from: f.from, to: f.to, text: quote("new")})
+		e := inOrder(splice{}, splice{from: f.from, to: f.to, text: quote("new")})
+		r := b.reader(e)
 		var out bytes.Buffer
 		if _, err := out.ReadFrom(r); err != nil {
 			t.Fatal(err)
 		}
 		var got struct{ Model string }
-		if err := json.Unmarshal(out.Bytes(), &got); err != nil || got.Model != "new" || int64(out.Len()) != b.size(splice{from: f.from, to: f.to, text: quote("new")}) {
+		if err := json.Unmarshal(out.Bytes(), &got); err != nil || got.Model != "new" || int64(out.Len()) != b.size(e) {
 			t.Errorf("the spliced %.80s: %+v, %v", doc, got, err)
 		}
 	}

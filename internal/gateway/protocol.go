@@ -13,9 +13,10 @@ import (
 type protocol struct {
 	kind      tenure.ProviderKind
 	authorize func(http.Header, tenure.Secret)
-	refusal   func(*tenure.Error) any      // the JSON of an error
-	event     func(*tenure.Error) []byte   // the error event of a stream
-	list      func([]Model) map[string]any // the JSON of a list of models
+	refusal   func(*tenure.Error) any             // the JSON of an error
+	event     func(e *tenure.Error, n int) []byte // the error event of a stream, after n others
+	numbered  bool                                // whether its events carry numbers
+	list      func([]Model) map[string]any        // the JSON of a list of models
 	one       func(Model) map[string]any
 }
 
@@ -40,13 +41,13 @@ func speaks(r *http.Request) *protocol {
 
 func failModels(w http.ResponseWriter, r *http.Request, err error) { speaks(r).fail(w, r, err) }
 
-// The two protocols. They are never modified.
+// The protocols. They are never modified.
 var (
 	openAI = protocol{
 		kind:      tenure.OpenAI,
-		authorize: func(h http.Header, key tenure.Secret) { h["Authorization"] = []string{"Bearer " + key.Reveal()} },
+		authorize: bearer,
 		refusal:   openAIRefusal,
-		event: func(e *tenure.Error) []byte {
+		event: func(e *tenure.Error, _ int) []byte {
 			return append(append([]byte("data: "), marshal(openAIRefusal(e))...), "\n\n"...)
 		},
 		list: func(models []Model) map[string]any {
@@ -58,7 +59,9 @@ var (
 		},
 		one: openAIModel,
 	}
-	anthropic = protocol{
+	// openAIResponses is openAI but for its streams, and lists no models.
+	openAIResponses = protocol{kind: tenure.OpenAI, authorize: bearer, refusal: openAIRefusal, event: responsesEvent, numbered: true}
+	anthropic       = protocol{
 		kind: tenure.Anthropic,
 		authorize: func(h http.Header, key tenure.Secret) {
 			h["X-Api-Key"] = []string{key.Reveal()}
@@ -67,7 +70,7 @@ var (
 			}
 		},
 		refusal: anthropicRefusal,
-		event: func(e *tenure.Error) []byte {
+		event: func(e *tenure.Error, _ int) []byte {
 			return append(append([]byte("event: error\ndata: "), marshal(anthropicRefusal(e))...), "\n\n"...)
 		},
 		list: func(models []Model) map[string]any {
@@ -88,18 +91,24 @@ var (
 // anthropicVersion is sent for clients that name no version.
 const anthropicVersion = "2023-06-01"
 
+func bearer(h http.Header, key tenure.Secret) {
+	h["Authorization"] = []string{"Bearer " + key.Reveal()}
+}
+
 func marshal(v any) []byte {
 	b, _ := json.Marshal(v) // strings and nils always marshal
 	return b
 }
 
 // openAIRefusal is {"error":{"message","type","param","code"}}.
-func openAIRefusal(e *tenure.Error) any {
+func openAIRefusal(e *tenure.Error) any { return map[string]any{"error": openAIError(e)} }
+
+func openAIError(e *tenure.Error) map[string]any {
 	var param any
 	if e.Field != "" && e.Kind != tenure.Forbidden {
 		param = e.Field
 	}
-	return map[string]any{"error": map[string]any{"message": tenure.Redact(e.Msg), "type": openAIType(e.Kind), "param": param, "code": e.Code}}
+	return map[string]any{"message": tenure.Redact(e.Msg), "type": openAIType(e.Kind), "param": param, "code": e.Code}
 }
 
 func openAIType(k tenure.Kind) string {

@@ -106,6 +106,7 @@ type stream struct {
 	events bool // text/event-stream
 
 	last [2]byte // the last bytes passed on
+	sent int     // events passed on, where the protocol numbers them
 	held []byte  // the beginning of a line, which is of no use to anybody until the rest is here
 	tail []byte  // the error event that is still to be passed on
 	over bool
@@ -187,12 +188,22 @@ func (s *stream) end(p []byte, why *tenure.Error) (int, error) {
 	_ = s.body.Close()
 	if s.last != [2]byte{} && s.last != [2]byte{'\n', '\n'} {
 		s.tail = append(s.tail, "\n\n"...) // an event was under way
+		s.sent++
 	}
-	s.tail = append(s.tail, s.call.protocol.event(why)...)
+	s.tail = append(s.tail, s.call.protocol.event(why, s.sent)...)
 	return s.Read(p)
 }
 
+// blankLine ends an event.
+var blankLine = []byte("\n\n")
+
 func (s *stream) note(b []byte) {
+	if s.call.protocol.numbered {
+		s.sent += bytes.Count(b, blankLine)
+		if s.last[1] == '\n' && b[0] == '\n' {
+			s.sent++
+		}
+	}
 	if len(b) == 1 {
 		s.last = [2]byte{s.last[1], b[0]}
 		return

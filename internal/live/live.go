@@ -30,7 +30,9 @@ type Live struct {
 	// kind "" means everything.
 	Forget func(store.Change)
 	// Check judges whether a principal may do what its request is about.
-	Check   func(tenure.Principal, tenure.Action) error
+	Check func(tenure.Principal, tenure.Action) error
+	// Allows judges whether a principal may ask a provider for a model.
+	Allows  func(p tenure.Principal, provider, model string) bool
 	Log     *slog.Logger
 	Metrics *Metrics
 	Options Options
@@ -65,6 +67,15 @@ type flights struct {
 	open int
 }
 
+// Model is what a flight asks a provider for, by the name that the provider gets.
+type Model struct{ Provider, Name string }
+
+// ErrNoModel is why a flight does not stand whose model is not allowed any more.
+var ErrNoModel = &tenure.Error{
+	Kind: tenure.NotFound, Code: "model_not_found", Field: "model",
+	Msg: "there is no such model",
+}
+
 // Flight is one request in flight.
 type Flight struct {
 	Principal tenure.Principal
@@ -75,7 +86,8 @@ type Flight struct {
 	late       atomic.Pointer[tenure.Error] // why it ends when it does not
 	cancel     context.CancelCauseFunc
 	unblock    func()
-	expires    atomic.Int64 // Unix milliseconds; 0: never
+	expires    atomic.Int64          // Unix milliseconds; 0: never
+	model      atomic.Pointer[Model] // nil as long as none is known
 	prev, next *Flight
 	in, cut    bool
 }
@@ -141,7 +153,23 @@ func (l *Live) again(ctx context.Context, f *Flight) error {
 		f.endAt(now)
 		err = l.Check(now, f.Action)
 	}
+	if m := f.model.Load(); err == nil && m != nil && !l.Allows(now, m.Provider, m.Name) {
+		err = ErrNoModel
+	}
 	return err
+}
+
+// Asks notes which model a flight asks for, so that it ends when that is not
+// allowed any more. The caller has judged the model by the flight's principal; if
+// anything changed since that was looked up, Asks looks again, and answers an
+// error when the flight does not stand: ErrNoModel for the model alone. m is not
+// modified afterwards.
+func (l *Live) Asks(ctx context.Context, f *Flight, m *Model) error {
+	f.model.Store(m)
+	if l.Generation() == f.Principal.AsOf() {
+		return nil
+	}
+	return l.again(ctx, f)
 }
 
 // recheckTimeout is how long one look at one credential may take.
