@@ -14,6 +14,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -38,7 +39,24 @@ type world struct {
 	live  *live.Live
 	vault *vault.Vault
 	log   *lockedBuffer
+	alter atomic.Pointer[func(*tenure.Standing)] // what is different with the token
 }
+
+// principal is the person with the token.
+func (w *world) principal() (tenure.Principal, error) {
+	s := &tenure.Standing{
+		Kind: tenure.PAT, Tenant: tenure.DefaultTenant, TenantActive: true, Workspace: tenure.DefaultWorkspace, WorkspaceRole: tenure.Member,
+		User: "u", UserName: "alice", UserActive: true, Token: "t", Scopes: tenure.PersonalScopes,
+		Models: tenure.Models{"*"}, SpaceModels: tenure.Models{"*"},
+	}
+	if alter := w.alter.Load(); alter != nil {
+		(*alter)(s)
+	}
+	return s.Admit(time.Now(), w.live.Generation())
+}
+
+// set changes the token.
+func (w *world) set(alter func(*tenure.Standing)) { w.alter.Store(&alter) }
 
 type lockedBuffer struct {
 	mu  sync.Mutex
@@ -77,7 +95,7 @@ func newWorld(t *testing.T, upstream string) *world {
 	var gw *gateway.Gateway
 	w.live = &live.Live{
 		Check: func(tenure.Principal, tenure.Action) error { return nil }, Allows: access.Model,
-		DB: db, Log: logger, Recheck: func(_ context.Context, p tenure.Principal) (tenure.Principal, error) { return p, nil },
+		DB: db, Log: logger, Recheck: func(context.Context, tenure.Principal) (tenure.Principal, error) { return w.principal() },
 		Forget:  func(c store.Change) { w.vault.Forget(c); gw.Forget(c.Kind) },
 		Options: live.Options{Now: time.Now, MaxStaleness: time.Minute, StreamStaleness: time.Minute},
 	}
@@ -98,15 +116,8 @@ func newWorld(t *testing.T, upstream string) *world {
 	rt := &web.Router{
 		Known: access.Known, Now: time.Now, Log: web.NewLogWriter(io.Discard), Metrics: web.NewMetrics(prometheus.NewRegistry()),
 		Address: func(*http.Request) string { return "192.0.2.1" }, Observe: func(*http.Request, *web.Event) {},
-		Check: func(_ context.Context, p tenure.Principal, a tenure.Action) error { return access.Check(p, a) },
-		Authenticate: func(*http.Request, tenure.Action) (tenure.Principal, error) {
-			s := &tenure.Standing{
-				Kind: tenure.PAT, Tenant: tenure.DefaultTenant, TenantActive: true, Workspace: tenure.DefaultWorkspace, WorkspaceRole: tenure.Member,
-				User: "u", UserName: "alice", UserActive: true, Token: "t", Scopes: tenure.DataPlane,
-				Models: tenure.Models{"*"}, SpaceModels: tenure.Models{"*"},
-			}
-			return s.Admit(time.Now(), w.live.Generation())
-		},
+		Check:        func(_ context.Context, p tenure.Principal, a tenure.Action) error { return access.Check(p, a) },
+		Authenticate: func(*http.Request, tenure.Action) (tenure.Principal, error) { return w.principal() },
 	}
 	if err := rt.Mount(gw.Routes()); err != nil {
 		t.Fatal(err)
@@ -199,6 +210,10 @@ func chat(content string, stream bool) string {
 
 func message(content string, stream bool) string {
 	return fmt.Sprintf(`{"model":"sim-claude-sonnet","max_tokens":5000,"stream":%t,"messages":[{"role":"user","content":%q}]}`, stream, content)
+}
+
+func response(content string, stream bool) string {
+	return fmt.Sprintf(`{"model":"sim-gpt-4o","stream":%t,"input":%q}`, stream, content)
 }
 
 func TestWhatReachesTheProvider(t *testing.T) {
@@ -353,6 +368,7 @@ func TestCutEndsTheStreamByTheProtocolsOwnEvent(t *testing.T) {
 	for path, c := range map[string]struct{ body, want string }{
 		"/v1/chat/completions": {chat("count to 3000 every 5ms", true), "data: {\"error\":{\"code\":\"access_revoked\""},
 		"/v1/messages":         {message("count to 3000 every 5ms", true), "event: error\ndata: {\"error\":{\"code\":\"access_revoked\""},
+		"/v1/responses":        {response("count to 3000 every 5ms", true), "event: error\ndata: {\"code\":\"access_revoked\",\"error\":{\"code\":\"access_revoked\""},
 	} {
 		t.Run(path, func(t *testing.T) {
 			sim, _, up := simulate(t)
@@ -373,7 +389,7 @@ func TestCutEndsTheStreamByTheProtocolsOwnEvent(t *testing.T) {
 			if last := parts[len(parts)-1]; !strings.HasPrefix(last, c.want) {
 				t.Errorf("the last event is %q", last)
 			}
-			if strings.Contains(string(rest), "[DONE]") || strings.Contains(string(rest), "message_stop") {
+			if strings.Contains(string(rest), "[DONE]") || strings.Contains(string(rest), "message_stop") || strings.Contains(string(rest), "response.completed") {
 				t.Error("the stream claims to be whole")
 			}
 			eventually(t, "the upstream ends", func() bool { return sim.InFlight() == 0 && sim.Cancelled() == 1 })

@@ -1,5 +1,6 @@
 // Package simulator is a model provider made of paper: one http.Handler that
-// speaks the published wire formats of OpenAI (chat completions, models) and
+// speaks the published wire formats of OpenAI (chat completions, responses,
+// embeddings, models) and
 // Anthropic (messages, count_tokens, models) exactly enough for their own
 // clients, and answers by rule instead of by model. The demo, the tests with
 // real clients and the benchmarks use it as their upstream.
@@ -9,8 +10,10 @@
 // anything of Tenure: it imports no other room, knows no tenant and no token,
 // opens no connection and keeps nothing. It does not simulate sampling
 // parameters, stop sequences, structured output, extended thinking, audio or
-// files: those fields are accepted and change nothing. Message threads, which a
-// provider would have to remember, it refuses with thread_unsupported_request.
+// files: those fields are accepted and change nothing. What a provider would have
+// to remember it refuses: message threads with thread_unsupported_request, earlier
+// responses with previous_response_not_found. A response says in "store" what was
+// asked for, and is not kept.
 //
 // # Answers
 //
@@ -35,6 +38,8 @@
 // every message, of system text, of the name and description of every tool, of
 // earlier tool calls, and 85 for every image. The output counts the words of the
 // answer; a tool call counts one and the pieces its arguments are streamed in.
+//
+// An embedding is a vector that depends on the text alone; every model makes them.
 //
 // # Directives
 //

@@ -70,7 +70,7 @@ func openAIInvalid(param, code, message string) *refusal {
 // chat answers POST /v1/chat/completions.
 func (x *exchange) chat() error {
 	var q chatRequest
-	if err := decodeChat(x.body, &q); err != nil {
+	if err := decodeOpenAI(x.body, &q); err != nil {
 		return err
 	}
 	if err := q.check(); err != nil {
@@ -93,8 +93,8 @@ func (x *exchange) chat() error {
 	return x.whole(ans, x.completion(&q, a, ans))
 }
 
-// decodeChat reads the body into q.
-func decodeChat(body []byte, q *chatRequest) error {
+// decodeOpenAI reads the body into q.
+func decodeOpenAI(body []byte, q any) error {
 	err := json.Unmarshal(body, q)
 	if mismatch, ok := errors.AsType[*json.UnmarshalTypeError](err); ok {
 		return openAIInvalid(mismatch.Field, "invalid_type",

@@ -67,6 +67,8 @@ type counts struct {
 func (s *Server) Handler() http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle("POST /v1/chat/completions", s.serve(always(openAI), (*exchange).chat))
+	mux.Handle("POST /v1/responses", s.serve(always(openAI), (*exchange).responses))
+	mux.Handle("POST /v1/embeddings", s.serve(always(openAI), (*exchange).embeddings))
 	mux.Handle("POST /v1/messages", s.serve(always(anthropic), (*exchange).messages))
 	mux.Handle("POST /v1/messages/count_tokens", s.serve(always(anthropic), (*exchange).countTokens))
 	mux.Handle("GET /v1/models", s.serve(byHeader, (*exchange).models))

@@ -15,6 +15,8 @@ type stream struct {
 	control *http.ResponseController
 	buf     bytes.Buffer
 	enc     *json.Encoder // writes to buf
+	// failed makes the error event and its name where it is not the error's own body.
+	failed func(*refusal) (name string, event any)
 }
 
 // stream opens the exchange's answer as a stream.
@@ -69,7 +71,13 @@ func (out *stream) fail(f *refusal) error {
 	if out.x.dialect == anthropic {
 		name = "error"
 	}
-	if err := out.send(name, out.x.errorBody(f)); err != nil {
+	var event any
+	if out.failed != nil {
+		name, event = out.failed(f)
+	} else {
+		event = out.x.errorBody(f)
+	}
+	if err := out.send(name, event); err != nil {
 		return err
 	}
 	return ended{}
