@@ -89,6 +89,11 @@ func messages(token string, stream bool, prompt string) request {
 	return request{"POST", messagesPath, []string{"X-Api-Key: " + token, "Anthropic-Version: 2023-06-01"}, fmt.Sprintf(messagesBody, stream, prompt)}
 }
 
+// responses asks the simulated OpenAI by its Responses API.
+func responses(token string, stream bool, prompt string) request {
+	return request{"POST", "/v1/responses", []string{"Authorization: Bearer " + token}, fmt.Sprintf(`{"model":"sim-gpt-4o","stream":%t,"input":%q}`, stream, prompt)}
+}
+
 // longPrompt makes a stream that outlasts every test.
 const longPrompt = "count to 100000 every 20ms"
 

@@ -33,7 +33,7 @@ var commands = map[string]func(ts *testscript.TestScript, neg bool, args []strin
 	"guess":    command((*world).guess),    // guess COUNT STATUS [HEADER]: asks with so many made-up tokens; the last answer has this status
 	"slowed":   command((*world).slowed),   // slowed METHOD PATH [flags]: http 429; once in two seconds the answer may be another, so it asks again
 	"mint":     command((*world).mint),     // mint USER: a token over the API; sets $PAT, $TOKEN_ID and $USER_ID
-	"stream":   command((*world).stream),   // stream [-messages] [NAME]: opens a long stream with $PAT
+	"stream":   command((*world).stream),   // stream [-messages|-responses] [NAME]: opens a long stream with $PAT
 	"flows":    command((*world).flows),    // flows [NAME]: the stream goes on
 	"mark":     command((*world).mark),     // mark: a moment to count from
 	"cut":      command((*world).cut),      // cut DURATION [NAME]: the stream has ended, at most so long after mark; prints the stream
@@ -271,6 +271,9 @@ func (w *world) stream(ts *testscript.TestScript, args []string) error {
 	ask := chat
 	if len(args) > 0 && args[0] == "-messages" {
 		ask, args = messages, args[1:]
+	}
+	if len(args) > 0 && args[0] == "-responses" {
+		ask, args = responses, args[1:]
 	}
 	s, err := openStream(ts.Getenv("URL"), ask(ts.Getenv("PAT"), true, longPrompt))
 	if err == nil {

@@ -68,7 +68,7 @@ func Explain(p tenure.Principal, a tenure.Action, within tenure.Role) (string, e
 	case tenure.RootToken:
 		// In single mode the root token carries the scopes of the data plane.
 		if r.noRoot || r.scope&tenure.PersonalScopes != 0 && !s.Scopes.Has(r.scope) {
-			return "", refuse("the root token does not permit %s", a)
+			return "", refuse("the root token does not permit %s%s", a, r.closed(s))
 		}
 		return "the root token may", nil
 	case tenure.Operator:
@@ -102,18 +102,23 @@ func (r rule) token(s *tenure.Standing, a tenure.Action) (string, error) {
 	case r.scope == 0 || s.Kind == tenure.PAT && r.scope&tenure.PersonalScopes == 0:
 		return "", refuse("an access token opens the model routes and nothing else")
 	case !s.Scopes.Has(r.scope):
-		hint := ""
-		if r.scope&tenure.ExtraScopes != 0 {
-			hint = "; it is off unless an administrator opens it by the policy extra_scopes"
-		}
 		return "", &tenure.Error{
 			Kind: tenure.Forbidden, Code: "insufficient_scope", Field: r.scope.String(),
-			Msg: fmt.Sprintf("this token lacks the scope %q%s", r.scope, hint),
+			Msg: fmt.Sprintf("this token lacks the scope %q%s", r.scope, r.closed(s)),
 		}
 	case s.Kind == tenure.PAT && !slices.Contains(workspaceUsers, s.WorkspaceRole):
 		return "", refuse("the role %s in the token's workspace does not permit %s", s.WorkspaceRole, a)
 	}
 	return fmt.Sprintf("the scope %s may", r.scope), nil
+}
+
+// closed adds what would help where a token lacks a scope that may not be open at
+// all in its tenant.
+func (r rule) closed(s *tenure.Standing) string {
+	if r.scope&tenure.ExtraScopes == 0 || s.Workspace == "" {
+		return ""
+	}
+	return "; it is off unless an administrator opens it by the policy extra_scopes"
 }
 
 // check asks of somebody signed in to have shown recently who they are.

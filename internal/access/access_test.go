@@ -104,3 +104,21 @@ func TestOwner(t *testing.T) {
 		t.Errorf("nobody's: %v", err)
 	}
 }
+
+// Judging a model takes no memory: it is done for every request, and for every
+// model of a list.
+func TestModelAllocatesNothing(t *testing.T) {
+	for _, models := range []tenure.Models{{tenure.AnyModel}, {"gpt-4.1*", "openai/gpt-4o*"}} {
+		p := principal(t, func(s *tenure.Standing) {
+			s.Kind, s.Models, s.SpaceModels = tenure.PAT, models, tenure.Models{tenure.AnyModel}
+		})
+		n := testing.AllocsPerRun(100, func() {
+			if !access.Model(p, "openai", "gpt-4o-mini") {
+				t.Fatal("not allowed")
+			}
+		})
+		if n != 0 {
+			t.Errorf("%v: %v allocations", models, n)
+		}
+	}
+}

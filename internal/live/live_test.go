@@ -246,19 +246,53 @@ func TestStaleness(t *testing.T) {
 	}
 }
 
+// A flight ends with its model, also if that was taken away between the look-up
+// and Asks.
+func TestAsks(t *testing.T) {
+	w := newWorld(t, live.Options{MaxStaleness: time.Minute, StreamStaleness: time.Minute})
+	var allowed atomic.Value
+	allowed.Store("up/gpt-4o")
+	w.Allows = func(_ tenure.Principal, provider, model string) bool { return allowed.Load() == provider+"/"+model }
+	p := w.principal(t, "alice", time.Time{})
+	asked := &live.Model{Provider: "up", Name: "gpt-4o"}
+	ctx, f := w.enter(t, p)
+	other, g := w.enter(t, p)
+	if err := w.Asks(ctx, f, asked); err != nil {
+		t.Fatal(err)
+	}
+	w.Changed(context.Background(), store.Change{Kind: "workspace", ID: "w"})
+	if ctx.Err() != nil {
+		t.Errorf("ended by %v although nothing is taken away", context.Cause(ctx))
+	}
+	allowed.Store("up/gpt-4o-mini")
+	w.Changed(context.Background(), store.Change{})
+	if err := ends(t, "the flight", ctx, time.Second); !errors.Is(err, tenure.ErrRevoked) {
+		t.Errorf("ended by %v", err)
+	}
+	if other.Err() != nil {
+		t.Errorf("a flight of which no model is known yet ended by %v", context.Cause(other))
+	}
+	if err := w.Asks(other, g, asked); !errors.Is(err, live.ErrNoModel) {
+		t.Errorf("asked for what was taken away before: %v", err)
+	}
+}
+
 func TestEnterAllocates(t *testing.T) {
 	w := newWorld(t, live.Options{})
 	p := w.principal(t, "alice", time.Time{})
-	ctx := context.Background()
+	ctx, asked := context.Background(), &live.Model{Provider: "up", Name: "gpt-4o"}
 	n := testing.AllocsPerRun(1000, func() {
 		_, f, err := w.Enter(ctx, p, tenure.ChatCompletions, nil)
+		if err == nil {
+			err = w.Asks(ctx, f, asked)
+		}
 		if err != nil {
 			t.Fatal(err)
 		}
 		w.Leave(f)
 	})
 	if n > 6 {
-		t.Errorf("entering and leaving allocates %v times", n)
+		t.Errorf("entering, asking and leaving allocates %v times", n)
 	}
 }
 

@@ -34,8 +34,10 @@ var responseCases = []struct {
 	{"messages", responseBody(`[{"role":"user","content":"no"},{"type":"message","role":"assistant","content":[{"type":"output_text","text":"well"}]},`+
 		`{"type":"message","role":"user","content":[{"type":"input_text","text":"count to 3"}]}]`, ""), "1 2 3", "", "true", "completed", 5, 3},
 	{"limit", responseBody(`"count to 300"`, `,"max_output_tokens":3`), "1 2 3", "", "true", "incomplete", 3, 3},
-	{"image", responseBody(`[{"role":"user","content":[{"type":"input_image","image_url":"data:image/png;base64,`+pixel+`"}]}]`, ""),
-		"I received 1 image, 68 bytes. You said:", "", "true", "completed", 85, 8},
+	{
+		"image", responseBody(`[{"role":"user","content":[{"type":"input_image","image_url":"data:image/png;base64,`+pixel+`"}]}]`, ""),
+		"I received 1 image, 68 bytes. You said:", "", "true", "completed", 85, 8,
+	},
 	{"call", responseBody(`"Weather in San Francisco, please?"`, `,"tools":`+responseTools), "", weatherArguments, "true", "completed", 9, 9},
 	{"named", responseBody(`"in San Francisco"`, `,"tool_choice":{"type":"function","name":"get_weather"},"tools":`+responseTools), "", weatherArguments, "true", "completed", 7, 9},
 	{"no call", responseBody(`"weather"`, `,"tool_choice":"none","tools":`+responseTools), "You said: weather 1 2 3 4 5", "", "true", "completed", 5, 8},

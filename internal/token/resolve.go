@@ -54,6 +54,9 @@ func (t *Tokens) look(ctx context.Context, digest tenure.Digest) (*tenure.Standi
 		}
 		policy, err := t.DB.Policy(ctx, s.Tenant)
 		s.Ended = policy.RootOff
+		if t.Single {
+			s.Scopes |= policy.ExtraScopes
+		}
 		return &s, err
 	}
 	s, err := t.DB.TokenStanding(ctx, digest)
@@ -65,7 +68,11 @@ func (t *Tokens) look(ctx context.Context, digest tenure.Digest) (*tenure.Standi
 		// While the operator sets a root token, the stored one is dead.
 		s.Ended = s.Ended || t.RootIsConfigured()
 		if t.Single {
-			s.Scopes, s.Workspace = tenure.DataPlane, tenure.DefaultWorkspace
+			policy, err := t.DB.Policy(ctx, s.Tenant)
+			if err != nil {
+				return nil, err
+			}
+			s.Scopes, s.Workspace = tenure.DataPlane|policy.ExtraScopes, tenure.DefaultWorkspace
 		}
 	case tenure.PAT, tenure.ServiceToken:
 		s.Ended = s.Ended || t.Single // there are none in single mode
