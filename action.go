@@ -94,6 +94,14 @@ const (
 	ReadHealth      Action = "admin.health.read"
 )
 
+// The actions of whoever runs the installation, at the command line only.
+const (
+	ListTenants   Action = "tenants.list"
+	CreateTenant  Action = "tenants.create"
+	SuspendTenant Action = "tenants.suspend"
+	ResumeTenant  Action = "tenants.resume"
+)
+
 // The actions of SCIM connectors.
 const (
 	ReadSCIM        Action = "scim.read"

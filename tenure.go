@@ -99,6 +99,15 @@ func FoldUserName(name string) string { return strings.ToLower(name) }
 // MaxUserName is the longest userName that Tenure stores, in bytes.
 const MaxUserName = 255
 
+// Tenant is one customer organisation.
+type Tenant struct {
+	ID        TenantID
+	Name      string // unique
+	Active    bool   // false: suspended, every credential of it is dead
+	Users     int    // those who are active, read along where tenants are listed
+	CreatedAt time.Time
+}
+
 // Workspace is a part of a tenant.
 type Workspace struct {
 	ID        WorkspaceID

@@ -40,3 +40,13 @@ func Matrix() []Row {
 	slices.SortFunc(out, func(a, b Row) int { return strings.Compare(string(a.Action), string(b.Action)) })
 	return out
 }
+
+// RowOf is the row of one action; false when no rule opens it.
+func RowOf(a tenure.Action) (Row, bool) {
+	for _, row := range Matrix() {
+		if row.Action == a {
+			return row, true
+		}
+	}
+	return Row{}, false
+}

@@ -152,6 +152,12 @@ var rules = map[tenure.Action]rule{
 	tenure.RotateConnector: {what: "give a SCIM connector a new token", roles: supers, fresh: Recent},
 	tenure.DeleteConnector: {what: "end a SCIM connector", roles: supers, fresh: Recent},
 
+	// At the command line only.
+	tenure.ListTenants:   {what: "list tenants", noRoot: true},
+	tenure.CreateTenant:  {what: "make a tenant with its workspace default", noRoot: true},
+	tenure.SuspendTenant: {what: "suspend a tenant: every credential of it is dead", noRoot: true},
+	tenure.ResumeTenant:  {what: "end the suspension of a tenant", noRoot: true},
+
 	// Provisioning.
 	tenure.ReadSCIM:        {what: "read over SCIM", scim: true, noRoot: true},
 	tenure.ProvisionUser:   {what: "provision a person", scim: true, noRoot: true},

@@ -83,7 +83,8 @@ func (l *Live) poll(ctx context.Context, feed *store.Feed) error {
 	}
 	l.unknown = false
 	for _, c := range changes {
-		l.unknown = !l.recheck(ctx, subjectOf(c)) || l.unknown
+		_, known := l.recheck(ctx, subjectOf(c))
+		l.unknown = !known || l.unknown
 	}
 	// The view is as fresh as the moment at which it was asked for.
 	l.heard(asked)

@@ -254,12 +254,14 @@ func (l *Live) Cut(c store.Change, who Subject, cause error) int {
 }
 
 // Changed forgets what is cached of a change that this process has just
-// committed, and ends the flights that do not stand any more.
-func (l *Live) Changed(ctx context.Context, c store.Change) {
+// committed, ends the flights that do not stand any more, and tells how many
+// those were.
+func (l *Live) Changed(ctx context.Context, c store.Change) int {
 	l.advance(c)
 	// Whoever asked may have left; what was committed counts all the same. What
 	// cannot be known here, the feed tells again.
-	l.recheck(context.WithoutCancel(ctx), subjectOf(c))
+	n, _ := l.recheck(context.WithoutCancel(ctx), subjectOf(c))
+	return n
 }
 
 // CutAll ends every flight, for example when the process ends.
@@ -279,21 +281,23 @@ func (l *Live) advance(c store.Change) {
 }
 
 // recheck asks of every flight of the subject whether it still stands, and ends
-// those that do not. It reports whether all of them could be known; a flight of
-// which nothing can be known goes on, until Options.StreamStaleness ends it.
-func (l *Live) recheck(ctx context.Context, who Subject) bool {
-	known := true
+// those that do not. It tells how many it ended, and whether all of them could be
+// known; a flight of which nothing can be known goes on, until
+// Options.StreamStaleness ends it.
+func (l *Live) recheck(ctx context.Context, who Subject) (cut int, known bool) {
+	known = true
 	for _, f := range l.flights.list(who) {
 		switch err := l.again(ctx, f); {
 		case err == nil:
 		case ended(err):
 			n := l.flights.cut(func(g *Flight) bool { return g == f }, tenure.ErrRevoked)
 			l.Metrics.cut(n, tenure.ErrRevoked)
+			cut += n
 		default:
 			known = false
 		}
 	}
-	return known
+	return cut, known
 }
 
 // ended tells that a credential does not stand from not being able to know.

@@ -20,6 +20,11 @@ func (r reads) Group(ctx context.Context, tenant tenure.TenantID, id tenure.Grou
 	return one(ctx, r.run, scanGroup, `SELECT `+groupColumns+` WHERE tenant_id = $1 AND id = $2`, tenant, id)
 }
 
+// GroupByName reads a group by its displayName, without regard to case.
+func (r reads) GroupByName(ctx context.Context, tenant tenure.TenantID, name string) (tenure.Group, error) {
+	return one(ctx, r.run, scanGroup, `SELECT `+groupColumns+` WHERE tenant_id = $1 AND display_name_fold = $2`, tenant, tenure.FoldUserName(name))
+}
+
 // GroupFilter chooses groups of one tenant; zero fields choose all.
 type GroupFilter struct {
 	Tenant    tenure.TenantID

@@ -22,26 +22,88 @@ func (r reads) Workspace(ctx context.Context, tenant tenure.TenantID, idOrName s
 		WHERE w.tenant_id = $1 AND (w.id = $2 OR w.name = $2) AND w.deleted_at IS NULL ORDER BY w.id = $2 DESC LIMIT 1`, tenant, idOrName)
 }
 
-// TenantActive reports whether there is such a tenant and it is active.
-func (r reads) TenantActive(ctx context.Context, tenant tenure.TenantID) (bool, error) {
-	active, err := one(ctx, r.run, scalar[bool], `SELECT active FROM tenants WHERE id = $1`, tenant)
-	if tenure.IsKind(err, tenure.NotFound) {
-		return false, nil
+// WorkspaceFilter chooses workspaces of one tenant that are not deleted.
+type WorkspaceFilter struct {
+	Tenant tenure.TenantID
+	// User chooses those in which this person has a role; "" chooses all. Role is
+	// of this person, or of Viewpoint where all are chosen.
+	User      tenure.UserID
+	Viewpoint tenure.UserID
+	After     tenure.WorkspaceID // those made after this one: the cursor
+	Limit     int
+}
+
+// A WorkspaceRole is a workspace and what somebody is in it.
+type WorkspaceRole struct {
+	tenure.Workspace
+	Role tenure.Role // "": none
+}
+
+// Workspaces lists workspaces in the order of their ids, which is that of their making.
+func (r reads) Workspaces(ctx context.Context, f WorkspaceFilter) ([]WorkspaceRole, error) {
+	var w where
+	who := f.User
+	if who == "" {
+		who = f.Viewpoint
 	}
-	return active, err
+	roles := ` LEFT JOIN (SELECT workspace_id, MIN(rank) AS rank FROM workspace_roles WHERE tenant_id = ` + w.arg(f.Tenant) +
+		` AND user_id = ` + w.arg(who) + ` GROUP BY workspace_id) r ON r.workspace_id = w.id`
+	w.and(`w.tenant_id = ?`, f.Tenant)
+	w.and(`w.deleted_at IS NULL`)
+	if f.User != "" {
+		w.and(`r.rank IS NOT NULL`)
+	}
+	if f.After != "" {
+		w.and(`w.id > ?`, f.After)
+	}
+	limit := w.arg(f.Limit)
+	return many(ctx, r.run, func(row scanner) (WorkspaceRole, error) {
+		var v WorkspaceRole
+		var models string
+		var rank int
+		err := row.Scan(&rank, &v.ID, &v.Tenant, &v.Name, &v.About, &models, into(&v.CreatedAt))
+		v.Models, v.Role = tenure.StoredModels(models), roleOfRank(rank)
+		return v, err
+	}, `SELECT COALESCE(r.rank, 0), `+workspaceColumns+roles+w.String()+` ORDER BY w.id LIMIT `+limit, w.args...)
 }
 
-// RoleIn gives a person's role in a workspace, the highest of those that they
-// have themselves and through groups, or "" without one.
-func (r reads) RoleIn(ctx context.Context, tenant tenure.TenantID, ws tenure.WorkspaceID, user tenure.UserID) (tenure.Role, error) {
-	rank, err := one(ctx, r.run, scalar[int],
-		`SELECT COALESCE(MIN(rank), 0) FROM workspace_roles WHERE tenant_id = $1 AND workspace_id = $2 AND user_id = $3`, tenant, ws, user)
-	return roleOfRank(rank), err
+// InsertWorkspace stores a new workspace. Conflict: the name is taken.
+func (tx *Tx) InsertWorkspace(ctx context.Context, w tenure.Workspace) error {
+	_, err := tx.exec(ctx, `INSERT INTO workspaces (id, tenant_id, name, description, models, created_at) VALUES ($1, $2, $3, $4, $5, $6)`,
+		w.ID, w.Tenant, w.Name, w.About, w.Models.String(), stamp(w.CreatedAt))
+	return workspaceTaken(err, w.Name)
 }
 
-// SetMembership makes a person a member of a workspace, or changes their role there.
-func (tx *Tx) SetMembership(ctx context.Context, tenant tenure.TenantID, ws tenure.WorkspaceID, user tenure.UserID, role tenure.Role) error {
-	_, err := tx.exec(ctx, `INSERT INTO memberships (tenant_id, workspace_id, user_id, role, created_at) VALUES ($1, $2, $3, $4, $5)
-		ON CONFLICT (workspace_id, user_id) DO UPDATE SET role = excluded.role`, tenant, ws, user, role, stamp(tx.now))
-	return err
+// UpdateWorkspace stores name, description and models of a workspace. Conflict:
+// the name is taken.
+func (tx *Tx) UpdateWorkspace(ctx context.Context, w tenure.Workspace) error {
+	err := tx.execOne(ctx, `UPDATE workspaces SET name = $1, description = $2, models = $3 WHERE tenant_id = $4 AND id = $5 AND deleted_at IS NULL`,
+		w.Name, w.About, w.Models.String(), w.Tenant, w.ID)
+	return workspaceTaken(err, w.Name)
+}
+
+func workspaceTaken(err error, name string) error {
+	return conflict(err, "name", "a workspace named %q exists already", name)
+}
+
+// DeleteWorkspace leaves a tombstone: the name is free again, the id never is. It
+// ends the tokens and service accounts of the workspace, forgets its providers
+// with their keys, and tells how many tokens ended. Memberships and what groups
+// mean there go by trigger.
+func (tx *Tx) DeleteWorkspace(ctx context.Context, tenant tenure.TenantID, ws tenure.WorkspaceID, by, reason string) (tenure.Ended, error) {
+	var ended tenure.Ended
+	var err error
+	if ended.Tokens, err = tx.exec(ctx, `UPDATE api_tokens SET revoked_at = $1, revoked_by = $2, revoked_reason = $3
+		WHERE tenant_id = $4 AND workspace_id = $5 AND revoked_at IS NULL`, stamp(tx.now), by, reason, tenant, ws); err != nil {
+		return ended, err
+	}
+	if _, err = tx.exec(ctx, `UPDATE service_accounts SET active = 0, ended_at = $1, ended_by = $2, ended_reason = $3
+		WHERE tenant_id = $4 AND workspace_id = $5 AND ended_at IS NULL`, stamp(tx.now), by, reason, tenant, ws); err != nil {
+		return ended, err
+	}
+	if _, err = tx.exec(ctx, `DELETE FROM provider_credentials WHERE tenant_id = $1 AND workspace_id = $2`, tenant, ws); err != nil {
+		return ended, err
+	}
+	return ended, tx.execOne(ctx, `UPDATE workspaces SET deleted_at = $1, name = name || ' (deleted ' || id || ')'
+		WHERE tenant_id = $2 AND id = $3 AND deleted_at IS NULL`, stamp(tx.now), tenant, ws)
 }

@@ -2,6 +2,7 @@
 -- Workspaces, roles through groups, service accounts with an end, the life of a
 -- token beyond its first secret, and each tenant's policy.
 
+CREATE UNIQUE INDEX tenants_by_name ON tenants (name);
 ALTER TABLE workspaces ADD COLUMN description TEXT NOT NULL DEFAULT '';
 ALTER TABLE workspaces ADD COLUMN models TEXT NOT NULL DEFAULT '*'; -- patterns with spaces between; '' allows none
 ALTER TABLE workspaces ADD COLUMN deleted_at TEXT; -- for good: its tokens are revoked, its name is changed
