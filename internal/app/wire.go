@@ -24,9 +24,9 @@ import (
 func firstUse(t tenure.Token) tenure.AuditEvent { return audit.TokenFirstUsed(t) }
 
 // Operator is the principal of whoever runs verbs on the machine that holds the
-// data: they could edit the database by hand.
-func Operator(name string) tenure.Principal {
-	s := &tenure.Standing{Kind: tenure.Operator, Tenant: tenure.DefaultTenant, TenantActive: true, Role: tenure.SuperAdmin, Name: name}
+// data, acting in a tenant: they could edit the database by hand.
+func Operator(name string, tenant tenure.TenantID) tenure.Principal {
+	s := &tenure.Standing{Kind: tenure.Operator, Tenant: tenant, TenantActive: true, Role: tenure.SuperAdmin, Name: name}
 	p, err := s.Admit(time.Now(), 0)
 	if err != nil {
 		return tenure.Principal{} // may do nothing
@@ -37,7 +37,7 @@ func Operator(name string) tenure.Principal {
 // router mounts every edge.
 func (a *App) router() (*web.Router, error) {
 	cfg := a.Config
-	carriers := &web.Carriers{IdentityHeader: cfg.IdentityHeader, Trusted: cfg.Trusted, Public: cfg.PublicURL}
+	carriers := &web.Carriers{IdentityHeader: cfg.IdentityHeader, TenantHeader: cfg.TenantHeader, Trusted: cfg.Trusted, Public: cfg.PublicURL}
 	si := &signin.Signin{
 		Tokens: a.Tokens, Directory: a.Directory, Connectors: a.Connectors, Carriers: carriers, Log: a.events,
 		Origins: http.NewCrossOriginProtection(), Throttle: &signin.Throttle{Now: time.Now}, Fresh: a.Live.Fresh,
@@ -176,7 +176,7 @@ func (a *App) ensureRoot(ctx context.Context, banner io.Writer) error {
 	if a.Config.Teams || !a.Config.APIToken.IsZero() {
 		return nil
 	}
-	secret, err := a.Tokens.EnsureRoot(ctx, Operator("first start"))
+	secret, err := a.Tokens.EnsureRoot(ctx, Operator("first start", tenure.DefaultTenant))
 	if err != nil || secret.IsZero() {
 		return err
 	}

@@ -61,6 +61,7 @@ type Serve struct {
 	PublicURL          string `name:"public-url" env:"TENURE_PUBLIC_URL" placeholder:"URL" help:"URL that people and the identity provider use (default: from the request)."`
 	APIToken           string `name:"api-token" env:"TENURE_API_TOKEN" placeholder:"TOKEN" help:"Root token, at least 24 characters (default: generated in single mode, shown once at first start). Prefer the environment: flags show in process lists."`
 	ProxyHeader        string `name:"oidc-proxy-header" env:"OIDC_PROXY_HEADER" placeholder:"NAME" help:"Header by which a trusted proxy asserts who a person is (default in teams mode: x-user-id)."`
+	ProxyTenantHeader  string `name:"proxy-tenant-header" env:"TENURE_PROXY_TENANT_HEADER" placeholder:"NAME" help:"Header by which a trusted proxy asserts the tenant of that person, by id or name (default: everybody is of the tenant default)."`
 	TrustedProxies     string `name:"trusted-proxies" env:"TENURE_TRUSTED_PROXIES" placeholder:"CIDR,…" help:"Peers whose identity header is believed (default: loopback only)."`
 	SCIMToken          string `name:"scim-token" env:"TENURE_SCIM_TOKEN" placeholder:"TOKEN" help:"Bearer token of the default tenant's SCIM connector, at least 24 characters."`
 	SCIMTokenPrevious  string `name:"scim-token-previous" env:"TENURE_SCIM_TOKEN_PREVIOUS" placeholder:"TOKEN" help:"Its predecessor, good while it is set."`
@@ -93,6 +94,7 @@ type Checked struct {
 	Database          string   // file of the SQLite database
 	APIToken          tenure.Secret
 	IdentityHeader    string // canonical; "": none
+	TenantHeader      string // canonical; "": everybody is of the default tenant
 	Trusted           []netip.Prefix
 	SCIMTokens        []tenure.Secret
 	RequireSCIM       bool
@@ -263,17 +265,13 @@ func (r *reader) identity(s Serve, c *Checked) {
 	if header == "" && c.Teams {
 		header = "x-user-id"
 	}
-	for i := range len(header) {
-		ch := header[i]
-		if plain := ch >= 'a' && ch <= 'z' || ch >= 'A' && ch <= 'Z' || ch >= '0' && ch <= '9' || ch == '-'; !plain {
-			r.fail("OIDC_PROXY_HEADER", fmt.Sprintf("%q is no plain header name of letters, digits and dashes", header), "x-user-id")
-			return
-		}
+	c.IdentityHeader = r.header("OIDC_PROXY_HEADER", header, "x-user-id")
+	if s.ProxyTenantHeader != "" && !c.Teams {
+		r.fail("TENURE_PROXY_TENANT_HEADER", "single mode has one tenant; unset it, or set TENURE_MODE=teams", "")
 	}
-	c.IdentityHeader = textproto.CanonicalMIMEHeaderKey(header)
-	switch c.IdentityHeader {
-	case "Authorization", "X-Api-Key", "Cookie", "Host", "Connection", "Content-Type", "Content-Length", "X-Forwarded-For", "X-Forwarded-Proto":
-		r.fail("OIDC_PROXY_HEADER", fmt.Sprintf("%q has a meaning of its own", header), "x-user-id")
+	c.TenantHeader = r.header("TENURE_PROXY_TENANT_HEADER", s.ProxyTenantHeader, "x-tenant-id")
+	if c.TenantHeader != "" && c.TenantHeader == c.IdentityHeader {
+		r.fail("TENURE_PROXY_TENANT_HEADER", fmt.Sprintf("%q is the header of the identity too (OIDC_PROXY_HEADER)", c.TenantHeader), "x-tenant-id")
 	}
 	list := s.TrustedProxies
 	if strings.TrimSpace(list) == "" {
@@ -287,6 +285,23 @@ func (r *reader) identity(s Serve, c *Checked) {
 		}
 		c.Trusted = append(c.Trusted, p)
 	}
+}
+
+// header reads the name of a header that the proxy sets.
+func (r *reader) header(setting, name, example string) string {
+	for i := range len(name) {
+		ch := name[i]
+		if plain := ch >= 'a' && ch <= 'z' || ch >= 'A' && ch <= 'Z' || ch >= '0' && ch <= '9' || ch == '-'; !plain {
+			r.fail(setting, fmt.Sprintf("%q is no plain header name of letters, digits and dashes", name), example)
+			return ""
+		}
+	}
+	name = textproto.CanonicalMIMEHeaderKey(name)
+	switch name {
+	case "Authorization", "X-Api-Key", "Cookie", "Host", "Connection", "Content-Type", "Content-Length", "X-Forwarded-For", "X-Forwarded-Proto":
+		r.fail(setting, fmt.Sprintf("%q has a meaning of its own", name), example)
+	}
+	return name
 }
 
 // prefix reads a network; a bare address is a network of one.

@@ -91,7 +91,7 @@ func (h *house) authenticate(r *http.Request, action tenure.Action) (tenure.Prin
 	case bearer != "":
 		return h.Tokens.Resolve(r.Context(), bearer)
 	case cookie != nil:
-		return h.Directory.ResolveSession(r.Context(), cookie.Value, "")
+		return h.Directory.ResolveSession(r.Context(), cookie.Value, directory.Asserted{})
 	case r.Header.Get("X-User-Id") != "":
 		return h.Directory.Join(r.Context(), tenure.DefaultTenant, r.Header.Get("X-User-Id"))
 	}

@@ -26,7 +26,7 @@ func (d *Directory) CreateGroup(ctx context.Context, by tenure.Principal, g tenu
 	if err := checkGroupName(g.DisplayName); err != nil {
 		return tenure.Group{}, err
 	}
-	err := d.DB.Tx(ctx, func(ctx context.Context, tx *store.Tx) error {
+	err := d.DB.Tx(ctx, func(ctx context.Context, tx *store.Tx) error { // new, it means nothing in a workspace yet
 		g.ID, g.Tenant, g.Version = tenure.GroupID(tenure.NewID(tx.Now())), by.Tenant(), 1
 		g.CreatedAt, g.UpdatedAt = tx.Now(), tx.Now()
 		if err := tx.InsertGroup(ctx, g); err != nil {
@@ -36,7 +36,7 @@ func (d *Directory) CreateGroup(ctx context.Context, by tenure.Principal, g tenu
 		if err != nil {
 			return err
 		}
-		return tx.Append(ctx, audit.GroupCreated(by, g, added))
+		return tx.Append(ctx, audit.GroupCreated(by, g, len(added)))
 	})
 	if err != nil {
 		return tenure.Group{}, fmt.Errorf("create group: %w", err)
@@ -54,7 +54,9 @@ func (d *Directory) UpdateGroup(ctx context.Context, by tenure.Principal, id ten
 		return tenure.Group{}, err
 	}
 	var after tenure.Group
+	var moved []tenure.UserID // who have another role in a workspace by it
 	err := d.DB.Tx(ctx, func(ctx context.Context, tx *store.Tx) error {
+		moved = nil
 		before, err := tx.Group(ctx, by.Tenant(), id)
 		if err != nil {
 			return err
@@ -70,14 +72,19 @@ func (d *Directory) UpdateGroup(ctx context.Context, by tenure.Principal, id ten
 		if err != nil {
 			return err
 		}
-		if added+removed == 0 && reflect.DeepEqual(before, after) {
+		if len(added)+len(removed) == 0 && reflect.DeepEqual(before, after) {
 			return nil // RFC 7644 §3.5.2: what changes nothing is no modification
 		}
 		if err := tx.UpdateGroup(ctx, after); err != nil {
 			return err
 		}
-		if err := tx.Append(ctx, audit.GroupUpdated(by, before, after, added, removed)); err != nil {
+		if err := tx.Append(ctx, audit.GroupUpdated(by, before, after, len(added), len(removed))); err != nil {
 			return err
+		}
+		if counts, err := tx.IsMapped(ctx, id); err != nil {
+			return err
+		} else if counts {
+			moved = slices.Concat(added, removed)
 		}
 		after, err = tx.Group(ctx, by.Tenant(), id)
 		return err
@@ -85,16 +92,25 @@ func (d *Directory) UpdateGroup(ctx context.Context, by tenure.Principal, id ten
 	if err != nil {
 		return tenure.Group{}, fmt.Errorf("update group %s: %w", id, err)
 	}
+	d.moved(ctx, moved)
 	return after, nil
 }
 
-// change puts members in and takes them out, and tells how many it did.
-func change(ctx context.Context, tx *store.Tx, g tenure.Group, c tenure.MemberChange) (added, removed int, err error) {
+// moved tells this process of people whose roles in workspaces have changed with a
+// group: what they lost by it is cut.
+func (d *Directory) moved(ctx context.Context, people []tenure.UserID) {
+	for _, id := range people {
+		d.Live.Changed(ctx, store.Change{Kind: "membership", ID: string(id)})
+	}
+}
+
+// change puts members in and takes them out, and tells whom.
+func change(ctx context.Context, tx *store.Tx, g tenure.Group, c tenure.MemberChange) (added, removed []tenure.UserID, err error) {
 	leave := c.Remove
 	if c.Only {
 		rows, err := tx.MembersOf(ctx, g.ID)
 		if err != nil {
-			return 0, 0, err
+			return nil, nil, err
 		}
 		going := map[tenure.UserID]bool{}
 		for _, m := range rows {
@@ -108,22 +124,22 @@ func change(ctx context.Context, tx *store.Tx, g tenure.Group, c tenure.MemberCh
 	for _, id := range leave {
 		was, err := tx.RemoveMember(ctx, g.ID, id)
 		if err != nil {
-			return 0, 0, err
+			return nil, nil, err
 		}
 		if was {
-			removed++
+			removed = append(removed, id)
 		}
 	}
 	for _, id := range c.Add {
 		fresh, err := tx.AddMember(ctx, g.Tenant, g.ID, id)
 		if tenure.IsKind(err, tenure.NotFound) {
-			return 0, 0, noMember(ctx, tx, g.Tenant, id)
+			return nil, nil, noMember(ctx, tx, g.Tenant, id)
 		}
 		if err != nil {
-			return 0, 0, err
+			return nil, nil, err
 		}
 		if fresh {
-			added++
+			added = append(added, id)
 		}
 	}
 	return added, removed, nil
@@ -159,7 +175,9 @@ func (d *Directory) DeleteGroup(ctx context.Context, by tenure.Principal, id ten
 	if err := access.Check(by, tenure.DeleteGroup); err != nil {
 		return err
 	}
+	var moved []tenure.UserID
 	err := d.DB.Tx(ctx, func(ctx context.Context, tx *store.Tx) error {
+		moved = nil
 		g, err := tx.Group(ctx, by.Tenant(), id)
 		if err != nil {
 			return err
@@ -173,6 +191,13 @@ func (d *Directory) DeleteGroup(ctx context.Context, by tenure.Principal, id ten
 		if err != nil {
 			return err
 		}
+		counts, err := tx.IsMapped(ctx, id)
+		if err != nil {
+			return err
+		}
+		for i := 0; counts && i < len(members); i++ {
+			moved = append(moved, members[i].User)
+		}
 		if err := tx.DeleteGroup(ctx, by.Tenant(), id); err != nil {
 			return err
 		}
@@ -181,6 +206,7 @@ func (d *Directory) DeleteGroup(ctx context.Context, by tenure.Principal, id ten
 	if err != nil {
 		return fmt.Errorf("delete group %s: %w", id, err)
 	}
+	d.moved(ctx, moved)
 	return nil
 }
 

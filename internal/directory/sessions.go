@@ -59,9 +59,9 @@ func (d *Directory) OpenSession(ctx context.Context, by tenure.Principal) (tenur
 
 // ResolveSession finds who presents a session cookie. Sessions are read from
 // the database each time: there are few, and their end is immediate. asserted
-// is the identity that the trusted proxy asserts beside it, or empty: where it
-// is the session's own, the person has just shown who they are.
-func (d *Directory) ResolveSession(ctx context.Context, presented, asserted string) (tenure.Principal, error) {
+// is who the trusted proxy asserts beside it, or nobody: where it is the session's
+// own person, they have just shown who they are.
+func (d *Directory) ResolveSession(ctx context.Context, presented string, asserted Asserted) (tenure.Principal, error) {
 	if err := d.Live.Fresh(); err != nil {
 		return tenure.Principal{}, err
 	}
@@ -77,7 +77,7 @@ func (d *Directory) ResolveSession(ctx context.Context, presented, asserted stri
 	if now.Sub(s.SeenAt) > d.SessionIdle {
 		return tenure.Principal{}, tenure.ErrInvalidToken
 	}
-	if asserted != "" && tenure.FoldUserName(asserted) == tenure.FoldUserName(s.UserName) {
+	if asserted.Is(s) {
 		s.AuthAt, s.SeenAt = now, now
 	}
 	p, err := s.Admit(now, generation)

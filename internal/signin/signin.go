@@ -125,6 +125,27 @@ func (s *Signin) refuseToken(ctx context.Context, presented string) error {
 	return nil
 }
 
+// who is whom the proxy asserts beside a request, and the tenant in which; nobody,
+// and the empty tenant, where it asserts none. Forbidden: no such tenant stands.
+func (s *Signin) who(ctx context.Context, c web.Presented) (directory.Asserted, error) {
+	who := directory.Asserted{Name: c.Identity}
+	switch {
+	case c.Tenant != "":
+		var err error
+		who.Tenant, err = s.Directory.StandingTenant(ctx, c.Tenant)
+		return who, err
+	case c.Identity != "":
+		who.Tenant = tenure.DefaultTenant
+	}
+	return who, nil
+}
+
+// contradicts reports whether the proxy asserts somebody else, or another tenant,
+// than the principal.
+func contradicts(who directory.Asserted, p tenure.Principal) bool {
+	return who.Name != "" && !who.Is(p.Standing()) || who.Tenant != "" && who.Tenant != p.Tenant()
+}
+
 // byToken resolves a token; an identity or a session beside it must be of the
 // same person.
 func (s *Signin) byToken(ctx context.Context, c web.Presented) (tenure.Principal, error) {
@@ -132,11 +153,15 @@ func (s *Signin) byToken(ctx context.Context, c web.Presented) (tenure.Principal
 	if err != nil {
 		return p, err
 	}
-	if c.Identity != "" && !sameName(c.Identity, p) {
+	who, err := s.who(ctx, c)
+	if err != nil {
+		return tenure.Principal{}, err
+	}
+	if contradicts(who, p) {
 		return tenure.Principal{}, errTwoPeople
 	}
 	if c.Cookie != "" {
-		if other, err := s.Directory.ResolveSession(ctx, c.Cookie, ""); err == nil && other.User() != p.User() {
+		if other, err := s.Directory.ResolveSession(ctx, c.Cookie, directory.Asserted{}); err == nil && other.User() != p.User() {
 			return tenure.Principal{}, errTwoPeople
 		}
 	}
@@ -145,30 +170,30 @@ func (s *Signin) byToken(ctx context.Context, c web.Presented) (tenure.Principal
 }
 
 // ambient resolves what a browser sends by itself: the session, and the
-// identity that the proxy asserts. Where they name different people, the
-// proxy is right and the session ends.
+// identity that the proxy asserts. Where they name different people, or different
+// tenants, the proxy is right and the session ends.
 func (s *Signin) ambient(ctx context.Context, c web.Presented) (tenure.Principal, error) {
+	who, err := s.who(ctx, c)
+	if err != nil {
+		return tenure.Principal{}, err
+	}
 	if c.Cookie != "" {
-		p, err := s.Directory.ResolveSession(ctx, c.Cookie, c.Identity)
+		p, err := s.Directory.ResolveSession(ctx, c.Cookie, who)
 		switch {
-		case err == nil && (c.Identity == "" || sameName(c.Identity, p)):
+		case err == nil && !contradicts(who, p):
 			return p, nil
 		case err == nil:
 			if err := s.Directory.EndSession(ctx, p, p.Session(), "the proxy asserted another identity"); err != nil {
 				return tenure.Principal{}, err
 			}
-		case c.Identity == "":
+		case who.Name == "":
 			return p, err
 		}
 	}
-	if c.Identity != "" {
-		return s.Directory.Join(ctx, tenure.DefaultTenant, c.Identity)
+	if who.Name != "" {
+		return s.Directory.Join(ctx, who.Tenant, who.Name)
 	}
 	return tenure.Principal{}, tenure.ErrNoCredential
-}
-
-func sameName(identity string, p tenure.Principal) bool {
-	return tenure.FoldUserName(identity) == tenure.FoldUserName(p.Standing().UserName)
 }
 
 // Observe counts refusals, for the audit log.
@@ -185,7 +210,7 @@ func (s *Signin) Observe(r *http.Request, ev *web.Event) {
 	switch e := tenure.AsError(ev.Err); {
 	case e.Code == "address_not_allowed": // counted where the connector was known
 	case e.Kind == tenure.Unauthenticated, e.Kind == tenure.Forbidden, e.Code == "too_many_failures",
-		e.Code == "two_credentials", e.Code == "token_in_query", e.Code == "ambiguous_identity":
+		e.Code == "two_credentials", e.Code == "token_in_query", e.Code == "ambiguous_identity", e.Code == "missing_tenant":
 		s.Log.Count("request.refused", e.Code, ev.Origin.Address)
 	}
 }

@@ -15,6 +15,9 @@ type Carriers struct {
 	// IdentityHeader is the canonical name of the header by which a trusted
 	// proxy asserts an identity; "" accepts none.
 	IdentityHeader string
+	// TenantHeader is the canonical name of the header by which the proxy asserts
+	// the tenant of that identity; "": everybody is of the default tenant.
+	TenantHeader string
 	// Trusted are the proxies' networks.
 	Trusted []netip.Prefix
 	// Public is the URL that browsers use, or nil: then it is told by the request.
@@ -36,8 +39,9 @@ type Presented struct {
 	Token    string // Authorization or x-api-key
 	Cookie   string // browser session
 	Identity string // asserted by a trusted proxy
+	Tenant   string // likewise: id or name; set with every identity where there is a TenantHeader
 	Gateway  string // GatewayHeader: the token of another gateway that asks about this request
-	Forged   bool   // an identity header came from somebody who is not trusted; it was dropped
+	Forged   bool   // an identity or tenant header came from somebody who is not trusted; it was dropped
 	Peer     netip.Addr
 }
 
@@ -57,6 +61,12 @@ var (
 	}
 )
 
+// errNoTenant keeps whoever the proxy knows nothing about out of the default tenant.
+var errNoTenant = &tenure.Error{
+	Kind: tenure.Invalid, Code: "missing_tenant",
+	Msg: "the proxy asserted an identity without its tenant: it must set the header of TENURE_PROXY_TENANT_HEADER for everybody",
+}
+
 // errForeignHost keeps a web page that any browser on this machine has open from
 // being anybody, by a name that it lets point here (DNS rebinding).
 var errForeignHost = &tenure.Error{
@@ -68,7 +78,7 @@ var errForeignHost = &tenure.Error{
 const MaxIdentity = tenure.MaxUserName
 
 // Extract takes the credentials out of a request, whatever carries them, and
-// removes the identity header when its sender is not trusted to set it. It is
+// removes the headers of the proxy when their sender is not trusted to set them. It is
 // the only function that reads them. Invalid: two different tokens, a token in
 // the query string, or an identity that the proxy did not assert cleanly.
 func (c *Carriers) Extract(r *http.Request) (Presented, error) {
@@ -76,10 +86,8 @@ func (c *Carriers) Extract(r *http.Request) (Presented, error) {
 	if r.URL.RawQuery != "" && tokenInQuery(r) {
 		return p, errTokenInQuery
 	}
-	if c.IdentityHeader != "" {
-		if err := c.identity(r, &p); err != nil {
-			return p, err
-		}
+	if err := c.assertions(r, &p); err != nil {
+		return p, err
 	}
 	for _, v := range r.Header["Authorization"] {
 		if err := p.add(bearer(v)); err != nil {
@@ -169,14 +177,33 @@ func (c *Carriers) SessionCookie(r *http.Request) string {
 	return ""
 }
 
-// identity reads the identity header from a trusted peer, strictly, and drops
-// it in every spelling from anybody else.
-func (c *Carriers) identity(r *http.Request, p *Presented) error {
+// assertions reads what the proxy asserts: who is there, and of which tenant.
+func (c *Carriers) assertions(r *http.Request, p *Presented) error {
+	var err error
+	if p.Identity, err = c.asserted(r, p, c.IdentityHeader); err != nil {
+		return err
+	}
+	if p.Tenant, err = c.asserted(r, p, c.TenantHeader); err != nil {
+		return err
+	}
+	if c.TenantHeader != "" && p.Identity != "" && p.Tenant == "" {
+		return errNoTenant
+	}
+	return nil
+}
+
+// asserted reads a header of the proxy's from a trusted peer, strictly, and drops
+// it in every spelling from anybody else. Without a name, or when it is absent, it
+// gives "".
+func (c *Carriers) asserted(r *http.Request, p *Presented, header string) (string, error) {
+	if header == "" {
+		return "", nil
+	}
 	trusted := c.Trusts(p.Peer)
 	var values []string
 	alias := false
 	for name, vs := range r.Header {
-		if len(name) != len(c.IdentityHeader) || !sameHeader(name, c.IdentityHeader) {
+		if len(name) != len(header) || !sameHeader(name, header) {
 			continue
 		}
 		if !trusted {
@@ -185,31 +212,30 @@ func (c *Carriers) identity(r *http.Request, p *Presented) error {
 			continue
 		}
 		values = append(values, vs...)
-		alias = alias || name != c.IdentityHeader
+		alias = alias || name != header
 	}
 	if !trusted || len(values) == 0 {
-		return nil
+		return "", nil
 	}
-	if len(values) > 1 || alias || nominated(r.Header, c.IdentityHeader) {
-		return errAmbiguousIdentity
+	if len(values) > 1 || alias || nominated(r.Header, header) {
+		return "", errAmbiguousIdentity
 	}
 	v := values[0]
 	if v == "" {
-		return nil // absent
+		return "", nil // absent
 	}
 	if p.Peer.IsLoopback() && !LoopbackHost(r) && (c.Public == nil || r.Host != c.Public.Host) {
-		return errForeignHost
+		return "", errForeignHost
 	}
 	if len(v) > MaxIdentity || tenure.MentionsToken(v) {
-		return errAmbiguousIdentity
+		return "", errAmbiguousIdentity
 	}
 	for i := range len(v) {
 		if v[i] <= ' ' || v[i] > '~' || v[i] == ',' || v[i] == ';' || v[i] == '"' {
-			return errAmbiguousIdentity
+			return "", errAmbiguousIdentity
 		}
 	}
-	p.Identity = v
-	return nil
+	return v, nil
 }
 
 // sameHeader compares header names of equal length as gateways that fold "_"

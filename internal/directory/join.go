@@ -1,0 +1,124 @@
+package directory
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/tenure-gateway/tenure"
+	"github.com/tenure-gateway/tenure/internal/audit"
+	"github.com/tenure-gateway/tenure/internal/store"
+)
+
+// Join finds the person whom a trusted proxy names, and makes them known at
+// first sight. The tenant is one that stands. Forbidden: deactivated, or unknown
+// while RequireSCIM holds.
+func (d *Directory) Join(ctx context.Context, tenant tenure.TenantID, name string) (tenure.Principal, error) {
+	u, err := d.DB.UserByName(ctx, tenant, name)
+	if tenure.IsKind(err, tenure.NotFound) {
+		u, err = d.firstSight(ctx, tenant, name)
+	}
+	if err != nil {
+		return tenure.Principal{}, err
+	}
+	if err := d.mustBeProvisioned(u.Source, name); err != nil {
+		return tenure.Principal{}, err
+	}
+	if d.isAdmin(tenant, u.UserName) && u.Role != tenure.SuperAdmin && u.Active {
+		if err := d.promote(ctx, u); err != nil {
+			return tenure.Principal{}, err
+		}
+	}
+	generation := d.Live.Generation()
+	s, err := d.DB.UserStanding(ctx, tenant, u.ID)
+	if err != nil {
+		return tenure.Principal{}, err
+	}
+	p, err := s.Admit(d.DB.Now(), generation)
+	if err == nil {
+		d.Uses.NotePerson(u.ID, d.DB.Now())
+	}
+	return p, err
+}
+
+// mustBeProvisioned refuses, under RequireSCIM, whom SCIM never provisioned.
+func (d *Directory) mustBeProvisioned(source tenure.Source, name string) error {
+	if !d.RequireSCIM || source == tenure.SourceSCIM {
+		return nil
+	}
+	return &tenure.Error{
+		Kind: tenure.Forbidden, Code: "not_provisioned",
+		Msg: fmt.Sprintf("%q was not provisioned by the identity provider; ask your administrator to assign you to this application", name),
+	}
+}
+
+func (d *Directory) isAdmin(tenant tenure.TenantID, name string) bool {
+	return tenant == tenure.DefaultTenant && d.Admins[tenure.FoldUserName(name)]
+}
+
+// firstSight makes a person of an asserted identity.
+func (d *Directory) firstSight(ctx context.Context, tenant tenure.TenantID, name string) (tenure.User, error) {
+	if err := d.mustBeProvisioned("", name); err != nil {
+		return tenure.User{}, err
+	}
+	var u tenure.User
+	err := d.DB.Tx(ctx, func(ctx context.Context, tx *store.Tx) error {
+		var err error
+		if u, err = tx.UserByName(ctx, tenant, name); !tenure.IsKind(err, tenure.NotFound) {
+			return err // somebody was quicker, or the database failed
+		}
+		// Whom the identity provider deleted does not walk back in: it must
+		// provision them again.
+		if gone, err := tx.WasDeleted(ctx, tenant, name); err != nil || gone {
+			return cmp.Or(err, error(tenure.ErrDeleted))
+		}
+		u = newUser(tx.Now(), tenant, tenure.User{UserName: name, Active: true, Source: tenure.SourceProxy})
+		return insert(ctx, tx, tenure.Principal{}, u)
+	})
+	return u, err
+}
+
+func newUser(now time.Time, tenant tenure.TenantID, u tenure.User) tenure.User {
+	u.ID, u.Tenant, u.Role, u.Version = tenure.UserID(tenure.NewID(now)), tenant, tenure.Member, 1
+	u.CreatedAt, u.UpdatedAt = now, now
+	if !u.Active {
+		u.DeactivatedAt = now
+	}
+	return u
+}
+
+// insert stores a person, makes them in the workspace "default" of their tenant
+// what the policy says of newcomers, and tells the audit log.
+func insert(ctx context.Context, tx *store.Tx, by tenure.Principal, u tenure.User) error {
+	if err := tx.InsertUser(ctx, u); err != nil {
+		return err
+	}
+	policy, err := tx.Policy(ctx, u.Tenant)
+	if err != nil {
+		return err
+	}
+	if policy.NewMember != "" {
+		ws, err := tx.Workspace(ctx, u.Tenant, string(tenure.DefaultWorkspace))
+		if err != nil {
+			return fmt.Errorf("default workspace of %s: %w", u.Tenant, err)
+		}
+		if err := tx.SetMembership(ctx, u.Tenant, ws.ID, u.ID, policy.NewMember); err != nil {
+			return err
+		}
+	}
+	return tx.Append(ctx, audit.UserProvisioned(by, u))
+}
+
+func (d *Directory) promote(ctx context.Context, u tenure.User) error {
+	err := d.DB.Tx(ctx, func(ctx context.Context, tx *store.Tx) error {
+		if err := tx.SetRole(ctx, u.Tenant, u.ID, tenure.SuperAdmin); err != nil {
+			return err
+		}
+		return tx.Append(ctx, audit.RoleGranted(tenure.Principal{}, u, tenure.SuperAdmin, "TENURE_ADMINS"))
+	})
+	if err == nil {
+		d.Live.Changed(ctx, store.Change{Kind: "user", ID: string(u.ID)})
+	}
+	return err
+}

@@ -1,0 +1,245 @@
+package directory
+
+import (
+	"context"
+	"fmt"
+	"reflect"
+	"strings"
+	"time"
+	"unicode"
+	"unicode/utf8"
+
+	"github.com/tenure-gateway/tenure"
+	"github.com/tenure-gateway/tenure/internal/access"
+	"github.com/tenure-gateway/tenure/internal/audit"
+	"github.com/tenure-gateway/tenure/internal/live"
+	"github.com/tenure-gateway/tenure/internal/store"
+)
+
+// WorkspaceRole is a workspace and what the asker is in it.
+type WorkspaceRole = store.WorkspaceRole
+
+// WorkspaceSpec says what a workspace is to be. What is nil stays as it is; of a
+// new workspace, a nil About is empty and nil Models are every model.
+type WorkspaceSpec struct {
+	Name   *string
+	About  *string
+	Models []string // patterns, as tenure.ParseModels reads them
+}
+
+// apply writes what the spec says into w.
+func (s WorkspaceSpec) apply(w *tenure.Workspace) error {
+	if s.Name != nil {
+		if err := checkName(*s.Name, "a workspace", "Research"); err != nil {
+			return err
+		}
+		w.Name = *s.Name
+	}
+	if s.About != nil {
+		if err := checkText("about", *s.About); err != nil {
+			return err
+		}
+		w.About = *s.About
+	}
+	if s.Models != nil {
+		models, err := tenure.ParseModels(s.Models)
+		if err != nil {
+			return err
+		}
+		w.Models = models
+	}
+	return nil
+}
+
+// checkName answers Invalid for what is no name of a thing that people name.
+func checkName(name, what, example string) error {
+	bad := name == "" || len(name) > tenure.MaxName || !utf8.ValidString(name) || strings.TrimSpace(name) != name
+	for _, r := range name {
+		bad = bad || !unicode.IsPrint(r)
+	}
+	switch {
+	case bad:
+		return tenure.InvalidField("name", "the name of %s has 1 to %d bytes of printable text without spaces around it, for example %q", what, tenure.MaxName, example)
+	case strings.Contains(name, "*"):
+		return tenure.InvalidField("name", "a name has no wildcard in it: leave out the *")
+	case tenure.MentionsToken(name):
+		return tenure.InvalidField("name", "the name has a token in it; a name is shown and logged")
+	}
+	return nil
+}
+
+// checkText answers Invalid for what is no description.
+func checkText(field, text string) error {
+	bad := len(text) > tenure.MaxText || !utf8.ValidString(text)
+	for _, r := range text {
+		bad = bad || !unicode.IsPrint(r) && r != '\n'
+	}
+	if bad {
+		return tenure.InvalidField(field, "%s: at most %d bytes of printable text", field, tenure.MaxText)
+	}
+	if tenure.MentionsToken(text) {
+		return tenure.InvalidField(field, "%s: it has a token in it; it is shown to people", field)
+	}
+	return nil
+}
+
+// OwnWorkspaces lists the workspaces in which the asker has a role; of a service
+// account, the one that it is in.
+func (d *Directory) OwnWorkspaces(ctx context.Context, by tenure.Principal, after tenure.WorkspaceID, limit int) ([]WorkspaceRole, error) {
+	if err := access.Check(by, tenure.ListWorkspaces); err != nil {
+		return nil, err
+	}
+	switch {
+	case by.User() != "":
+		return d.DB.Workspaces(ctx, store.WorkspaceFilter{Tenant: by.Tenant(), User: by.User(), After: after, Limit: limit})
+	case by.Account() != "" && after == "":
+		w, err := d.DB.Workspace(ctx, by.Tenant(), string(by.Workspace()))
+		return []WorkspaceRole{{Workspace: w}}, err
+	}
+	return []WorkspaceRole{}, nil
+}
+
+// Workspaces lists the workspaces that the asker may read about, in the order of
+// their making: all of the tenant, or those in which they have a role.
+func (d *Directory) Workspaces(ctx context.Context, by tenure.Principal, after tenure.WorkspaceID, limit int) ([]WorkspaceRole, error) {
+	if access.Check(by, tenure.ReadWorkspace) != nil {
+		return d.OwnWorkspaces(ctx, by, after, limit)
+	}
+	return d.DB.Workspaces(ctx, store.WorkspaceFilter{Tenant: by.Tenant(), Viewpoint: by.User(), After: after, Limit: limit})
+}
+
+// reader is what of the store a look at a workspace needs: the database or a
+// transaction on it.
+type reader interface {
+	Workspace(ctx context.Context, tenant tenure.TenantID, idOrName string) (tenure.Workspace, error)
+	RoleIn(ctx context.Context, tenant tenure.TenantID, ws tenure.WorkspaceID, user tenure.UserID) (tenure.Role, error)
+}
+
+// within reads a workspace of the asker's tenant, with the asker's role in it, and
+// judges the action there. NotFound: there is none, or it is not theirs to see.
+func within(ctx context.Context, r reader, by tenure.Principal, idOrName string, action tenure.Action) (WorkspaceRole, error) {
+	w, err := r.Workspace(ctx, by.Tenant(), idOrName)
+	if err != nil {
+		return WorkspaceRole{}, err
+	}
+	role := tenure.Role("")
+	if by.User() != "" {
+		if role, err = r.RoleIn(ctx, by.Tenant(), w.ID, by.User()); err != nil {
+			return WorkspaceRole{}, err
+		}
+	}
+	return WorkspaceRole{Workspace: w, Role: role}, access.Within(by, action, tenure.ReadWorkspace, role)
+}
+
+// Workspace reads a workspace by its id or its name.
+func (d *Directory) Workspace(ctx context.Context, by tenure.Principal, idOrName string) (WorkspaceRole, error) {
+	w, err := within(ctx, d.DB, by, idOrName, tenure.ReadWorkspace)
+	if err != nil {
+		return WorkspaceRole{}, err
+	}
+	return w, nil
+}
+
+// CreateWorkspace makes a workspace, without members. Invalid: the spec is wrong,
+// and how. Conflict: the name is taken.
+func (d *Directory) CreateWorkspace(ctx context.Context, by tenure.Principal, spec WorkspaceSpec) (tenure.Workspace, error) {
+	var w tenure.Workspace
+	if err := access.Check(by, tenure.CreateWorkspace); err != nil {
+		return w, err
+	}
+	if spec.Name == nil {
+		return w, tenure.InvalidField("name", "a workspace needs a name, for example \"Research\"")
+	}
+	err := d.DB.Tx(ctx, func(ctx context.Context, tx *store.Tx) error {
+		w = newWorkspace(tx.Now(), by.Tenant())
+		if err := spec.apply(&w); err != nil {
+			return err
+		}
+		if err := tx.InsertWorkspace(ctx, w); err != nil {
+			return err
+		}
+		return tx.Append(ctx, audit.WorkspaceCreated(by, w))
+	})
+	if err != nil {
+		return tenure.Workspace{}, fmt.Errorf("create workspace: %w", err)
+	}
+	return w, nil
+}
+
+func newWorkspace(now time.Time, tenant tenure.TenantID) tenure.Workspace {
+	return tenure.Workspace{ID: tenure.WorkspaceID(tenure.NewID(now)), Tenant: tenant, Models: tenure.Models{tenure.AnyModel}, CreatedAt: now}
+}
+
+// isDefault answers Conflict for the workspace "default", in which newcomers begin.
+func isDefault(w tenure.Workspace, what string) error {
+	if w.Name != string(tenure.DefaultWorkspace) {
+		return nil
+	}
+	return &tenure.Error{
+		Kind: tenure.Conflict, Code: "default_workspace",
+		Msg: "the workspace \"default\" cannot be " + what + ": whoever is new begins there",
+	}
+}
+
+// UpdateWorkspace changes a workspace. Models that it does not list any more are
+// refused from the next request on. Conflict: the name is taken, or it is that of
+// the workspace "default".
+func (d *Directory) UpdateWorkspace(ctx context.Context, by tenure.Principal, idOrName string, spec WorkspaceSpec) (WorkspaceRole, error) {
+	var w WorkspaceRole
+	err := d.DB.Tx(ctx, func(ctx context.Context, tx *store.Tx) error {
+		var err error
+		if w, err = within(ctx, tx, by, idOrName, tenure.UpdateWorkspace); err != nil {
+			return err
+		}
+		before := w.Workspace
+		if err := spec.apply(&w.Workspace); err != nil {
+			return err
+		}
+		if w.Name != before.Name {
+			if err := isDefault(before, "renamed"); err != nil {
+				return err
+			}
+		}
+		if reflect.DeepEqual(before, w.Workspace) {
+			return nil
+		}
+		if err := tx.UpdateWorkspace(ctx, w.Workspace); err != nil {
+			return err
+		}
+		return tx.Append(ctx, audit.WorkspaceUpdated(by, before, w.Workspace))
+	})
+	if err != nil {
+		return WorkspaceRole{}, fmt.Errorf("update workspace %s: %w", idOrName, err)
+	}
+	d.Live.Changed(ctx, store.Change{Kind: "workspace", ID: string(w.ID)})
+	return w, nil
+}
+
+// DeleteWorkspace ends a workspace for good: its tokens, service accounts and open
+// streams end, its providers' keys are forgotten, nobody is anything in it any
+// more, and its name is free again. Conflict: it is the workspace "default".
+func (d *Directory) DeleteWorkspace(ctx context.Context, by tenure.Principal, idOrName string) (tenure.Ended, error) {
+	start := time.Now()
+	var w WorkspaceRole
+	var ended tenure.Ended
+	err := d.DB.Tx(ctx, func(ctx context.Context, tx *store.Tx) error {
+		var err error
+		if w, err = within(ctx, tx, by, idOrName, tenure.DeleteWorkspace); err != nil {
+			return err
+		}
+		if err := isDefault(w.Workspace, "deleted"); err != nil {
+			return err
+		}
+		if ended, err = tx.DeleteWorkspace(ctx, by.Tenant(), w.ID, by.Label(), "workspace deleted"); err != nil {
+			return err
+		}
+		return tx.Append(ctx, audit.WorkspaceDeleted(by, w.Workspace, ended))
+	})
+	if err != nil {
+		return tenure.Ended{}, fmt.Errorf("delete workspace %s: %w", idOrName, err)
+	}
+	ended.Streams = d.Live.Cut(store.Change{Kind: "workspace", ID: string(w.ID)}, live.Workspace(w.ID), tenure.ErrRevoked)
+	ended.Took = time.Since(start)
+	d.Live.Took(ended.Took)
+	return ended, nil
+}
