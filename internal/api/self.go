@@ -17,12 +17,13 @@ import (
 
 // Me is who asks.
 type Me struct {
-	ID         string `json:"id,omitempty"`
-	UserName   string `json:"user_name,omitempty"`
-	Tenant     string `json:"tenant"`
-	Role       string `json:"role"`
-	Credential string `json:"credential" doc:"What this request was authenticated by"`
-	Mode       string `json:"mode" enum:"single,teams"`
+	ID         string         `json:"id,omitempty"`
+	UserName   string         `json:"user_name,omitempty"`
+	Tenant     string         `json:"tenant"`
+	Role       string         `json:"role"`
+	Workspaces []OwnWorkspace `json:"workspaces" doc:"Those in which one has a role; the first 1000"`
+	Credential string         `json:"credential" doc:"What this request was authenticated by"`
+	Mode       string         `json:"mode" enum:"single,teams"`
 }
 
 // Token is an access token as it is shown: never the token itself.
@@ -171,7 +172,12 @@ func (a *API) mountSelf(m *mounting) {
 			if a.Single {
 				me.Mode = "single"
 			}
-			return &body[Me]{me}, nil
+			own, err := a.Directory.OwnWorkspaces(ctx, p, "", 1000)
+			me.Workspaces = make([]OwnWorkspace, 0, len(own))
+			for _, w := range own {
+				me.Workspaces = append(me.Workspaces, OwnWorkspace{string(w.ID), w.Name, string(w.Role)})
+			}
+			return &body[Me]{me}, err
 		})
 	operation(m, tenure.ListSession, huma.Operation{OperationID: "list-sessions", Method: http.MethodGet, Path: "/api/v1/sessions", Summary: "My open sessions", Tags: []string{"Self"}}, a.sessions)
 	operation(m, tenure.EndSession, huma.Operation{OperationID: "end-session", Method: http.MethodDelete, Path: "/api/v1/sessions/{id}", Summary: "End a session", Tags: []string{"Self"}, DefaultStatus: http.StatusNoContent},

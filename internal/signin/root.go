@@ -74,7 +74,7 @@ func (s *Signin) endPresented(r *http.Request) error {
 	if err != nil || c.Cookie == "" {
 		return err
 	}
-	was, err := s.Directory.ResolveSession(r.Context(), c.Cookie, "")
+	was, err := s.Directory.ResolveSession(r.Context(), c.Cookie, directory.Asserted{})
 	if err != nil {
 		return nil //nolint:nilerr // a session that does not stand needs no end
 	}
