@@ -21,7 +21,8 @@ import (
 // second.
 type local struct {
 	config.Local
-	JSON bool `name:"json" help:"Print JSON."`
+	Tenant string `default:"default" placeholder:"NAME" help:"Name or id of the tenant to act in (default: ${default})."`
+	JSON   bool   `name:"json" help:"Print JSON."`
 }
 
 // open opens the data. fresh allows a data directory that is not there yet.
@@ -45,7 +46,15 @@ func (l local) open(e *env, fresh bool) (*app.App, tenure.Principal, error) {
 	if u, err := user.Current(); err == nil {
 		name = u.Username
 	}
-	return a, app.Operator(name), nil
+	by := app.Operator(name, tenure.DefaultTenant)
+	if l.Tenant != string(tenure.DefaultTenant) {
+		t, err := a.Directory.Tenant(e.ctx, by, l.Tenant)
+		if err != nil {
+			return nil, tenure.Principal{}, errors.Join(err, a.Close())
+		}
+		by = app.Operator(name, t.ID)
+	}
+	return a, by, nil
 }
 
 // with opens the data, runs the verb and closes.

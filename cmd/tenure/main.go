@@ -48,6 +48,9 @@ type cli struct {
 	Connector connectorCmd `cmd:"" help:"SCIM connectors: the identity providers' ways in."`
 	Policy    policyCmd    `cmd:"" help:"The tenant's policy: lifetimes, who may mint, what is open."`
 	Provider  providerCmd  `cmd:"" help:"Model providers."`
+	Workspace workspaceCmd `cmd:"" help:"Workspaces, their members, and what groups are in them."`
+	Access    accessCmd    `cmd:"" help:"Who may do what, and why."`
+	Tenant    tenantCmd    `cmd:"" help:"Tenants."`
 	Version   versionCmd   `cmd:"" help:"Print the version."`
 }
 
@@ -87,6 +90,9 @@ func run(args []string, stdout, stderr io.Writer) int {
 func status(err error, stderr io.Writer) int {
 	if err == nil || errors.Is(err, context.Canceled) {
 		return 0
+	}
+	if errors.As(err, &errNo{}) {
+		return exitFailed
 	}
 	fmt.Fprintln(stderr, "tenure:", tenure.Redact(err.Error()))
 	var e *tenure.Error

@@ -15,6 +15,7 @@ type userCmd struct {
 	List       userList       `cmd:"" help:"List people."`
 	Deactivate userDeactivate `cmd:"" help:"End a person's access: tokens, sessions, open streams."`
 	Reactivate userReactivate `cmd:"" help:"Let a person sign in again. Nothing that ended comes back."`
+	Role       userRole       `cmd:"" help:"Give a person a role in the tenant."`
 }
 
 // find gives the person with this userName or id.
@@ -119,6 +120,38 @@ func (c *userReactivate) Run(e *env) error {
 		}
 		return c.print(e, userView(u), func(w io.Writer) {
 			fmt.Fprintf(w, "reactivated %s; tokens and sessions that ended stay ended\n", u.UserName)
+		})
+	})
+}
+
+type userRole struct {
+	local
+	User string `arg:"" help:"userName or id."`
+	Role string `arg:"" help:"super_admin, admin, auditor or member."`
+}
+
+// Help implements kong.HelpProvider.
+func (userRole) Help() string {
+	return "Example:\n\n  tenure user role bob@example.com auditor\n\n" +
+		"It holds from the next request on. Whoever TENURE_ADMINS names is super_admin again at the next sign-in. Exit status 4: they are the last active super admin."
+}
+
+// Run implements the verb.
+func (c *userRole) Run(e *env) error {
+	return c.with(e, false, func(a *app.App, by tenure.Principal) error {
+		u, err := find(e, a, by, c.User)
+		if err != nil {
+			return err
+		}
+		was := u.Role
+		if u, err = a.Directory.SetRole(e.ctx, by, u.ID, tenure.Role(c.Role)); err != nil {
+			return err
+		}
+		return c.print(e, userView(u), func(w io.Writer) {
+			fmt.Fprintf(w, "%s is %s\n", u.UserName, u.Role)
+			if was == tenure.SuperAdmin && u.Role != was {
+				fmt.Fprintln(w, "if TENURE_ADMINS names them, the next sign-in makes them super_admin again: take the name out of it and restart")
+			}
 		})
 	})
 }
