@@ -56,13 +56,6 @@ func words(roles []tenure.Role) string {
 	return orDash(strings.Join(out, " "))
 }
 
-func orDash(text string) string {
-	if text == "" {
-		return "–"
-	}
-	return text
-}
-
 func yes(b bool) string {
 	if b {
 		return "yes"
