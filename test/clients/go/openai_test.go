@@ -42,6 +42,10 @@ func TestOpenAI(t *testing.T) {
 		{"provider fails", s.providerFails},
 		{"client leaves", s.clientLeaves},
 		{"what reaches the provider", s.reaches},
+		{"responses", s.responses},
+		{"responses cut in mid-stream", s.responsesCut},
+		{"embeddings", s.embeddings},
+		{"without the scope", s.withoutScope},
 	} {
 		s.untilUpstream(t, 0) // the provider may still be leaving the last one
 		t.Run(tt.name, tt.run)

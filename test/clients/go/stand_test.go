@@ -48,6 +48,7 @@ const onALeash = `"$0" serve & child=$!; echo "$child"; exec >&-; read -r _; kil
 // stand is what a test stands on. Make it with start.
 type stand struct {
 	url         string // of Tenure, without a path
+	bin, home   string // of Tenure
 	providerKey string
 	scimToken   string
 	inspector   string
@@ -86,7 +87,19 @@ func start(t *testing.T) *stand {
 		"ANTHROPIC_API_KEY=" + s.providerKey, "ANTHROPIC_BASE_URL=" + at.Provider,
 	}, "sh", "-c", onALeash, bin)
 	_, s.url, _ = strings.Cut(told[1], "serves on ")
+	s.bin, s.home = bin, home
 	return s
+}
+
+// policy sets keys of the tenant's policy, as an administrator does at the
+// command line.
+func (s *stand) policy(t *testing.T, settings ...string) {
+	t.Helper()
+	cmd := exec.CommandContext(t.Context(), s.bin, append([]string{"policy", "set"}, settings...)...)
+	cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "TENURE_HOME=" + s.home}
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("policy: %v\n%s", err, out)
+	}
 }
 
 // spawn starts a program with no environment but env, and returns the first
@@ -157,14 +170,22 @@ type person struct {
 	tokenID  string
 }
 
-// person makes a new one.
-func (s *stand) person(t *testing.T) *person {
+// person makes a new one, whose token has these scopes or the usual ones.
+func (s *stand) person(t *testing.T, scopes ...string) *person {
 	t.Helper()
 	s.people++
 	p := &person{s: s, userName: fmt.Sprintf("person-%d@example.com", s.people)}
 	var made struct{ ID, Token string }
 	as := http.Header{"X-User-Id": {p.userName}, "Content-Type": {"application/json"}}
-	if err := s.call("POST", "/api/v1/tokens", as, `{"name":"a client"}`, &made); err != nil {
+	ask := map[string]any{"name": "a client"}
+	if len(scopes) > 0 {
+		ask["scopes"] = scopes
+	}
+	body, err := json.Marshal(ask)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.call("POST", "/api/v1/tokens", as, string(body), &made); err != nil {
 		t.Fatal(err)
 	}
 	p.token, p.tokenID = made.Token, made.ID

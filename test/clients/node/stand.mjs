@@ -88,6 +88,12 @@ class Stand {
     this.url = greeting.match(/http:\S+/)[0];
   }
 
+  /** Sets keys of the tenant's policy, as an administrator does at the command line. */
+  async policy(...settings) {
+    const env = { PATH: process.env.PATH, TENURE_HOME: join(this.#dir, 'home') };
+    await promisify(execFile)(process.env.TENURE_BIN, ['policy', 'set', ...settings], { env });
+  }
+
   /** Starts a program with no environment but env, and returns the first lines that it prints. */
   async #spawn(name, path, args, env, lines) {
     const child = spawn(path, args, { env: { PATH: process.env.PATH, ...env }, stdio: ['pipe', 'pipe', 'pipe'] });
@@ -134,10 +140,13 @@ class Stand {
     }
   }
 
-  /** A new person with a token, and the two ways to lose it. */
-  async person() {
+  /** A new person with a token, of these scopes or the usual ones, and the two ways to lose it. */
+  async person(...scopes) {
     const userName = `person-${++this.#people}@example.com`;
-    const { token, id } = await this.#call('POST', '/api/v1/tokens', { 'x-user-id': userName }, { name: 'a client' });
+    const { token, id } = await this.#call('POST', '/api/v1/tokens', { 'x-user-id': userName }, {
+      name: 'a client',
+      scopes: scopes.length > 0 ? scopes : undefined,
+    });
     const me = await this.#call('GET', '/api/v1/me', { 'x-user-id': userName });
     return {
       userName,
