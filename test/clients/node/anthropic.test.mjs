@@ -25,7 +25,11 @@ let client;
 const clientOf = (apiKey, more) => new Anthropic({ apiKey, baseURL: stand.url, maxRetries: 0, ...more });
 
 /** The token as x-api-key, which is how other clients of this protocol send it. */
-const keyed = (token) => clientOf(token, { defaultHeaders: { 'x-api-key': token, authorization: null } });
+const keyed = (token, more) => clientOf(token, { defaultHeaders: { 'x-api-key': token, authorization: null, ...more } });
+
+/** Of a machine of its own, as the trusted proxy tells: one that shows many wrong tokens is slowed down. */
+let machines = 0;
+const elsewhere = () => ({ 'x-forwarded-for': `198.51.100.${++machines}` });
 
 before(async () => {
   stand = await start();
@@ -238,7 +242,7 @@ describe('a wrong token', () => {
   };
   for (const [name, token] of Object.entries(wrong)) {
     test(name, async () => {
-      for (const other of [clientOf(token()), keyed(token())]) {
+      for (const other of [clientOf(token(), { defaultHeaders: elsewhere() }), keyed(token(), elsewhere())]) {
         await assert.rejects(other.messages.create(says('hello')), refused);
         await assert.rejects(other.messages.create({ ...says('hello'), stream: true }), refused);
         await assert.rejects(other.messages.countTokens({ ...says('hello'), max_tokens: undefined }), refused);
