@@ -72,6 +72,7 @@ type Standing struct {
 	// their session was used before; both zero for what is no session.
 	AuthAt time.Time
 	SeenAt time.Time
+	Lapsed bool // the session was once idle for too long to administer with
 }
 
 // Principal is the subject that asks, as established by exactly one credential

@@ -128,15 +128,15 @@ func (f Freshness) check(p tenure.Principal) error {
 		return nil // asserted with this very request
 	}
 	switch {
-	case f >= NotIdle && p.At().Sub(s.SeenAt) > AdminIdle:
+	case f >= NotIdle && (s.Lapsed || p.At().Sub(s.SeenAt) > AdminIdle):
 		return &tenure.Error{
 			Kind: tenure.Forbidden, Code: "reauth_required",
-			Msg: fmt.Sprintf("this session was idle for more than %d minutes; sign in again to administer", int(AdminIdle.Minutes())),
+			Msg: fmt.Sprintf("this session was idle for more than %d minutes; sign in again to administer, or let the proxy assert you with the request", int(AdminIdle.Minutes())),
 		}
 	case f >= Recent && p.At().Sub(s.AuthAt) > Reauth:
 		return &tenure.Error{
 			Kind: tenure.Forbidden, Code: "reauth_required",
-			Msg: fmt.Sprintf("this needs a sign-in of the last %d minutes; sign in again", int(Reauth.Minutes())),
+			Msg: fmt.Sprintf("this needs a sign-in of the last %d minutes; sign in again, or let the proxy assert you with the request", int(Reauth.Minutes())),
 		}
 	}
 	return nil

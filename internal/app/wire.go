@@ -64,7 +64,7 @@ func (a *App) router() (*web.Router, error) {
 	}
 	pages := &dash.Dash{
 		Tokens: a.Tokens, Directory: a.Directory, Governance: a.Governance, Single: !cfg.Teams, Base: base,
-		Establish: si.Establish, WithRoot: si.WithRoot, SignOut: si.SignOut,
+		Establish: si.Establish, WithRoot: si.WithRoot, Again: si.Again, SignOut: si.SignOut,
 	}
 	pageRoutes, err := pages.Routes()
 	if err != nil {

@@ -34,6 +34,9 @@ type Dash struct {
 	Establish func(http.ResponseWriter, *http.Request) error
 	// WithRoot opens a session for whoever presents the root token (single mode).
 	WithRoot func(w http.ResponseWriter, r *http.Request, presented string) error
+	// Again ends the request's session, and reports whether it has opened a new
+	// one for the person whom the proxy asserts with this request.
+	Again func(http.ResponseWriter, *http.Request) (bool, error)
 	// SignOut ends the request's session.
 	SignOut func(http.ResponseWriter, *http.Request) error
 
@@ -56,6 +59,7 @@ func (d *Dash) Routes() ([]web.Route, error) {
 		d.route("GET /admin/drift", tenure.ListUsers, d.drift),
 		d.route("GET /admin/people/{id}/report", tenure.ReportUser, d.report),
 		d.route("GET /login", tenure.Public, d.login),
+		d.route("POST /login/again", tenure.EndSession, d.signInAgain),
 		d.route("POST /logout", tenure.EndSession, d.logout),
 		d.route("GET /static/{file}", tenure.Public, static),
 		d.route("/admin/", tenure.Unrouted, nowhere),

@@ -15,6 +15,7 @@ type loginPage struct {
 	frame
 	refused
 	Notice string
+	To     string // where to go on, "" is Settings
 }
 
 func (d *Dash) login(w http.ResponseWriter, r *http.Request) error {
@@ -26,7 +27,8 @@ func (d *Dash) signInWithRoot(w http.ResponseWriter, r *http.Request) error {
 	if err := form(w, r); err != nil {
 		return err
 	}
-	page := loginPage{frame: d.frame(r, "Sign in")}
+	to := local(r.PostForm.Get("to"))
+	page := loginPage{frame: d.frame(r, "Sign in"), To: to}
 	cookies := len(w.Header().Values("Set-Cookie"))
 	err := d.WithRoot(w, r, r.PostForm.Get("token"))
 	switch {
@@ -51,7 +53,8 @@ func (d *Dash) signInWithRoot(w http.ResponseWriter, r *http.Request) error {
 			"open this page over https, or as http://127.0.0.1 on the machine itself"}
 		return d.show(w, http.StatusForbidden, "login", page)
 	}
-	return toSettings(w, r)
+	http.Redirect(w, r, to, http.StatusSeeOther) //nolint:gosec // local has looked at it
+	return nil
 }
 
 func (d *Dash) logout(w http.ResponseWriter, r *http.Request) error {

@@ -18,6 +18,7 @@ type failPage struct {
 	RequestID string
 	Link      string // where to go from here; "" is nowhere
 	LinkText  string
+	Again     *again // how to show anew who one is; nil: that is not asked for
 }
 
 // Fail answers with a page for the error's kind. The cause is never on it: it
@@ -33,6 +34,9 @@ func (d *Dash) Fail(w http.ResponseWriter, r *http.Request, err error) {
 	web.RetryAfter(w.Header(), e)
 	page := failPage{frame: d.frame(r, ""), Status: web.Status(e.Kind), Code: e.Code, RequestID: tenure.OriginOf(r.Context()).RequestID}
 	page.explain(e)
+	if e.Code == "reauth_required" {
+		d.mustSignIn(r, &page, e)
+	}
 	page.Title = page.Heading
 	if d.show(w, page.Status, "fail", page) != nil {
 		http.Error(w, page.Heading, page.Status)

@@ -65,7 +65,7 @@ func open(t *testing.T, single bool) *house {
 	}
 	h.Dash = &Dash{
 		Tokens: tokens, Directory: people, Governance: &governance.Governance{DB: db, Live: l, SessionIdle: time.Hour}, Single: single, Base: func(r *http.Request) string { return "http://" + r.Host },
-		Establish: h.establish, WithRoot: h.withRoot, SignOut: h.signOut,
+		Establish: h.establish, WithRoot: h.withRoot, Again: h.again, SignOut: h.signOut,
 	}
 	h.router = &web.Router{
 		Authenticate: h.authenticate, Known: access.Known, Now: clock,
@@ -77,6 +77,8 @@ func open(t *testing.T, single bool) *house {
 	if err != nil {
 		t.Fatal(err)
 	}
+	// A page of administration that asks for a fresh sign-in, and is empty.
+	routes = append(routes, h.route("GET /stale", tenure.SetPolicy, nowhere))
 	if err := h.router.Mount(routes); err != nil {
 		t.Fatal(err)
 	}

@@ -52,6 +52,7 @@ type frame struct {
 	Base        string // public URL
 	Address     string // what a page that answers a form gives as its address, so that loading it again sends nothing
 	Now         time.Time
+	Alarm       *rootAlarm // nil: the root token is silent
 }
 
 func (d *Dash) frame(r *http.Request, title string) frame {
@@ -78,7 +79,35 @@ func (d *Dash) frame(r *http.Request, title string) frame {
 	if f.Who != "" && p.User() == "" {
 		f.Who = "Root token"
 	}
+	f.Alarm = d.rootAlarm(r, f)
 	return f
+}
+
+// A rootAlarm is what every page says while the root token is in use.
+type rootAlarm struct {
+	Count int // uses of the last 24 hours
+	Last  moment
+	Here  bool // this page was asked for with it
+}
+
+// rootAlarm tells those who administer, and whoever came by the root token, that
+// it is in use. In single mode it is the everyday credential. What cannot be read
+// just now is no reason to withhold the page.
+func (d *Dash) rootAlarm(r *http.Request, f frame) *rootAlarm {
+	p := web.Principal(r.Context())
+	if d.Single || !p.Valid() {
+		return nil
+	}
+	a := &rootAlarm{Here: p.IsRoot()}
+	if role := p.Standing().Role; role == tenure.SuperAdmin || role == tenure.Admin {
+		if uses, err := d.Tokens.RootUses(r.Context(), p); err == nil {
+			a.Count, a.Last = uses.Count, f.At(uses.Last)
+		}
+	}
+	if a.Count == 0 && !a.Here {
+		return nil
+	}
+	return a
 }
 
 // At is an instant as the pages show it: relative, with the exact one beside it.

@@ -78,7 +78,7 @@ func (d *Directory) ResolveSession(ctx context.Context, presented string, assert
 		return tenure.Principal{}, tenure.ErrInvalidToken
 	}
 	if asserted.Is(s) {
-		s.AuthAt, s.SeenAt = now, now
+		s.AuthAt, s.SeenAt, s.Lapsed = now, now, false
 	}
 	p, err := s.Admit(now, generation)
 	if err == nil && s.User != "" {
@@ -90,8 +90,20 @@ func (d *Directory) ResolveSession(ctx context.Context, presented string, assert
 	if err != nil {
 		return tenure.Principal{}, err
 	}
+	if err := d.lapse(ctx, s, now); err != nil {
+		return tenure.Principal{}, err
+	}
 	d.Uses.NoteSession(s.Session, s.User, now)
 	return p, nil
+}
+
+// lapse notes the first use of a session after it was idle for too long to
+// administer with: to use it again does not make it fresh.
+func (d *Directory) lapse(ctx context.Context, s *tenure.Standing, now time.Time) error {
+	if s.Lapsed || now.Sub(s.SeenAt) <= access.AdminIdle {
+		return nil
+	}
+	return d.DB.Tx(ctx, func(ctx context.Context, tx *store.Tx) error { return tx.LapseSession(ctx, s.Tenant, s.Session) })
 }
 
 // Sessions lists the open sessions of the person who asks.

@@ -85,11 +85,22 @@ func (s *Signin) endPresented(r *http.Request) error {
 // Again is for whoever must show anew who they are: it ends the session that the
 // request came with and, when the proxy asserts the same person with this very
 // request, opens a new one. Otherwise the browser signs in as it did before.
-func (s *Signin) Again(w http.ResponseWriter, r *http.Request) error {
+// It reports whether there is a new one.
+func (s *Signin) Again(w http.ResponseWriter, r *http.Request) (bool, error) {
 	p := web.Principal(r.Context())
-	asserted := p.User() != "" && p.Kind() == tenure.BrowserSession && p.Standing().AuthAt.Equal(p.At()) || p.Kind() == tenure.AssertedIdentity
-	if err := s.SignOut(w, r); err != nil || !asserted {
-		return err
+	if !asserted(p) {
+		return false, s.SignOut(w, r)
 	}
-	return s.open(w, r, p)
+	if p.Session() != "" {
+		if err := s.Directory.EndSession(r.Context(), p, p.Session(), "signed in anew"); err != nil {
+			return false, err
+		}
+	}
+	return true, s.open(w, r, p)
+}
+
+// asserted tells that the proxy named the person with the very request that made
+// the principal.
+func asserted(p tenure.Principal) bool {
+	return p.Kind() == tenure.AssertedIdentity || p.Kind() == tenure.BrowserSession && p.User() != "" && p.Standing().AuthAt.Equal(p.At())
 }

@@ -100,3 +100,18 @@ func (r reads) AuditEvents(ctx context.Context, f AuditFilter) ([]tenure.AuditEv
 func (r reads) AuditTail(ctx context.Context, tenant tenure.TenantID, action string, limit int) ([]tenure.AuditEvent, error) {
 	return r.AuditEvents(ctx, AuditFilter{Tenant: tenant, Action: action, Limit: limit})
 }
+
+// CountEvents is how many audit events of one kind a tenant has since an instant,
+// and when the last of them was; zero when there is none.
+func (r reads) CountEvents(ctx context.Context, tenant tenure.TenantID, action string, since time.Time) (int, time.Time, error) {
+	type count struct {
+		n    int
+		last time.Time
+	}
+	c, err := one(ctx, r.run, func(row scanner) (count, error) {
+		var c count
+		err := row.Scan(&c.n, into(&c.last))
+		return c, err
+	}, `SELECT count(*), max(at) FROM audit_events WHERE tenant_id = $1 AND action = $2 AND at > $3`, tenant, action, stamp(since))
+	return c.n, c.last, err
+}

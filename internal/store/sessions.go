@@ -39,7 +39,7 @@ func (r reads) SessionStanding(ctx context.Context, d tenure.Digest) (*tenure.St
 		s := tenure.Standing{Kind: tenure.BrowserSession}
 		var via, opener, root string
 		err := row.Scan(&s.Session, &s.Tenant, &s.TenantActive, &s.User, &s.UserName, &s.UserActive, &s.Role, &s.Source, &s.Token,
-			&opener, &via, into(&s.ExpiresAt), into(&s.AuthAt), into(&s.SeenAt), &s.Ended, &root)
+			&opener, &via, into(&s.ExpiresAt), into(&s.AuthAt), into(&s.SeenAt), &s.Ended, &s.Lapsed, &root)
 		if via == "root" {
 			s.Role, s.Name, s.Ended = tenure.SuperAdmin, via, s.Ended || root == "off"
 			if raw, derr := hex.DecodeString(opener); derr == nil && len(raw) == len(s.Digest) {
@@ -48,7 +48,7 @@ func (r reads) SessionStanding(ctx context.Context, d tenure.Digest) (*tenure.St
 		}
 		return &s, err
 	}, `SELECT s.id, s.tenant_id, COALESCE(n.active, 0), s.user_id, COALESCE(u.user_name, ''), COALESCE(u.active, 0), COALESCE(u.role, ''), COALESCE(u.source, ''),
-		s.token_id, s.token_hash, s.via, s.expires_at, s.created_at, s.last_seen_at, s.ended_at IS NOT NULL,
+		s.token_id, s.token_hash, s.via, s.expires_at, s.created_at, s.last_seen_at, s.ended_at IS NOT NULL, s.lapsed_at IS NOT NULL,
 		COALESCE((SELECT value FROM policies WHERE tenant_id = s.tenant_id AND key = 'root_token'), '')
 		FROM sessions s LEFT JOIN tenants n ON n.id = s.tenant_id
 		LEFT JOIN users u ON u.id = s.user_id AND u.tenant_id = s.tenant_id AND u.deleted_at IS NULL
@@ -60,6 +60,12 @@ func (tx *Tx) InsertSession(ctx context.Context, s tenure.Session, d tenure.Dige
 	_, err := tx.exec(ctx, `INSERT INTO sessions (id, tenant_id, user_id, token_id, token_hash, session_hash, via, address, user_agent,
 		created_at, last_seen_at, expires_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)`,
 		s.ID, s.Tenant, s.User, s.Token, s.OpenedBy, d.String(), s.Via, s.Address, s.UserAgent, stamp(s.CreatedAt), stamp(s.SeenAt), stamp(s.ExpiresAt))
+	return err
+}
+
+// LapseSession notes that a session was idle for too long to administer with.
+func (tx *Tx) LapseSession(ctx context.Context, tenant tenure.TenantID, id tenure.SessionID) error {
+	_, err := tx.exec(ctx, `UPDATE sessions SET lapsed_at = $1 WHERE tenant_id = $2 AND id = $3 AND lapsed_at IS NULL`, stamp(tx.now), tenant, id)
 	return err
 }
 

@@ -76,3 +76,22 @@ func insertRoot(ctx context.Context, tx *store.Tx, secret tenure.Secret) (tenure
 	row := newRow(tx.Now(), tenure.KindRoot, "root", secret)
 	return row, tx.InsertToken(ctx, row, tenure.DigestOf(secret.Reveal()))
 }
+
+// RootUse is how often the root token was used lately, and when last.
+type RootUse struct {
+	Count int
+	Last  time.Time
+}
+
+// RecentRoot is the time that RootUses looks back.
+const RecentRoot = 24 * time.Hour
+
+// RootUses tells those who administer of the uses of the root token within
+// RecentRoot, refused ones not counted.
+func (t *Tokens) RootUses(ctx context.Context, by tenure.Principal) (RootUse, error) {
+	if err := access.Check(by, tenure.ReadAudit); err != nil {
+		return RootUse{}, err
+	}
+	n, last, err := t.DB.CountEvents(ctx, by.Tenant(), audit.RootUsed(by, "").Action, t.DB.Now().Add(-RecentRoot))
+	return RootUse{n, last}, err
+}

@@ -32,12 +32,15 @@ CREATE INDEX service_accounts_by_end ON service_accounts (expires_at) WHERE ende
 CREATE INDEX service_accounts_orphaned ON service_accounts (orphaned_at) WHERE orphaned_at IS NOT NULL AND ended_at IS NULL;
 CREATE INDEX api_tokens_by_family ON api_tokens (family_id) WHERE family_id <> '';
 
+ALTER TABLE sessions ADD COLUMN lapsed_at TEXT; -- it was idle for too long to administer with, and stays so
+
 ALTER TABLE provider_credentials ADD COLUMN created_by_user TEXT NOT NULL DEFAULT '';
 ALTER TABLE provider_credentials ADD COLUMN created_by TEXT NOT NULL DEFAULT '';
 ALTER TABLE scim_connectors ADD COLUMN created_by_user TEXT NOT NULL DEFAULT '';
 CREATE INDEX provider_credentials_by_maker ON provider_credentials (created_by_user) WHERE created_by_user <> '';
 CREATE INDEX scim_connectors_by_maker ON scim_connectors (created_by_user) WHERE created_by_user <> '';
 CREATE INDEX audit_events_by_object ON audit_events (tenant_id, object_id, seq);
+CREATE INDEX audit_events_by_action ON audit_events (tenant_id, action, at);
 
 -- What a group of the identity provider is in a workspace. Only roles of a
 -- workspace: no group makes an administrator of the tenant.
