@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"strings"
 	"testing"
 	"time"
 
@@ -55,5 +56,17 @@ func BenchmarkAim(b *testing.B) {
 				v.Live.Leave(flight)
 			}
 		})
+	}
+}
+
+func BenchmarkForgetful100KB(b *testing.B) {
+	turn := `{"role":"user","content":[{"type":"input_text","text":"` + strings.Repeat("a word or two ", 35) + `"}]},`
+	doc := []byte(`{"model":"gpt-4o","input":[` + strings.Repeat(turn, 180) + `{"role":"user","content":"x"}]}`)
+	b.SetBytes(int64(len(doc)))
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := forgetful(doc); err != nil {
+			b.Fatal(err)
+		}
 	}
 }

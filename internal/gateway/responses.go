@@ -3,6 +3,7 @@ package gateway
 import (
 	"bytes"
 	"fmt"
+	"unicode/utf8"
 
 	"github.com/tenure-gateway/tenure"
 )
@@ -239,9 +240,13 @@ func (s *scanner) key() []byte {
 	return name
 }
 
-// is compares as the laxest of decoders do: without regard to case.
+// is compares as the laxest of decoders do: without regard to case. Most keys
+// differ in their first letter; beyond ASCII there are letters that fold to one.
 func is(key []byte, name string) bool {
-	return len(key) >= len(name) && bytes.EqualFold(key, []byte(name))
+	if len(key) < len(name) || key[0] < utf8.RuneSelf && key[0]|0x20 != name[0] {
+		return false
+	}
+	return bytes.EqualFold(key, []byte(name))
 }
 
 func isOneOf(names []string, key []byte) bool {

@@ -87,6 +87,8 @@ func TestResponsesThatNameWhatIsKept(t *testing.T) {
 		`"background":true`:               "background",
 		`"background":"x"`:                "background",
 		`"BACKGROUND":true`:               "background",
+		`"bac\u212aground":true`:          "background",
+		`"\u017ftore":true`:               "store",
 		`"conversation":"conv_1"`:         "conversation",
 		`"conversation":{"id":"c"}`:       "conversation",
 		`"prompt":{"id":"pmpt_1"}`:        "prompt",
