@@ -92,8 +92,8 @@ func TestSealAndOpen(t *testing.T) {
 // Whatever is changed or moved in the database does not open.
 func TestTamperingIsNoticed(t *testing.T) {
 	for name, edit := range map[string]string{
-		"a flipped byte of the key":      `UPDATE provider_credentials SET key_sealed = CAST(substr(key_sealed,1,length(key_sealed)-1) || X'00' AS BLOB) WHERE name='a'`,
-		"a flipped byte of the data key": `UPDATE provider_credentials SET data_key = CAST(X'00' || substr(data_key,2) AS BLOB) WHERE name='a'`,
+		"a flipped byte of the key":      `UPDATE provider_credentials SET key_sealed = CAST(substr(key_sealed,1,length(key_sealed)-1) || CASE WHEN substr(key_sealed,-1)=X'00' THEN X'01' ELSE X'00' END AS BLOB) WHERE name='a'`,
+		"a flipped byte of the data key": `UPDATE provider_credentials SET data_key = CAST(CASE WHEN substr(data_key,1,1)=X'00' THEN X'01' ELSE X'00' END || substr(data_key,2) AS BLOB) WHERE name='a'`,
 		"another row's ciphertext":       `UPDATE provider_credentials SET key_sealed=(SELECT key_sealed FROM provider_credentials WHERE name='b') WHERE name='a'`,
 		"another row's both":             `UPDATE provider_credentials SET (key_sealed,data_key)=(SELECT key_sealed,data_key FROM provider_credentials WHERE name='b') WHERE name='a'`,
 		"another workspace":              `UPDATE provider_credentials SET workspace_id='w2' WHERE name='a'`,
