@@ -85,6 +85,7 @@ var house = []room{
 	{path: "internal/api", layer: edges},
 	{path: "internal/dash", layer: edges},
 	{path: "internal/gateway", layer: edges},
+	{path: "internal/oauth", layer: edges},
 	{path: "internal/scim", layer: edges},
 	{path: "internal/signin", layer: edges},
 

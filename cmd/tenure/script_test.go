@@ -1,6 +1,7 @@
 package main
 
 import (
+	"crypto/ecdsa"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -45,6 +46,9 @@ var commands = map[string]func(ts *testscript.TestScript, neg bool, args []strin
 	"exits":    command((*world).exits),    // exits STATUS PROGRAM ARG...; prints its output
 	"logged":   command((*world).logged),   // logged REGEXP: the log has a line like it
 	"json":     command((*world).json),     // json: the last output is JSON
+	"service":  command((*world).service),  // service NAME SCOPES [TENANT [CIDRS]]: sets $NAME to a token of a service account that is put into the database by hand
+	"leakkeys": command((*world).leakkeys), // leakkeys FILE: writes a new public key there; "report" signs with the other half
+	"report":   command((*world).report),   // report STATUS BODY: reports leaks as GitHub does; prints the answer
 	"freeport": command((*world).freeport), // freeport NAME...: sets $NAME to an address that is free
 }
 
@@ -56,6 +60,7 @@ type world struct {
 	marked    time.Time
 	uses      []span    // accepted uses of $PAT
 	downAt    time.Time // the last halt or kill9
+	leakKey   *ecdsa.PrivateKey
 }
 
 // settle is more than the server takes to look at the changes that led to a

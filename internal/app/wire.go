@@ -70,12 +70,16 @@ func (a *App) router() (*web.Router, error) {
 	if err != nil {
 		return nil, err
 	}
+	others, err := a.others(base, si)
+	if err != nil {
+		return nil, err
+	}
 	admin := &api.API{
 		Tokens: a.Tokens, Directory: a.Directory, Connectors: a.Connectors, Policies: a.Policies, Vault: a.Vault, Live: a.Live, Governance: a.Governance,
 		Answers: api.Answers{Find: a.Store.Answered, Keep: a.Store.KeepAnswer}, Single: !cfg.Teams,
 	}
 	for _, routes := range [][]web.Route{
-		a.gateway.Routes(), scim.Watch(a.scim(base), a.Connectors.Note), admin.Routes(), pageRoutes, a.health(),
+		a.gateway.Routes(), scim.Watch(a.scim(base), a.Connectors.Note), admin.Routes(), others, pageRoutes, a.health(),
 	} {
 		if err := rt.Mount(routes); err != nil {
 			return nil, err

@@ -54,7 +54,11 @@ var errTwoPeople = &tenure.Error{
 // it: an access token opens the model routes and nothing else. Where another
 // gateway asks about its caller, the credential is that gateway's.
 func (s *Signin) Authenticate(r *http.Request, action tenure.Action) (tenure.Principal, error) {
-	c, err := s.Carriers.Extract(r)
+	extract := s.Carriers.Extract
+	if action == tenure.CheckAccess || action == tenure.RevokeHeld {
+		extract = s.Carriers.Caller // who sends it says nothing about who may
+	}
+	c, err := extract(r)
 	if c.Forged {
 		s.Log.Count("identity.forged", "identity header from an untrusted peer", c.Peer.String())
 	}
@@ -75,7 +79,7 @@ func (s *Signin) Authenticate(r *http.Request, action tenure.Action) (tenure.Pri
 	var p tenure.Principal
 	if c.Token != "" {
 		if p, err = s.byToken(r.Context(), c); err == nil {
-			err = s.fromItsNetworks(r, p)
+			err = s.fromItsNetworks(r, p, action)
 		}
 	} else if p, err = s.ambient(r.Context(), c); err == nil && s.Origins.Check(r) != nil {
 		err = errCrossSite
@@ -87,13 +91,17 @@ func (s *Signin) Authenticate(r *http.Request, action tenure.Action) (tenure.Pri
 }
 
 // fromItsNetworks refuses a token that comes from outside of the networks that it
-// is bound to. The address is the client's, behind trusted proxies too.
-func (s *Signin) fromItsNetworks(r *http.Request, p tenure.Principal) error {
+// is bound to. The address is the client's, behind trusted proxies too. A gateway
+// that asks about its own client tells that one's address, and is itself the peer.
+func (s *Signin) fromItsNetworks(r *http.Request, p tenure.Principal, action tenure.Action) error {
 	standing := p.Standing()
 	if len(standing.Networks) == 0 {
 		return nil
 	}
 	address := s.Carriers.Address(r)
+	if action == tenure.CheckAccess {
+		address = web.Peer(r).String()
+	}
 	if a, err := netip.ParseAddr(address); err == nil && standing.AllowsFrom(a) {
 		return nil
 	}

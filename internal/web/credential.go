@@ -82,7 +82,7 @@ const MaxIdentity = tenure.MaxUserName
 // the only function that reads them. Invalid: two different tokens, a token in
 // the query string, or an identity that the proxy did not assert cleanly.
 func (c *Carriers) Extract(r *http.Request) (Presented, error) {
-	p := Presented{Peer: peer(r)}
+	p := Presented{Peer: Peer(r)}
 	if r.URL.RawQuery != "" && tokenInQuery(r) {
 		return p, errTokenInQuery
 	}
@@ -106,6 +106,14 @@ func (c *Carriers) Extract(r *http.Request) (Presented, error) {
 		p.Cookie = cookie(r, name)
 	}
 	return p, nil
+}
+
+// Caller is Extract for a request whose sender is judged by what it asks about, not
+// by who a proxy says is there: an asserted identity is neither read nor refused.
+func (c *Carriers) Caller(r *http.Request) (Presented, error) {
+	plain := *c
+	plain.IdentityHeader = ""
+	return plain.Extract(r)
 }
 
 func (p *Presented) add(token string) error {
@@ -283,8 +291,8 @@ func (c *Carriers) Trusts(a netip.Addr) bool {
 	return false
 }
 
-// peer is the socket's other end, never what a header says.
-func peer(r *http.Request) netip.Addr {
+// Peer is the socket's other end, never what a header says.
+func Peer(r *http.Request) netip.Addr {
 	ap, err := netip.ParseAddrPort(r.RemoteAddr)
 	if err != nil {
 		return netip.Addr{}
@@ -295,23 +303,31 @@ func peer(r *http.Request) netip.Addr {
 // Address is the client's address, for logs and the audit: the peer, or, behind
 // trusted proxies, the nearest address that is not one of them.
 func (c *Carriers) Address(r *http.Request) string {
-	at := peer(r)
+	at, _ := c.Client(r)
+	return at.String()
+}
+
+// Client goes back from the peer as far as the hops are trusted: Address. It
+// reports whether the client's address was told by somebody who is trusted to: not
+// where the peer is not trusted, tells none, or tells what is no address.
+func (c *Carriers) Client(r *http.Request) (netip.Addr, bool) {
+	at := Peer(r)
 	forwarded := r.Header["X-Forwarded-For"]
 	if len(forwarded) == 0 || !c.Trusts(at) {
-		return at.String()
+		return at, false
 	}
 	hops := strings.Split(strings.Join(forwarded, ","), ",")
 	for i := len(hops) - 1; i >= 0; i-- {
 		hop, err := netip.ParseAddr(strings.TrimSpace(hops[i]))
 		if err != nil {
-			break
+			return at, false
 		}
-		at = hop.Unmap()
+		at = hop.Unmap().WithZone("")
 		if !c.Trusts(at) {
 			break
 		}
 	}
-	return at.String()
+	return at, true
 }
 
 // Secure reports whether the browser speaks TLS with us, or with the trusted
@@ -320,7 +336,7 @@ func (c *Carriers) Secure(r *http.Request) bool {
 	if r.TLS != nil || c.Public != nil && c.Public.Scheme == "https" {
 		return true
 	}
-	return r.Header.Get("X-Forwarded-Proto") == "https" && c.Trusts(peer(r))
+	return r.Header.Get("X-Forwarded-Proto") == "https" && c.Trusts(Peer(r))
 }
 
 // LoopbackHost reports whether the browser reaches us on this machine.

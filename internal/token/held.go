@@ -1,0 +1,114 @@
+package token
+
+import (
+	"context"
+	"fmt"
+	"net/netip"
+	"time"
+
+	"github.com/tenure-gateway/tenure"
+	"github.com/tenure-gateway/tenure/internal/access"
+	"github.com/tenure-gateway/tenure/internal/audit"
+	"github.com/tenure-gateway/tenure/internal/live"
+	"github.com/tenure-gateway/tenure/internal/store"
+)
+
+// Inspect gives the principal of somebody else's token, for a gateway that was
+// shown it: action is Introspect or CheckAccess. from is the address of that
+// gateway's client; the zero one is not known. ErrInvalidToken: it is no live
+// personal or service token of the asker's tenant, and it is not told which.
+// Forbidden (address_not_allowed): it is bound to networks, and from is in none.
+// The use is not noted: see Used.
+func (t *Tokens) Inspect(ctx context.Context, by tenure.Principal, action tenure.Action, presented string, from netip.Addr) (tenure.Principal, error) {
+	if err := access.Check(by, action); err != nil {
+		return tenure.Principal{}, err
+	}
+	p, err := t.Resolve(ctx, presented)
+	switch {
+	case err != nil:
+		return tenure.Principal{}, err
+	case p.Kind() != tenure.PAT && p.Kind() != tenure.ServiceToken, p.Tenant() != by.Tenant():
+		return tenure.Principal{}, tenure.ErrInvalidToken
+	case !p.Standing().AllowsFrom(from):
+		return tenure.Principal{}, &tenure.Error{
+			Kind: tenure.Forbidden, Code: "address_not_allowed",
+			Msg: "this token is bound to networks, and the client's address is in none of them, or is not known",
+		}
+	}
+	return p, nil
+}
+
+// Introspect is Inspect with the token's row. ErrInvalidToken also for a token
+// that is not good from that address.
+func (t *Tokens) Introspect(ctx context.Context, by tenure.Principal, presented string, from netip.Addr) (tenure.Principal, tenure.Token, error) {
+	p, err := t.Inspect(ctx, by, tenure.Introspect, presented, from)
+	if tenure.AsError(err).Code == "address_not_allowed" {
+		err = tenure.ErrInvalidToken
+	}
+	if err != nil {
+		return tenure.Principal{}, tenure.Token{}, err
+	}
+	row, err := t.DB.Token(ctx, p.Tenant(), p.Token())
+	if err != nil {
+		return tenure.Principal{}, tenure.Token{}, cannotKnow(err)
+	}
+	if !row.RevokedAt.IsZero() { // meanwhile
+		return tenure.Principal{}, tenure.Token{}, tenure.ErrInvalidToken
+	}
+	return p, row, nil
+}
+
+// RevokeHeld ends a personal or service token for whoever holds it, and needs no
+// other credential (RFC 7009). What is no token of ours, or has ended, is no
+// error. Invalid (unsupported_token_type): a root token or a connector's.
+func (t *Tokens) RevokeHeld(ctx context.Context, presented string) (tenure.Ended, error) {
+	kind, ok := tenure.ParseToken(presented)
+	_, set := t.Configured[tenure.DigestOf(presented)]
+	if set || kind == tenure.KindRoot || kind == tenure.KindSCIM {
+		return tenure.Ended{}, &tenure.Error{
+			Kind: tenure.Invalid, Code: "unsupported_token_type", Field: "token",
+			Msg: "root tokens and tokens of SCIM connectors are not revoked here; rotate them",
+		}
+	}
+	if !ok {
+		return tenure.Ended{}, nil
+	}
+	p, err := t.Resolve(ctx, presented)
+	switch {
+	case tenure.IsKind(err, tenure.Unauthenticated):
+		return tenure.Ended{}, nil
+	case err != nil:
+		return tenure.Ended{}, err
+	}
+	const reason = "revoked by its holder (RFC 7009)"
+	return t.end(ctx, p.Tenant(), p.Token(), p.Label(), reason, func(row tenure.Token) tenure.AuditEvent {
+		return audit.TokenRevoked(p, row, reason)
+	})
+}
+
+// end ends one token, whoever it is that may, and cuts what it carries. A token
+// that is revoked already stays as it is, and nothing is told.
+func (t *Tokens) end(ctx context.Context, tenant tenure.TenantID, id tenure.TokenID, by, reason string, event func(tenure.Token) tenure.AuditEvent) (tenure.Ended, error) {
+	start := time.Now()
+	var ended tenure.Ended
+	err := t.DB.Tx(ctx, func(ctx context.Context, tx *store.Tx) error {
+		ended = tenure.Ended{}
+		row, err := tx.Token(ctx, tenant, id)
+		if err != nil {
+			return err
+		}
+		was, err := tx.RevokeToken(ctx, tenant, id, by, reason)
+		if err != nil || !was {
+			return err
+		}
+		ended.Tokens = 1
+		return tx.Append(ctx, event(row))
+	})
+	if err != nil {
+		return tenure.Ended{}, fmt.Errorf("revoke token %s: %w", id, err)
+	}
+	ended.Streams = t.Live.Cut(store.Change{Kind: "token", ID: string(id)}, live.Token(id), tenure.ErrRevoked)
+	ended.Took = time.Since(start)
+	t.Live.Took(ended.Took)
+	return ended, nil
+}
