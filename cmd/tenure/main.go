@@ -51,6 +51,7 @@ type cli struct {
 	Workspace workspaceCmd `cmd:"" help:"Workspaces, their members, and what groups are in them."`
 	Access    accessCmd    `cmd:"" help:"Who may do what, and why."`
 	Tenant    tenantCmd    `cmd:"" help:"Tenants."`
+	Leaks     leaksCmd     `cmd:"" help:"Tokens where none must be: rules for scanners, and a check."`
 	Version   versionCmd   `cmd:"" help:"Print the version."`
 }
 

@@ -1,0 +1,118 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"testing/iotest"
+
+	"github.com/tenure-gateway/tenure"
+)
+
+// gitleaks is the real scanner, where scripts/tools puts it or on the path.
+func gitleaks(t *testing.T) string {
+	t.Helper()
+	for _, name := range []string{filepath.Join("..", "..", ".tools", "bin", "gitleaks"), "gitleaks"} {
+		if program, err := exec.LookPath(name); err == nil || errors.Is(err, exec.ErrDot) {
+			program, err = filepath.Abs(program)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return program
+		}
+	}
+	t.Fatal("gitleaks is not installed: scripts/tools installs it")
+	return ""
+}
+
+// The real gitleaks finds every kind of token by the rules that are printed, and
+// nothing that merely looks like one.
+func TestGitleaksFindsTokens(t *testing.T) {
+	dir := t.TempDir()
+	var rules, stderr bytes.Buffer
+	if status := run([]string{"leaks", "rule", "--format", "gitleaks"}, &rules, &stderr); status != 0 {
+		t.Fatal(status, stderr.String())
+	}
+	var text strings.Builder
+	var want []string
+	for i := range 200 {
+		for _, k := range leakKinds() {
+			s := tenure.NewToken(k.kind).Reveal()
+			want = append(want, s)
+			fmt.Fprintf(&text, [...]string{"api_key=%s\n", "{\"a\":\"x\\n%s\"}\n", "curl -H 'Authorization: Bearer %s' x\n", "%s_suffix\n"}[i%4], s)
+		}
+	}
+	body := strings.Repeat("aB3dE5gH7j", 5)
+	for _, near := range []string{
+		"tpat_" + body[:45], "tpat_" + body[:47], "tpat-" + body[:46], "xpat_" + body[:46], "TPAT_" + body[:46],
+		"tpat_" + strings.Repeat("x", 46), "tscim_EXAMPLEexampleEXAMPLEexampleEXAMPLEexampleEXAMP", "tsvc_" + body[:20] + "-" + body[:25],
+	} {
+		text.WriteString("near = " + near + "\n")
+	}
+	for name, content := range map[string]string{"rules.toml": rules.String(), "src/leak.txt": text.String()} {
+		name = filepath.Join(dir, name)
+		if err := os.MkdirAll(filepath.Dir(name), 0o700); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(name, []byte(content), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	report := filepath.Join(dir, "report.json")
+	cmd := exec.Command(gitleaks(t), "dir", "--no-banner", "--config", filepath.Join(dir, "rules.toml"), "--report-path", report, "--exit-code", "7", filepath.Join(dir, "src"))
+	if out, err := cmd.CombinedOutput(); cmd.ProcessState.ExitCode() != 7 {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	var found []struct{ RuleID, Secret string }
+	if text, err := os.ReadFile(report); err != nil || json.Unmarshal(text, &found) != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	for _, f := range found {
+		if kind, _ := tenure.KindOfToken(f.Secret); f.RuleID == "tenure-"+string(kind) {
+			got = append(got, f.Secret)
+		} else if strings.HasPrefix(f.RuleID, "tenure-") {
+			t.Errorf("%s found %s", f.RuleID, f.Secret)
+		}
+	}
+	slices.Sort(got)
+	slices.Sort(want)
+	if !slices.Equal(got, want) {
+		for _, s := range got {
+			if _, ok := slices.BinarySearch(want, s); !ok {
+				t.Errorf("a near miss was taken for a token: %s", s)
+			}
+		}
+		t.Errorf("found %d of %d tokens", len(got), len(want))
+	}
+}
+
+// A token is found wherever a window ends, once, and with its line.
+func TestLookThroughFindsAcrossWindows(t *testing.T) {
+	for _, kind := range []tenure.TokenKind{tenure.KindPAT, tenure.KindRoot} {
+		secret := tenure.NewToken(kind).Reveal()
+		for _, at := range []int{0, 1, window - 120, window - 60, window - 52, window - 51, window - 50, window - 1, window, window + 1, 2*window - 30} {
+			text := bytes.Repeat([]byte{'x'}, 3*window)
+			lines := 1
+			for i := 99; i < at; i += 1000 {
+				text[i] = '\n'
+				lines++
+			}
+			copy(text[at:], secret)
+			if at+len(secret) < len(text) {
+				text[at+len(secret)] = ' '
+			}
+			found, err := lookThrough(iotest.HalfReader(bytes.NewReader(text)), "x")
+			if err != nil || len(found) != 1 || found[0].token != secret || found[0].line != lines {
+				t.Errorf("%s at %d (line %d): %d found, %v", kind, at, lines, len(found), err)
+			}
+		}
+	}
+}
