@@ -14,6 +14,9 @@ type tokenCmd struct {
 	Create tokenCreate `cmd:"" help:"Make a personal access token for a person."`
 	List   tokenList   `cmd:"" help:"List tokens, newest first."`
 	Revoke tokenRevoke `cmd:"" help:"End tokens, and every stream that they carry."`
+	Rotate tokenRotate `cmd:"" help:"Give a token a new secret; the old one stays good for the overlap."`
+
+	RevokeMany tokenRevokeMany `cmd:"" help:"End many tokens at once, after a preview."`
 
 	Requests tokenRequests `cmd:"" help:"List requests for tokens with scopes of administration, newest first."`
 	Approve  tokenApprove  `cmd:"" help:"Approve a request for a token."`

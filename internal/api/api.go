@@ -59,6 +59,7 @@ func (a *API) Routes() []web.Route {
 	a.mountTokens(m)
 	a.mountAccounts(m)
 	a.mountRequests(m)
+	a.mountRotation(m)
 	a.mountProviders(m)
 	a.mountConnectors(m)
 	a.mountPolicy(m)

@@ -94,7 +94,7 @@ func (a *App) build(ctx context.Context) error {
 	a.Live.Metrics = live.NewMetrics(a.Metrics, a.Live)
 	a.Uses = &store.LastUse{DB: a.Store, FirstUse: firstUse}
 	a.events = &audit.Log{DB: a.Store}
-	a.Tokens = &token.Tokens{DB: a.Store, Live: a.Live, Uses: a.Uses, Cache: token.NewCache(cfg.CachedTokens), Configured: configured(cfg), Single: !cfg.Teams}
+	a.Tokens = &token.Tokens{DB: a.Store, Live: a.Live, Uses: a.Uses, Cache: token.NewCache(cfg.CachedTokens), Reuse: token.NewReuse(), Configured: configured(cfg), Single: !cfg.Teams}
 	a.Directory = &directory.Directory{
 		DB: a.Store, Live: a.Live, Uses: a.Uses, Admins: cfg.Admins,
 		RequireSCIM: cfg.RequireSCIM, SessionIdle: cfg.SessionIdle, SessionLife: cfg.SessionLife, RootStands: a.Tokens.RootStands,
@@ -203,6 +203,7 @@ func (a *App) serve(ctx context.Context, ln net.Listener, h http.Handler, ready 
 	wg.Go(func() { a.events.Run(behind, report) })
 	wg.Go(func() { a.Connectors.Use.Run(behind, report) })
 	wg.Go(func() { a.Directory.KeepHouse(behind, report) })
+	wg.Go(func() { a.Tokens.WatchReuse(behind, report) })
 	following := make(chan struct{})
 	failed := make(chan error, 2)
 	wg.Go(func() {

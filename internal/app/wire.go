@@ -154,7 +154,11 @@ func (a *App) registerMetrics() {
 		prometheus.NewCounterFunc(prometheus.CounterOpts{
 			Name: "tenure_token_cache_misses_total",
 			Help: "Tokens looked up in the database.",
-		}, func() float64 { return float64(a.Tokens.Cache.Misses()) }))
+		}, func() float64 { return float64(a.Tokens.Cache.Misses()) }),
+		prometheus.NewCounterFunc(prometheus.CounterOpts{
+			Name: "tenure_token_reuse_total",
+			Help: "Rotated secrets that were presented after their overlap.",
+		}, func() float64 { return float64(a.Tokens.Reuse.Seen()) }))
 }
 
 func (a *App) registerSignin(si *signin.Signin) {

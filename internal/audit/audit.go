@@ -75,7 +75,7 @@ func TokenMinted(p tenure.Principal, t tenure.Token) tenure.AuditEvent {
 
 // TokenRevoked tells of a token's end.
 func TokenRevoked(p tenure.Principal, t tenure.Token, reason string) tenure.AuditEvent {
-	e := aboutToken(by(p, "token.revoked"), t)
+	e := aboutToken(bySystem(p, "token.revoked", "policy"), t)
 	e.Reason = reason
 	return e
 }

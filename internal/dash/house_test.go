@@ -57,7 +57,7 @@ func open(t *testing.T, single bool) *house {
 	}
 	l.Metrics = live.NewMetrics(reg, l)
 	uses := &store.LastUse{DB: db, FirstUse: audit.TokenFirstUsed}
-	tokens := &token.Tokens{DB: db, Live: l, Uses: uses, Cache: token.NewCache(100), Single: single}
+	tokens := &token.Tokens{DB: db, Live: l, Uses: uses, Cache: token.NewCache(100), Reuse: token.NewReuse(), Single: single}
 	l.Forget = tokens.Forget
 	people := &directory.Directory{
 		DB: db, Live: l, Uses: uses, Admins: map[string]bool{"root@example.com": true},

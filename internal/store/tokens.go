@@ -39,8 +39,9 @@ type TokenFilter struct {
 	User      tenure.UserID
 	Account   tenure.ServiceAccountID
 	Kind      tenure.TokenKind
+	Unrevoked bool           // those that expired are among them
 	After     tenure.TokenID // those older than this one: the cursor
-	Limit     int
+	Limit     int            // negative: none
 }
 
 // Tokens lists tokens, newest first.
@@ -59,11 +60,17 @@ func (r reads) Tokens(ctx context.Context, f TokenFilter) ([]tenure.Token, error
 	if f.Kind != "" {
 		w.and(`t.kind = ?`, f.Kind)
 	}
+	if f.Unrevoked {
+		w.and(`t.revoked_at IS NULL`)
+	}
 	if f.After != "" {
 		w.and(`t.id < ?`, f.After)
 	}
-	limit := w.arg(f.Limit)
-	return many(ctx, r.run, scanToken, `SELECT `+tokenColumns+w.String()+` ORDER BY t.id DESC LIMIT `+limit, w.args...)
+	order := ` ORDER BY t.id DESC`
+	if f.Limit >= 0 {
+		order += ` LIMIT ` + w.arg(f.Limit)
+	}
+	return many(ctx, r.run, scanToken, `SELECT `+tokenColumns+w.String()+order, w.args...)
 }
 
 // InsertToken stores a new token: its digest and never the token.

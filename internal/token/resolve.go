@@ -35,6 +35,9 @@ func (t *Tokens) byDigest(ctx context.Context, digest tenure.Digest) (tenure.Pri
 		}
 	}
 	p, err := s.Admit(t.DB.Now(), generation)
+	if err != nil && !s.RotatedAt.IsZero() && !t.Single {
+		t.Reuse.note(ctx, s)
+	}
 	if err == nil && !hit {
 		// Only while nothing has changed since before the row was read: a row
 		// read before a revocation is never cached after it.

@@ -119,17 +119,21 @@ func mayGrant(by tenure.Principal, policy tenure.Policy, scopes tenure.Scopes) (
 	return err == nil, nil
 }
 
-// insertService stores a token of an account. It ends with the account, if not before.
+// insertService stores a token of an account.
 func insertService(ctx context.Context, tx *store.Tx, by tenure.Principal, a tenure.ServiceAccount, m *Minted) error {
-	row := &m.Token
+	bound(&m.Token, a)
+	if err := tx.InsertToken(ctx, m.Token, tenure.DigestOf(m.Secret.Reveal())); err != nil {
+		return err
+	}
+	return tx.Append(ctx, audit.TokenMinted(by, m.Token))
+}
+
+// bound makes a token the account's. It ends with the account, if not before.
+func bound(row *tenure.Token, a tenure.ServiceAccount) {
 	row.Workspace, row.ServiceAccount, row.AccountName = a.Workspace, a.ID, a.Name
 	if !a.ExpiresAt.IsZero() && a.ExpiresAt.Before(row.ExpiresAt) {
 		row.ExpiresAt = a.ExpiresAt
 	}
-	if err := tx.InsertToken(ctx, *row, tenure.DigestOf(m.Secret.Reveal())); err != nil {
-		return err
-	}
-	return tx.Append(ctx, audit.TokenMinted(by, *row))
 }
 
 // OfAccount lists the tokens of a service account, newest first.

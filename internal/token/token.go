@@ -24,6 +24,7 @@ type Tokens struct {
 	Live  *live.Live
 	Uses  *store.LastUse
 	Cache *Cache
+	Reuse *Reuse
 	// Configured are the tokens that the operator sets, by digest: they are not
 	// in the database and end when the setting does.
 	Configured map[tenure.Digest]*tenure.Standing

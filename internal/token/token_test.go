@@ -33,7 +33,7 @@ func newFixture(t testing.TB) *fixture {
 	if err != nil {
 		t.Fatal(err)
 	}
-	tk := &Tokens{DB: db, Cache: NewCache(1000)}
+	tk := &Tokens{DB: db, Cache: NewCache(1000), Reuse: NewReuse()}
 	tk.Uses = &store.LastUse{DB: db, FirstUse: func(tenure.Token) tenure.AuditEvent { return tenure.AuditEvent{} }}
 	tk.Live = &live.Live{
 		Check: func(tenure.Principal, tenure.Action) error { return nil },

@@ -59,6 +59,7 @@ func (rt *Router) Mount(routes []Route) error {
 	if rt.methods == nil {
 		rt.methods = make(map[string][]string)
 	}
+	var first []Route // of each path
 	for _, route := range routes {
 		if route.Action == "" || !rt.Known(route.Action) {
 			return fmt.Errorf("web: the route %q names no known action (%q)", route.Pattern, route.Action)
@@ -80,10 +81,49 @@ func (rt *Router) Mount(routes []Route) error {
 		}
 		rt.methods[path] = append(rt.methods[path], method)
 		if len(rt.methods[path]) == 1 {
-			rt.mux.Handle(path, rt.handler(rt.otherMethods(path, route)))
+			first = append(first, route)
+		}
+	}
+	for _, route := range first {
+		_, path, _ := strings.Cut(route.Pattern, " ")
+		h := rt.handler(rt.otherMethods(path, route))
+		for _, method := range rt.others(path) {
+			rt.mux.Handle(method+path, h)
 		}
 	}
 	return nil
+}
+
+// others are the methods, each with a space after it, by which a path is mounted
+// beside its own: "" is all that are left. Beside a path with a wildcard that fits
+// it too, http.ServeMux wants them named.
+func (rt *Router) others(path string) []string {
+	for wide := range rt.methods {
+		if wide != path && covers(wide, path) {
+			var out []string
+			for _, m := range [...]string{http.MethodGet, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete, http.MethodOptions} {
+				if !slices.Contains(rt.methods[path], m) {
+					out = append(out, m+" ")
+				}
+			}
+			return out
+		}
+	}
+	return []string{""}
+}
+
+// covers reports whether a path with wildcards fits another path.
+func covers(wide, path string) bool {
+	a, b := strings.Split(wide, "/"), strings.Split(path, "/")
+	if len(a) != len(b) {
+		return false
+	}
+	for i := range a {
+		if a[i] != b[i] && !strings.HasPrefix(a[i], "{") {
+			return false
+		}
+	}
+	return true
 }
 
 // otherMethods answers the methods that a path does not have.

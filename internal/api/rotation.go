@@ -1,0 +1,93 @@
+package api
+
+import (
+	"context"
+	"net/http"
+	"time"
+
+	"github.com/danielgtaylor/huma/v2"
+
+	"github.com/tenure-gateway/tenure"
+	"github.com/tenure-gateway/tenure/internal/token"
+	"github.com/tenure-gateway/tenure/internal/web"
+)
+
+type rotateIn struct {
+	ID   string `path:"id" maxLength:"200"`
+	Body *struct {
+		Overlap string `json:"overlap,omitempty" doc:"How long the old secret stays good: 0 to 7d; left out: as the policy rotation_overlap says" example:"24h"`
+	}
+}
+
+// Selection is what revoking many tokens takes.
+type Selection struct {
+	User          string     `json:"user,omitempty" doc:"Id or userName: the personal tokens of one person"`
+	Workspace     string     `json:"workspace,omitempty" doc:"Id or name"`
+	Account       string     `json:"service_account,omitempty" doc:"Id of a service account"`
+	Kind          string     `json:"kind,omitempty" enum:"pat,svc"`
+	CreatedBefore *time.Time `json:"created_before,omitempty"`
+	UnusedSince   *time.Time `json:"unused_since,omitempty" doc:"Neither made nor used since"`
+	Name          string     `json:"name,omitempty" maxLength:"200" doc:"A pattern; * stands for any text" example:"ci-*"`
+	Reason        string     `json:"reason,omitempty" doc:"For the audit log; needed unless it is a preview"`
+	Preview       bool       `json:"preview,omitempty" doc:"Only list what would end"`
+	Confirm       string     `json:"confirm,omitempty" doc:"That of the preview; without it nothing ends"`
+}
+
+// SelectionAnswer is a preview, or what has ended.
+type SelectionAnswer struct {
+	Total   int     `json:"total" doc:"How many tokens are selected, or have ended"`
+	Confirm string  `json:"confirm,omitempty" doc:"In a preview: to be given to end exactly these"`
+	Items   []Token `json:"items,omitempty" doc:"In a preview: the newest, at most 1000"`
+	Ended   *Ended  `json:"ended,omitempty"`
+}
+
+func (s Selection) read() token.Selection {
+	out := token.Selection{
+		User: s.User, Workspace: s.Workspace, Account: tenure.ServiceAccountID(s.Account), Kind: tenure.TokenKind(s.Kind), Name: s.Name,
+	}
+	if s.CreatedBefore != nil {
+		out.CreatedBefore = *s.CreatedBefore
+	}
+	if s.UnusedSince != nil {
+		out.UnusedSince = *s.UnusedSince
+	}
+	return out
+}
+
+func (a *API) mountRotation(m *mounting) {
+	if a.Single {
+		return
+	}
+	operation(m, tenure.RotateToken, huma.Operation{OperationID: "rotate-token", Method: http.MethodPost, Path: "/api/v1/tokens/{id}/rotate", Summary: "Give a token a new secret; the old one stays good for the overlap", Tags: []string{"Self"}, DefaultStatus: http.StatusCreated}, a.rotate)
+	operation(m, tenure.RevokeTokens, huma.Operation{OperationID: "revoke-tokens", Method: http.MethodPost, Path: "/api/v1/admin/tokens/revoke", Summary: "Revoke many tokens at once, after a preview", Tags: []string{"Administration: tokens"}}, a.revokeMany)
+}
+
+func (a *API) rotate(ctx context.Context, in *rotateIn) (*body[NewToken], error) {
+	var overlap *time.Duration
+	if in.Body != nil && in.Body.Overlap != "" {
+		var err error
+		if overlap, err = token.ParseOverlap(in.Body.Overlap); err != nil {
+			return nil, err
+		}
+	}
+	t, secret, err := a.Tokens.Rotate(ctx, web.Principal(ctx), tenure.TokenID(in.ID), overlap)
+	if err != nil {
+		return nil, err
+	}
+	return &body[NewToken]{*showNew(t, secret)}, nil
+}
+
+func (a *API) revokeMany(ctx context.Context, in *body[Selection]) (*body[SelectionAnswer], error) {
+	by, sel := web.Principal(ctx), in.Body.read()
+	if in.Body.Preview {
+		p, err := a.Tokens.Preview(ctx, by, sel)
+		out := SelectionAnswer{Total: p.Total, Confirm: p.Confirm}
+		for _, t := range p.Tokens {
+			out.Items = append(out.Items, showToken(t))
+		}
+		return &body[SelectionAnswer]{out}, err
+	}
+	e, err := a.Tokens.RevokeMany(ctx, by, sel, in.Body.Confirm, in.Body.Reason)
+	shown := ended(e)
+	return &body[SelectionAnswer]{SelectionAnswer{Total: e.Tokens, Ended: &shown}}, err
+}

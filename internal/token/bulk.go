@@ -1,0 +1,198 @@
+package token
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"time"
+
+	"github.com/tenure-gateway/tenure"
+	"github.com/tenure-gateway/tenure/internal/access"
+	"github.com/tenure-gateway/tenure/internal/audit"
+	"github.com/tenure-gateway/tenure/internal/store"
+)
+
+// Bounds of what is revoked at once.
+const (
+	previewShown = 1000
+	maxAtOnce    = 10_000
+)
+
+// Selection chooses live personal and service tokens of the tenant; what is
+// empty chooses nothing out, but something must be said. Root tokens and those of
+// SCIM connectors are not in its reach.
+type Selection struct {
+	User          string                  // id or userName
+	Workspace     string                  // id or name
+	Account       tenure.ServiceAccountID // a service account
+	Kind          tenure.TokenKind
+	CreatedBefore time.Time
+	UnusedSince   time.Time // neither made nor used since
+	Name          string    // a pattern whose * stands for any text, in any case
+}
+
+// A Preview tells what a selection would end.
+type Preview struct {
+	Tokens  []tenure.Token // the newest, at most 1000
+	Total   int
+	Confirm string // to be given to end exactly these
+}
+
+// Preview tells what RevokeMany would end.
+func (t *Tokens) Preview(ctx context.Context, by tenure.Principal, sel Selection) (Preview, error) {
+	if err := access.Check(by, tenure.RevokeTokens); err != nil {
+		return Preview{}, err
+	}
+	if err := t.Uses.Flush(ctx); err != nil { // what was just used is not unused
+		return Preview{}, err
+	}
+	rows, err := sel.choose(ctx, t.DB, by.Tenant(), t.DB.Now())
+	if err != nil {
+		return Preview{}, err
+	}
+	return Preview{Tokens: rows[:min(len(rows), previewShown)], Total: len(rows), Confirm: confirmation(rows)}, nil
+}
+
+// RevokeMany ends every token that sel chooses, if these are those of the preview
+// that gave confirm. Conflict: they are not; look at a new preview.
+func (t *Tokens) RevokeMany(ctx context.Context, by tenure.Principal, sel Selection, confirm, reason string) (tenure.Ended, error) {
+	start := time.Now()
+	if err := access.Check(by, tenure.RevokeTokens); err != nil {
+		return tenure.Ended{}, err
+	}
+	if reason == "" {
+		return tenure.Ended{}, tenure.InvalidField("reason", "say why these tokens are revoked, for the audit log")
+	}
+	if err := tenure.CheckText("reason", reason); err != nil {
+		return tenure.Ended{}, err
+	}
+	if err := t.Uses.Flush(ctx); err != nil {
+		return tenure.Ended{}, err
+	}
+	var rows []tenure.Token
+	err := t.DB.Tx(ctx, func(ctx context.Context, tx *store.Tx) error {
+		var err error
+		if rows, err = sel.choose(ctx, tx, by.Tenant(), tx.Now()); err != nil {
+			return err
+		}
+		if confirmation(rows) != confirm {
+			return &tenure.Error{
+				Kind: tenure.Conflict, Code: "selection_changed", Field: "confirm",
+				Msg: "confirm is not that of what is selected now; look at a new preview, and give the confirm that it shows",
+			}
+		}
+		if len(rows) > maxAtOnce {
+			return tenure.InvalidField("name", "%d tokens are selected, and at most %d are revoked at once; select fewer, for example by workspace", len(rows), maxAtOnce)
+		}
+		for _, row := range rows {
+			if _, err := tx.RevokeToken(ctx, row.Tenant, row.ID, by.Label(), reason); err != nil {
+				return err
+			}
+			if err := tx.Append(ctx, audit.TokenRevoked(by, row, reason)); err != nil {
+				return err
+			}
+		}
+		return tx.Append(ctx, audit.TokensRevoked(by, len(rows), sel.facts(), reason))
+	})
+	if err != nil {
+		return tenure.Ended{}, fmt.Errorf("revoke tokens: %w", err)
+	}
+	ended := tenure.Ended{Tokens: len(rows), Streams: t.cutMany(rows)}
+	ended.Took = time.Since(start)
+	t.Live.Took(ended.Took)
+	return ended, nil
+}
+
+// confirmation is a digest of which tokens are chosen.
+func confirmation(rows []tenure.Token) string {
+	h := sha256.New()
+	for _, r := range rows {
+		h.Write([]byte(r.ID + "\n"))
+	}
+	return hex.EncodeToString(h.Sum(nil)[:16])
+}
+
+// chooser is what choose asks: of the database, or in a transaction.
+type chooser interface {
+	UserByName(context.Context, tenure.TenantID, string) (tenure.User, error)
+	Workspace(context.Context, tenure.TenantID, string) (tenure.Workspace, error)
+	Tokens(context.Context, store.TokenFilter) ([]tenure.Token, error)
+}
+
+// choose gives the live tokens of the selection, newest first.
+func (s Selection) choose(ctx context.Context, r chooser, tenant tenure.TenantID, now time.Time) ([]tenure.Token, error) {
+	if s == (Selection{}) {
+		return nil, tenure.InvalidField("user", "say which tokens: user, workspace, service_account, kind, created_before, unused_since or name; nothing never means all")
+	}
+	if s.Kind != "" && s.Kind != tenure.KindPAT && s.Kind != tenure.KindService {
+		return nil, tenure.InvalidField("kind", "expected pat or svc; a SCIM connector and the root token are ended as such")
+	}
+	if s.CreatedBefore.After(now) || s.UnusedSince.After(now) {
+		return nil, tenure.InvalidField("created_before", "created_before and unused_since lie in the past")
+	}
+	f := store.TokenFilter{Tenant: tenant, Kind: s.Kind, Account: s.Account, Unrevoked: true, Limit: -1}
+	if err := s.owners(ctx, r, &f); err != nil {
+		return nil, err
+	}
+	rows, err := r.Tokens(ctx, f)
+	chosen := rows[:0]
+	for _, row := range rows { // times that a hand wrote compare as times, not as text
+		if row.Live(now) && s.fits(row) {
+			chosen = append(chosen, row)
+		}
+	}
+	return chosen, err
+}
+
+// owners fills in whose tokens are chosen. A user's id need not be known here: what
+// is left of somebody who was deleted can be revoked too.
+func (s Selection) owners(ctx context.Context, r chooser, f *store.TokenFilter) error {
+	if s.User != "" {
+		f.User = tenure.UserID(s.User)
+		switch u, err := r.UserByName(ctx, f.Tenant, s.User); {
+		case err == nil:
+			f.User = u.ID
+		case !tenure.IsKind(err, tenure.NotFound):
+			return err
+		}
+	}
+	if s.Workspace == "" {
+		return nil
+	}
+	ws, err := r.Workspace(ctx, f.Tenant, s.Workspace)
+	if tenure.IsKind(err, tenure.NotFound) {
+		return tenure.InvalidField("workspace", "there is no workspace %q", tenure.Redact(s.Workspace))
+	}
+	f.Workspace = ws.ID
+	return err
+}
+
+func (s Selection) fits(row tenure.Token) bool {
+	used := row.CreatedAt
+	if row.LastUsedAt.After(used) {
+		used = row.LastUsedAt
+	}
+	return (row.Kind == tenure.KindPAT || row.Kind == tenure.KindService) &&
+		(s.CreatedBefore.IsZero() || row.CreatedAt.Before(s.CreatedBefore)) &&
+		(s.UnusedSince.IsZero() || used.Before(s.UnusedSince)) &&
+		(s.Name == "" || tenure.MatchName(s.Name, row.Name))
+}
+
+// facts are the selection for the audit log.
+func (s Selection) facts() map[string]string {
+	out := map[string]string{}
+	for key, value := range map[string]string{
+		"user": s.User, "workspace": s.Workspace, "service_account": string(s.Account), "kind": string(s.Kind), "name": tenure.Redact(s.Name),
+	} {
+		if value != "" {
+			out[key] = value
+		}
+	}
+	for key, at := range map[string]time.Time{"created_before": s.CreatedBefore, "unused_since": s.UnusedSince} {
+		if !at.IsZero() {
+			out[key] = at.UTC().Format(time.RFC3339)
+		}
+	}
+	return out
+}
