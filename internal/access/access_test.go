@@ -122,3 +122,33 @@ func TestModelAllocatesNothing(t *testing.T) {
 		}
 	}
 }
+
+func TestLookAfter(t *testing.T) {
+	member := principal(t, func(s *tenure.Standing) { s.Kind, s.Role = tenure.BrowserSession, tenure.Member })
+	admin := principal(t, func(s *tenure.Standing) { s.Kind, s.Role = tenure.BrowserSession, tenure.Admin })
+	auditor := principal(t, func(s *tenure.Standing) { s.Kind, s.Role = tenure.BrowserSession, tenure.Auditor })
+	heads, members, none := []tenure.Role{tenure.WorkspaceAdmin}, []tenure.Role{tenure.Member}, []tenure.Role(nil)
+	for name, c := range map[string]struct {
+		who     tenure.Principal
+		action  tenure.Action
+		within  tenure.Role
+		minters []tenure.Role
+		kind    tenure.Kind // Internal: allowed
+	}{
+		"a head":                         {member, tenure.CreateAccount, tenure.WorkspaceAdmin, heads, tenure.Internal},
+		"a member":                       {member, tenure.CreateAccount, tenure.Member, heads, tenure.NotFound},
+		"a member whom the policy names": {member, tenure.CreateAccount, tenure.Member, members, tenure.Internal},
+		"a head whom it does not":        {member, tenure.CreateAccount, tenure.WorkspaceAdmin, members, tenure.Forbidden},
+		"such a head reads":              {member, tenure.ReadAccount, tenure.WorkspaceAdmin, members, tenure.Internal},
+		"a head who is an admin":         {admin, tenure.CreateAccount, tenure.WorkspaceAdmin, none, tenure.Internal},
+		"an admin":                       {admin, tenure.CreateAccount, "", none, tenure.Internal},
+		"an auditor reads":               {auditor, tenure.ReadAccount, "", heads, tenure.Internal},
+		"an auditor":                     {auditor, tenure.CreateAccount, "", heads, tenure.Forbidden},
+		"nobody of the workspace":        {member, tenure.ReadAccount, "", members, tenure.NotFound},
+	} {
+		err := access.LookAfter(c.who, c.action, c.within, c.minters)
+		if (err == nil) != (c.kind == tenure.Internal) || err != nil && !tenure.IsKind(err, c.kind) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}

@@ -173,3 +173,26 @@ func TestLogInjection(t *testing.T) {
 		t.Errorf("log %q", written)
 	}
 }
+
+// A literal path beside one with a wildcard that fits it too.
+func TestLiteralBesideWildcard(t *testing.T) {
+	rt := router(newLines())
+	err := rt.Mount([]web.Route{
+		{Pattern: "DELETE /things/{id}", Action: tenure.Unrouted, Handle: ok, Fail: fail},
+		{Pattern: "POST /things/revoke", Action: tenure.Unrouted, Handle: ok, Fail: fail},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for ask, want := range map[[2]string]string{
+		{http.MethodDelete, "/things/7"}: "", {http.MethodPost, "/things/revoke"}: "",
+		{http.MethodPost, "/things/7"}: "DELETE", {http.MethodDelete, "/things/revoke"}: "POST", {http.MethodGet, "/things/revoke"}: "POST",
+	} {
+		w, r := httptest.NewRecorder(), httptest.NewRequest(ask[0], ask[1], nil)
+		r.Header.Set("Authorization", "Bearer x")
+		rt.ServeHTTP(w, r)
+		if w.Header().Get("Allow") != want {
+			t.Errorf("%v: %d, Allow %q, want %q", ask, w.Code, w.Header().Get("Allow"), want)
+		}
+	}
+}
