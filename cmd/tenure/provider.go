@@ -73,7 +73,7 @@ func (providerList) Help() string { return "Example:\n\n  tenure provider list" 
 // Run implements the verb.
 func (c *providerList) Run(e *env) error {
 	return c.with(e, false, func(a *app.App, by tenure.Principal) error {
-		rows, err := a.Vault.List(e.ctx, by, tenure.DefaultWorkspace)
+		rows, err := a.Vault.List(e.ctx, by, string(tenure.DefaultWorkspace))
 		if err != nil {
 			return err
 		}
@@ -101,7 +101,7 @@ func (providerRemove) Help() string { return "Example:\n\n  tenure provider remo
 // Run implements the verb.
 func (c *providerRemove) Run(e *env) error {
 	return c.with(e, false, func(a *app.App, by tenure.Principal) error {
-		rows, err := a.Vault.List(e.ctx, by, tenure.DefaultWorkspace)
+		rows, err := a.Vault.List(e.ctx, by, string(tenure.DefaultWorkspace))
 		if err != nil {
 			return err
 		}

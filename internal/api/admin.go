@@ -143,7 +143,7 @@ func (a *API) mountProviders(m *mounting) {
 	tags := []string{"Administration: providers"}
 	operation(m, tenure.ListProviders, huma.Operation{OperationID: "list-providers", Method: http.MethodGet, Path: "/api/v1/admin/providers", Summary: "Model providers of a workspace", Tags: tags},
 		func(ctx context.Context, in *providersIn) (*list[Provider], error) {
-			rows, err := a.Vault.List(ctx, web.Principal(ctx), tenure.WorkspaceID(in.Workspace))
+			rows, err := a.Vault.List(ctx, web.Principal(ctx), in.Workspace)
 			out := &list[Provider]{}
 			out.Body.Items = make([]Provider, 0, len(rows))
 			for _, p := range rows {

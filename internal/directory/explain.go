@@ -71,7 +71,7 @@ func (d *Directory) Explain(ctx context.Context, by tenure.Principal, q Question
 		return Explanation{}, err
 	}
 	out.Why = e.Msg
-	if len(row.Within) > 0 && out.Workspace.ID == "" {
+	if len(row.Within) > 0 && !row.Personal && out.Workspace.ID == "" {
 		out.Why += "; in a workspace a role there might: name one"
 	}
 	return out, nil

@@ -655,7 +655,7 @@ func TestProvidersChange(t *testing.T) {
 	if res := w.post("/v1/chat/completions", chat("hi", false)); res.StatusCode != 200 {
 		t.Fatal(res.StatusCode)
 	}
-	rows, err := w.vault.List(context.Background(), op, tenure.DefaultWorkspace)
+	rows, err := w.vault.List(context.Background(), op, string(tenure.DefaultWorkspace))
 	if err != nil || len(rows) != 2 {
 		t.Fatal(rows, err)
 	}

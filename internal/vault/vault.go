@@ -152,12 +152,17 @@ func last4(key tenure.Secret) string {
 	return ""
 }
 
-// List gives the providers of a workspace, without their keys.
-func (v *Vault) List(ctx context.Context, by tenure.Principal, ws tenure.WorkspaceID) ([]tenure.Provider, error) {
+// List gives the providers of a workspace, by its id or its name, without their
+// keys. NotFound: there is no such workspace.
+func (v *Vault) List(ctx context.Context, by tenure.Principal, workspace string) ([]tenure.Provider, error) {
 	if err := access.Check(by, tenure.ListProviders); err != nil {
 		return nil, err
 	}
-	return v.DB.Providers(ctx, by.Tenant(), ws)
+	ws, err := v.DB.Workspace(ctx, by.Tenant(), workspace)
+	if err != nil {
+		return nil, err
+	}
+	return v.DB.Providers(ctx, by.Tenant(), ws.ID)
 }
 
 // Remove deletes a provider and its key.
