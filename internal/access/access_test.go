@@ -1,13 +1,19 @@
 package access_test
 
 import (
+	"flag"
+	"os"
+	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/tenure-gateway/tenure"
 	"github.com/tenure-gateway/tenure/internal/access"
 )
+
+var update = flag.Bool("update", false, "write the tables of docs/reference/access.md anew")
 
 func principal(t *testing.T, edit func(*tenure.Standing)) tenure.Principal {
 	t.Helper()
@@ -150,5 +156,47 @@ func TestLookAfter(t *testing.T) {
 		if (err == nil) != (c.kind == tenure.Internal) || err != nil && !tenure.IsKind(err, c.kind) {
 			t.Errorf("%s: %v", name, err)
 		}
+	}
+}
+
+// docs/reference/access.md has the tables that this package judges by. Write them
+// anew with: go test ./internal/access -run TestDocument -update
+func TestDocument(t *testing.T) {
+	const begin, end = "<!-- tenure access matrix --markdown -->\n", "<!-- end -->\n"
+	path := filepath.Join("..", "..", "docs", "reference", "access.md")
+	text, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	before, rest, ok := strings.Cut(string(text), begin)
+	has, after, ok2 := strings.Cut(rest, end)
+	if !ok || !ok2 {
+		t.Fatalf("%s has no place for the tables", path)
+	}
+	want := access.Markdown()
+	if *update {
+		if err := os.WriteFile(path, []byte(before+begin+want+end+after), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return
+	}
+	if has != want {
+		t.Errorf("the tables of %s are out of date; run: go test ./internal/access -run TestDocument -update", path)
+	}
+}
+
+// Every action is in one table, and each row has a cell for every column.
+func TestTables(t *testing.T) {
+	n := 0
+	for _, table := range access.Tables() {
+		for _, r := range table.Rows {
+			n++
+			if len(r.Cells) != len(table.Columns) || r.What == "" {
+				t.Errorf("%s: %d cells, %d columns, %q", r.Action, len(r.Cells), len(table.Columns), r.What)
+			}
+		}
+	}
+	if want := len(access.Matrix()); n != want {
+		t.Errorf("%d rows, want %d", n, want)
 	}
 }

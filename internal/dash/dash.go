@@ -48,7 +48,7 @@ type Dash struct {
 // routes of personal tokens.
 func (d *Dash) Routes() ([]web.Route, error) {
 	var err error
-	if d.pages, err = parsePages("settings", "confirm", "rotated", "login", "drift", "report", "fail"); err != nil {
+	if d.pages, err = parsePages("settings", "confirm", "rotated", "login", "drift", "report", "access", "fail"); err != nil {
 		return nil, fmt.Errorf("dash: %w", err)
 	}
 	routes := []web.Route{
@@ -57,6 +57,7 @@ func (d *Dash) Routes() ([]web.Route, error) {
 		d.route("GET /settings/sessions/{id}/end", tenure.ListSession, d.askEndSession),
 		d.route("POST /settings/sessions/{id}/end", tenure.EndSession, d.endSession),
 		d.route("GET /admin/drift", tenure.ListUsers, d.drift),
+		d.route("GET /admin/access", tenure.ReadAccess, d.access),
 		d.route("GET /admin/people/{id}/report", tenure.ReportUser, d.report),
 		d.route("GET /login", tenure.Public, d.login),
 		d.route("POST /login/again", tenure.EndSession, d.signInAgain),
