@@ -64,6 +64,10 @@ func Run(t *testing.T, open Open) {
 		{"a connector's end by hand ends its tokens and is told", connectorsByHand},
 		{"a connector's figures are batched and learn its pace", connectorUse},
 		{"what is done under a key is noted with it, once", once},
+		{"workspaces are listed from a point of view and end with what is in them", workspaces},
+		{"roles come through groups too, and the highest counts", rolesThroughGroups},
+		{"who loses the last role in a workspace loses the tokens there", lastRole},
+		{"a suspended tenant's credentials are dead", tenantRows},
 		{"drift is read in one stream, with live tokens only", driftStream},
 	} {
 		t.Run(c.name, func(t *testing.T) { c.test(t, newFixture(t, open)) })
