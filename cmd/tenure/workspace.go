@@ -145,8 +145,8 @@ func (c *workspaceDelete) Run(e *env) error {
 		if err != nil {
 			return noWorkspace(err, c.Workspace)
 		}
-		return c.print(e, map[string]any{"workspace": c.Workspace, "state": "deleted", "ended": map[string]int{"tokens": ended.Tokens}}, func(out io.Writer) {
-			fmt.Fprintf(out, "deleted %s: tokens ended %d; open streams are cut within a second\n", c.Workspace, ended.Tokens)
+		return c.print(e, map[string]any{"workspace": c.Workspace, "state": "deleted", "ended": map[string]int{"tokens": ended.Tokens, "service_accounts": len(ended.Accounts)}}, func(out io.Writer) {
+			fmt.Fprintf(out, "deleted %s: tokens ended %d, service accounts ended %d; open streams are cut within a second\n", c.Workspace, ended.Tokens, len(ended.Accounts))
 		})
 	})
 }

@@ -37,7 +37,7 @@ func WorkspaceUpdated(p tenure.Principal, before, after tenure.Workspace) tenure
 // WorkspaceDeleted tells of a workspace's end and of what ended with it.
 func WorkspaceDeleted(p tenure.Principal, w tenure.Workspace, ended tenure.Ended) tenure.AuditEvent {
 	e := aboutWorkspace(by(p, "workspace.deleted"), w)
-	e.Detail = map[string]string{"tokens": strconv.Itoa(ended.Tokens)}
+	e.Detail = map[string]string{"tokens": strconv.Itoa(ended.Tokens), "service_accounts": strconv.Itoa(len(ended.Accounts))}
 	return e
 }
 

@@ -88,13 +88,17 @@ func workspaceTaken(err error, name string) error {
 
 // DeleteWorkspace leaves a tombstone: the name is free again, the id never is. It
 // ends the tokens and service accounts of the workspace, forgets its providers
-// with their keys, and tells how many tokens ended. Memberships and what groups
+// with their keys, and tells what ended. Memberships and what groups
 // mean there go by trigger.
 func (tx *Tx) DeleteWorkspace(ctx context.Context, tenant tenure.TenantID, ws tenure.WorkspaceID, by, reason string) (tenure.Ended, error) {
 	var ended tenure.Ended
 	var err error
 	if ended.Tokens, err = tx.exec(ctx, `UPDATE api_tokens SET revoked_at = $1, revoked_by = $2, revoked_reason = $3
 		WHERE tenant_id = $4 AND workspace_id = $5 AND revoked_at IS NULL`, stamp(tx.now), by, reason, tenant, ws); err != nil {
+		return ended, err
+	}
+	if ended.Accounts, err = many(ctx, tx.run, scalar[tenure.ServiceAccountID],
+		`SELECT id FROM service_accounts WHERE tenant_id = $1 AND workspace_id = $2 AND ended_at IS NULL`, tenant, ws); err != nil {
 		return ended, err
 	}
 	if _, err = tx.exec(ctx, `UPDATE service_accounts SET active = 0, ended_at = $1, ended_by = $2, ended_reason = $3
