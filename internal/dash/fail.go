@@ -46,7 +46,7 @@ func (d *Dash) Fail(w http.ResponseWriter, r *http.Request, err error) {
 // browsing tells a person's visit from a program's request.
 func browsing(r *http.Request) bool {
 	return (r.Method == http.MethodGet || r.Method == http.MethodHead) && r.Header.Get("Authorization") == "" &&
-		strings.Contains(r.Header.Get("Accept"), "text/html")
+		(strings.Contains(r.Header.Get("Accept"), "text/html") || r.Header.Get("HX-Request") != "")
 }
 
 // explain chooses the words.

@@ -155,7 +155,7 @@ func TestFailures(t *testing.T) {
 func TestStaticFiles(t *testing.T) {
 	h := open(t, false)
 	p := h.as("").get("/login").must(http.StatusOK)
-	for _, url := range []string{p.one("link[rel=stylesheet]").attrs["href"], p.one("link[rel=icon]").attrs["href"], p.one("script").attrs["src"]} {
+	for _, url := range []string{p.one("link[rel=stylesheet]").attrs["href"], p.one("link[rel=icon]").attrs["href"], p.one("script[defer]").attrs["src"]} {
 		f := h.as("").get(url).must(http.StatusOK)
 		if f.Header.Get("Cache-Control") != "public, max-age=31536000, immutable" || f.Header.Get("X-Content-Type-Options") != "nosniff" || f.body == "" {
 			t.Errorf("%s: %v", url, f.Header)

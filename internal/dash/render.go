@@ -12,13 +12,14 @@ import (
 	"unicode/utf8"
 
 	"github.com/tenure-gateway/tenure"
-	"github.com/tenure-gateway/tenure/internal/access"
 	"github.com/tenure-gateway/tenure/internal/web"
 )
 
 // parsePages reads the templates: one for each page, over the frame that they share.
 func parsePages(names ...string) (map[string]*template.Template, error) {
-	words := template.FuncMap{"asset": assetURL, "sentence": sentence, "pair": pair, "kind": kind}
+	words := template.FuncMap{
+		"asset": assetURL, "sentence": sentence, "pair": pair, "kind": kind, "htmx": func() string { return htmxConfig },
+	}
 	shared, err := template.New("frame.html").Funcs(words).ParseFS(templateFiles, "templates/frame.html", "templates/parts.html")
 	if err != nil {
 		return nil, err
@@ -36,6 +37,12 @@ func parsePages(names ...string) (map[string]*template.Template, error) {
 	return all, nil
 }
 
+// htmxConfig keeps htmx within the policy (it evaluates nothing and adds no style),
+// has it show the pages of errors too, and keeps no page in the browser's storage:
+// one of them may have a secret on it.
+const htmxConfig = `{"includeIndicatorStyles":false,"allowEval":false,"allowScriptTags":false,"historyCacheSize":0,` +
+	`"selfRequestsOnly":true,"responseHandling":[{"code":"204","swap":false},{"code":".*","swap":true}]}`
+
 // A frame is what surrounds every page.
 type frame struct {
 	Title  string
@@ -45,14 +52,11 @@ type frame struct {
 	Who       string // "" when nobody is signed in: then there is no navigation
 	CanLeave  bool   // there is a session to sign out of
 	Single    bool
-	// InSettings tells that the page is Settings or below it.
-	InSettings bool
-	// Administers tells that who asks may see the pages of the administration.
-	Administers bool
-	Base        string // public URL
-	Address     string // what a page that answers a form gives as its address, so that loading it again sends nothing
-	Now         time.Time
-	Alarm       *rootAlarm // nil: the root token is silent
+	Nav       []navGroup
+	Base      string // public URL
+	Address   string // what a page that answers a form gives as its address, so that loading it again sends nothing
+	Now       time.Time
+	Alarm     *rootAlarm // nil: the root token is silent
 }
 
 func (d *Dash) frame(r *http.Request, title string) frame {
@@ -61,12 +65,17 @@ func (d *Dash) frame(r *http.Request, title string) frame {
 	if f.Workspace == "" {
 		f.Workspace = tenure.DefaultWorkspace
 	}
-	f.Administers = !d.Single && p.Valid() && access.Check(p, tenure.ListUsers) == nil
-	f.InSettings = r.URL.Path == "/settings" || strings.HasPrefix(r.URL.Path, "/settings/")
+	if p.Valid() {
+		f.Nav = d.navFor(r)
+	}
 	if r.Method == http.MethodPost {
 		f.Address = "/login"
-		if f.InSettings {
-			f.Address = "/settings"
+		for _, group := range f.Nav {
+			for _, l := range group.Links {
+				if l.Current != "" {
+					f.Address = l.Path
+				}
+			}
 		}
 	}
 	switch p.Kind() {

@@ -27,7 +27,7 @@ func TestGenerateRevealsOnce(t *testing.T) {
 	p.one(".reveal").says("shown only once")
 	p.none("form.generate") // the reveal stands in its place
 	p.one("section[aria-labelledby=tokens] tbody tr").says("in 30 days")
-	if p.Header.Get("Cache-Control") != "no-store" || p.one("body").attrs["data-address"] != "/settings" {
+	if p.Header.Get("Cache-Control") != "no-store" || p.one("#page").attrs["data-address"] != "/settings" {
 		t.Error("the page may be kept or loaded again")
 	}
 	for _, id := range []string{"code-vscode", "code-openwebui", "code-claude", "code-python", "code-node", "code-curl"} {

@@ -73,23 +73,44 @@
 
   setTheme(remembered()); // before anything is painted
 
-  document.addEventListener('DOMContentLoaded', () => {
-    const { now, address } = document.body.dataset;
-    if (address) history.replaceState(null, '', address); // loading again must not send the form again
+  let ahead = 0; // of the server's clock before ours
 
-    const ahead = Date.parse(now) - Date.now();
-    setInterval(() => refreshTimes(ahead), 20000);
-
-    for (const button of document.querySelectorAll('[data-theme-switch]')) {
+  // ready readies a page, or a part that has been put in its place.
+  function ready(part) {
+    for (const button of part.querySelectorAll('[data-theme-switch]')) {
       button.querySelector('span').textContent = remembered();
       button.addEventListener('click', () => switchTheme(button));
       button.hidden = false;
     }
-    for (const button of document.querySelectorAll('[data-copy]')) {
+    for (const button of part.querySelectorAll('[data-copy]')) {
       button.setAttribute('aria-live', 'polite');
       button.addEventListener('click', () => copyFor(button));
       button.hidden = false;
     }
+    refreshTimes(ahead);
+  }
+
+  // arrived is told of a page that has been put in the place of another.
+  function arrived() {
+    const { now, address } = document.getElementById('page').dataset;
+    if (address) history.replaceState(null, '', address); // loading again must not send the form again
+    ahead = Date.parse(now) - Date.now();
+    ready(document.body);
+  }
+
+  document.addEventListener('DOMContentLoaded', () => {
+    arrived();
+    setInterval(() => refreshTimes(ahead), 20000);
+  });
+
+  document.addEventListener('htmx:afterSettle', (event) => {
+    if (event.target !== document.body) {
+      ready(event.target);
+      return;
+    }
+    arrived();
+    const first = document.querySelector('#main [autofocus]') ?? document.getElementById('main');
+    first.focus({ preventScroll: true });
   });
 
   // A secret does not wait in the browser's memory for the way back.

@@ -1,0 +1,89 @@
+package dash
+
+import (
+	"net/http"
+	"strings"
+
+	"github.com/tenure-gateway/tenure"
+	"github.com/tenure-gateway/tenure/internal/access"
+	"github.com/tenure-gateway/tenure/internal/web"
+)
+
+// A navGroup is one group of the side navigation.
+type navGroup struct {
+	ID    string
+	Name  string
+	Links []navLink
+}
+
+// A navLink is one page of the side navigation.
+type navLink struct {
+	Name string
+	Path string
+	// Current is "page" on the page itself, "true" below it, else "".
+	Current string
+	// action is what one must be allowed to see it; "" is anybody signed in.
+	action tenure.Action
+	// teams and single tell in which mode there is such a page.
+	teams, single bool
+}
+
+// nav lists the pages, in the order of the side navigation.
+func nav() []navGroup {
+	return []navGroup{
+		{ID: "mine", Name: "Mine", Links: []navLink{
+			{Name: "Settings", Path: "/settings", teams: true, single: true},
+		}},
+		{ID: "administration", Name: "Administration", Links: []navLink{
+			{Name: "Drift", Path: "/admin/drift", action: tenure.ListUsers, teams: true},
+			{Name: "Access", Path: "/admin/access", action: tenure.ReadAccess, teams: true},
+		}},
+	}
+}
+
+// navFor is what of the navigation the asker may open, with the page marked
+// that the request is for: the one with the longest path that it begins with.
+func (d *Dash) navFor(r *http.Request) []navGroup {
+	p := web.Principal(r.Context())
+	var out []navGroup
+	var here *navLink
+	for _, group := range nav() {
+		var links []navLink
+		for _, l := range group.Links {
+			if d.Single && !l.single || !d.Single && !l.teams || l.action != "" && !mayOpen(p, l.action) {
+				continue
+			}
+			links = append(links, l)
+		}
+		if len(links) == 0 {
+			continue
+		}
+		for i := range links {
+			l := &links[i]
+			if within(r.URL.Path, l.Path) && (here == nil || len(l.Path) > len(here.Path)) {
+				here = l
+			}
+		}
+		group.Links = links
+		out = append(out, group)
+	}
+	if here != nil {
+		here.Current = "true"
+		if r.Method == http.MethodGet && r.URL.Path == here.Path {
+			here.Current = "page"
+		}
+	}
+	return out
+}
+
+// mayOpen reports whether a page belongs in somebody's navigation: also where
+// they have to sign in again first.
+func mayOpen(p tenure.Principal, a tenure.Action) bool {
+	err := access.Admits(p, a)
+	return err == nil || tenure.AsError(err).Code == "reauth_required"
+}
+
+// within reports whether a path is a page or below it.
+func within(path, page string) bool {
+	return path == page || strings.HasPrefix(path, page+"/")
+}
