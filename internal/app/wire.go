@@ -63,8 +63,9 @@ func (a *App) router() (*web.Router, error) {
 		},
 	}
 	pages := &dash.Dash{
-		Tokens: a.Tokens, Directory: a.Directory, Governance: a.Governance, Single: !cfg.Teams, Base: base,
-		Establish: si.Establish, WithRoot: si.WithRoot, Again: si.Again, SignOut: si.SignOut,
+		Acts:  dash.Acts{Tokens: a.Tokens, Directory: a.Directory, Governance: a.Governance},
+		Doors: dash.Doors{Establish: si.Establish, WithRoot: si.WithRoot, Again: si.Again, SignOut: si.SignOut},
+		Base:  base, Single: !cfg.Teams,
 	}
 	pageRoutes, err := pages.Routes()
 	if err != nil {

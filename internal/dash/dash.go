@@ -20,16 +20,15 @@ import (
 	"github.com/tenure-gateway/tenure/internal/web"
 )
 
-// Dash serves the pages. Its fields are set before first use.
-type Dash struct {
+// Acts are what the pages show and do.
+type Acts struct {
 	Tokens     *token.Tokens
 	Directory  *directory.Directory
 	Governance *governance.Governance
-	// Single tells that this installation serves one person: no personal
-	// tokens, the root token's card instead.
-	Single bool
-	// Base is the public URL of a request, without a slash at its end.
-	Base func(*http.Request) string
+}
+
+// Doors are how a browser comes in and goes out.
+type Doors struct {
 	// Establish opens a session for a browser that came by an asserted identity.
 	Establish func(http.ResponseWriter, *http.Request) error
 	// WithRoot opens a session for whoever presents the root token (single mode).
@@ -39,6 +38,17 @@ type Dash struct {
 	Again func(http.ResponseWriter, *http.Request) (bool, error)
 	// SignOut ends the request's session.
 	SignOut func(http.ResponseWriter, *http.Request) error
+}
+
+// Dash serves the pages. Its fields are set before first use.
+type Dash struct {
+	Acts
+	Doors
+	// Single tells that this installation serves one person: no personal
+	// tokens, the root token's card instead.
+	Single bool
+	// Base is the public URL of a request, without a slash at its end.
+	Base func(*http.Request) string
 
 	pages map[string]*template.Template // by name; set by Routes
 }

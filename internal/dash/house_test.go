@@ -64,8 +64,9 @@ func open(t *testing.T, single bool) *house {
 		SessionIdle: time.Hour, SessionLife: 24 * time.Hour, RootStands: tokens.RootStands,
 	}
 	h.Dash = &Dash{
-		Tokens: tokens, Directory: people, Governance: &governance.Governance{DB: db, Live: l, SessionIdle: time.Hour}, Single: single, Base: func(r *http.Request) string { return "http://" + r.Host },
-		Establish: h.establish, WithRoot: h.withRoot, Again: h.again, SignOut: h.signOut,
+		Acts:   Acts{Tokens: tokens, Directory: people, Governance: &governance.Governance{DB: db, Live: l, SessionIdle: time.Hour}},
+		Doors:  Doors{Establish: h.establish, WithRoot: h.withRoot, Again: h.again, SignOut: h.signOut},
+		Single: single, Base: func(r *http.Request) string { return "http://" + r.Host },
 	}
 	h.router = &web.Router{
 		Authenticate: h.authenticate, Known: access.Known, Now: clock,
