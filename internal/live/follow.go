@@ -83,7 +83,7 @@ func (l *Live) poll(ctx context.Context, feed *store.Feed) error {
 	}
 	l.unknown = false
 	for _, c := range changes {
-		_, known := l.recheck(ctx, subjectOf(c))
+		_, known := l.recheck(ctx, subjectOf(c), true)
 		l.unknown = !known || l.unknown
 	}
 	// The view is as fresh as the moment at which it was asked for.

@@ -11,7 +11,6 @@ import (
 	"errors"
 	"log/slog"
 	"math"
-	"sync"
 	"sync/atomic"
 	"time"
 
@@ -56,15 +55,6 @@ type Options struct {
 type freshness struct {
 	generation atomic.Uint64             // grows whenever something that is known may have changed
 	heard      atomic.Pointer[time.Time] // when the database last answered; read by the monotonic clock
-}
-
-// flights are the requests in flight. One list under one lock: entering and
-// leaving cost a few nanoseconds; a cut walks the list, which at 10,000 streams
-// takes well under a millisecond and happens seldom.
-type flights struct {
-	mu   sync.Mutex
-	head *Flight
-	open int
 }
 
 // Model is what a flight asks a provider for, by the name that the provider gets.
@@ -250,7 +240,7 @@ func (l *Live) Cut(c store.Change, who Subject, cause error) int {
 	l.advance(c)
 	n := l.flights.cut(func(f *Flight) bool { return who(f.Principal.Standing()) }, cause)
 	l.Metrics.cut(n, cause)
-	return n
+	return n + l.flights.claim(who, l.Options.Now())
 }
 
 // Changed forgets what is cached of a change that this process has just
@@ -260,8 +250,9 @@ func (l *Live) Changed(ctx context.Context, c store.Change) int {
 	l.advance(c)
 	// Whoever asked may have left; what was committed counts all the same. What
 	// cannot be known here, the feed tells again.
-	n, _ := l.recheck(context.WithoutCancel(ctx), subjectOf(c))
-	return n
+	who := subjectOf(c)
+	n, _ := l.recheck(context.WithoutCancel(ctx), who, false)
+	return n + l.flights.claim(who, l.Options.Now())
 }
 
 // CutAll ends every flight, for example when the process ends.
@@ -283,14 +274,14 @@ func (l *Live) advance(c store.Change) {
 // recheck asks of every flight of the subject whether it still stands, and ends
 // those that do not. It tells how many it ended, and whether all of them could be
 // known; a flight of which nothing can be known goes on, until
-// Options.StreamStaleness ends it.
-func (l *Live) recheck(ctx context.Context, who Subject) (cut int, known bool) {
+// Options.StreamStaleness ends it. byFeed tells that no act is there to count them.
+func (l *Live) recheck(ctx context.Context, who Subject, byFeed bool) (cut int, known bool) {
 	known = true
 	for _, f := range l.flights.list(who) {
 		switch err := l.again(ctx, f); {
 		case err == nil:
 		case ended(err):
-			n := l.flights.cut(func(g *Flight) bool { return g == f }, tenure.ErrRevoked)
+			n := l.flights.end(f, byFeed, l.Options.Now())
 			l.Metrics.cut(n, tenure.ErrRevoked)
 			cut += n
 		default:
@@ -315,65 +306,4 @@ func Cause(ctx context.Context) *tenure.Error {
 		return e
 	}
 	return nil
-}
-
-func (fs *flights) add(f *Flight) {
-	fs.mu.Lock()
-	defer fs.mu.Unlock()
-	f.next, f.in = fs.head, true
-	if fs.head != nil {
-		fs.head.prev = f
-	}
-	fs.head = f
-	fs.open++
-}
-
-func (fs *flights) remove(f *Flight) {
-	fs.mu.Lock()
-	defer fs.mu.Unlock()
-	if !f.in {
-		return
-	}
-	if f.prev != nil {
-		f.prev.next = f.next
-	} else {
-		fs.head = f.next
-	}
-	if f.next != nil {
-		f.next.prev = f.prev
-	}
-	f.prev, f.next, f.in = nil, nil, false
-	fs.open--
-}
-
-// cut ends the chosen flights. It runs under the lock, so that a flight that
-// has left is not touched: its connection may serve somebody else by then.
-func (fs *flights) cut(chosen func(*Flight) bool, cause error) int {
-	fs.mu.Lock()
-	defer fs.mu.Unlock()
-	n := 0
-	for f := fs.head; f != nil; f = f.next {
-		if f.cut || !chosen(f) {
-			continue
-		}
-		f.cut = true
-		f.cancel(cause)
-		if f.unblock != nil {
-			f.unblock()
-		}
-		n++
-	}
-	return n
-}
-
-func (fs *flights) list(who Subject) []*Flight {
-	fs.mu.Lock()
-	defer fs.mu.Unlock()
-	var out []*Flight
-	for f := fs.head; f != nil; f = f.next {
-		if !f.cut && who(f.Principal.Standing()) {
-			out = append(out, f)
-		}
-	}
-	return out
 }

@@ -277,6 +277,32 @@ func TestAsks(t *testing.T) {
 	}
 }
 
+// The feed may be quicker than the act whose commit it tells of: the act counts
+// what ended all the same, and once.
+func TestWhatTheFeedEndedFirstIsCounted(t *testing.T) {
+	w := newWorld(t, live.Options{MaxStaleness: time.Minute, StreamStaleness: time.Minute})
+	w.follow(t)
+	ctx, _ := w.enter(t, w.principal(t, "alice", time.Time{}))
+	w.dead.Store(tenure.UserID("alice"), true)
+	err := w.DB.Tx(context.Background(), func(ctx context.Context, tx *store.Tx) error { // an act, before it comes to cut
+		return tx.SetPolicy(ctx, tenure.DefaultTenant, "reuse", "alert", "test")
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := ends(t, "alice", ctx, 2*time.Second); !errors.Is(err, tenure.ErrRevoked) {
+		t.Fatalf("ended by %v", err)
+	}
+	deadline := time.Now().Add(2 * time.Second) // the follower notes it right after
+	n := 0
+	for n == 0 && time.Now().Before(deadline) {
+		n = w.Cut(store.Change{Kind: "user", ID: "alice"}, live.User("alice"), tenure.ErrRevoked)
+	}
+	if again := w.Cut(store.Change{Kind: "user", ID: "alice"}, live.User("alice"), tenure.ErrRevoked); n != 1 || again != 0 {
+		t.Errorf("%d counted, then %d", n, again)
+	}
+}
+
 func TestEnterAllocates(t *testing.T) {
 	w := newWorld(t, live.Options{})
 	p := w.principal(t, "alice", time.Time{})
