@@ -138,7 +138,7 @@ func AllRevoked(p tenure.Principal, u tenure.User, ended tenure.Ended) tenure.Au
 
 func withEnded(e tenure.AuditEvent, ended tenure.Ended, reason string) tenure.AuditEvent {
 	e.Reason = reason
-	e.Detail = map[string]string{"tokens": strconv.Itoa(ended.Tokens), "sessions": strconv.Itoa(ended.Sessions), "orphans": strconv.Itoa(ended.Orphans)}
+	e.Detail = map[string]string{"tokens": strconv.Itoa(ended.Tokens), "sessions": strconv.Itoa(ended.Sessions), "orphans": strconv.Itoa(ended.Orphans), "service_accounts": strconv.Itoa(len(ended.Accounts))}
 	return e
 }
 
