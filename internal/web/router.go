@@ -49,6 +49,7 @@ type Router struct {
 	Now     func() time.Time
 
 	mux     http.ServeMux
+	routes  []Route
 	methods map[string][]string // path -> methods
 	trees   []tree
 }
@@ -69,6 +70,7 @@ func (rt *Router) Mount(routes []Route) error {
 		}
 		h := rt.handler(route)
 		rt.mux.Handle(route.Pattern, h)
+		rt.routes = append(rt.routes, route)
 		if strings.HasSuffix(route.Pattern, "/") { // a tree, and its root without the slash
 			rt.trees = append(rt.trees, tree{route.Pattern, h})
 			if root := strings.TrimSuffix(route.Pattern, "/"); root != "" && !strings.Contains(root, " ") {
@@ -125,6 +127,9 @@ func covers(wide, path string) bool {
 	}
 	return true
 }
+
+// Routes lists what is mounted, in the order of mounting.
+func (rt *Router) Routes() []Route { return slices.Clone(rt.routes) }
 
 // otherMethods answers the methods that a path does not have.
 func (rt *Router) otherMethods(path string, like Route) Route {
