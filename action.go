@@ -90,6 +90,9 @@ const (
 	ReadAccess      Action = "admin.access.read"
 	ReadAudit       Action = "admin.audit.read"
 	ListAllNotices  Action = "admin.notices.list"
+	ReadAnyNotice   Action = "admin.notices.read"
+	MakeHookSecret  Action = "admin.webhook.secret"
+	TestHook        Action = "admin.webhook.test"
 	RotateRoot      Action = "admin.root_token.rotate"
 	ReadHealth      Action = "admin.health.read"
 )

@@ -61,10 +61,10 @@ var house = []room{
 
 	{path: "internal/config", layer: machinery, by: []string{"internal/app", "internal/demo", "cmd/tenure"}},
 	{path: "internal/store", layer: machinery, by: []string{
-		"internal/store/storetest",                                                                                               // the suite that proves it
-		"internal/live",                                                                                                          // tails the changes table
-		"internal/audit",                                                                                                         // counts refusals
-		"internal/connector", "internal/directory", "internal/governance", "internal/policy", "internal/token", "internal/vault", // the acts
+		"internal/store/storetest",                                                                                                                  // the suite that proves it
+		"internal/live",                                                                                                                             // tails the changes table
+		"internal/audit",                                                                                                                            // counts refusals
+		"internal/connector", "internal/directory", "internal/governance", "internal/notice", "internal/policy", "internal/token", "internal/vault", // the acts
 		"internal/app", "cmd/tenure", // open and migrate it
 	}},
 	{path: "internal/web", layer: machinery},
@@ -79,6 +79,7 @@ var house = []room{
 	{path: "internal/directory", layer: acts},
 	{path: "internal/policy", layer: acts},
 	{path: "internal/governance", layer: acts},
+	{path: "internal/notice", layer: acts},
 	{path: "internal/token", layer: acts},
 	{path: "internal/vault", layer: acts},
 

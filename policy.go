@@ -2,6 +2,7 @@ package tenure
 
 import (
 	"fmt"
+	"net/netip"
 	"net/url"
 	"slices"
 	"strings"
@@ -85,14 +86,20 @@ func settings() map[string]setting {
 			what: "Where notices are posted, signed; empty: nowhere",
 			get:  func(p *Policy) string { return p.Webhook },
 			set: func(p *Policy, v string) error {
-				if u, err := url.Parse(v); v != "" && (err != nil || u.Host == "" || u.User != nil || u.Scheme != "https" && u.Scheme != "http") {
-					return fmt.Errorf("expected a URL such as https://hooks.example.com/tenure, without a password in it")
+				if u, err := url.Parse(v); v != "" && (err != nil || u.Host == "" || u.User != nil || u.Scheme != "https" && (u.Scheme != "http" || !loopback(u.Hostname()))) {
+					return fmt.Errorf("expected a URL such as https://hooks.example.com/tenure, without a password in it; http is for this machine alone")
 				}
 				p.Webhook = v
 				return nil
 			},
 		},
 	}
+}
+
+// loopback reports whether a host is this machine.
+func loopback(host string) bool {
+	a, err := netip.ParseAddr(host)
+	return host == "localhost" || err == nil && a.Unmap().IsLoopback()
 }
 
 // PolicyKeys lists the keys of a policy in the order of the alphabet.

@@ -34,8 +34,8 @@ var policyValues = map[string]struct {
 	"new_member":                 {map[string]string{"member": "member", "viewer": "viewer", "none": "none"}, []string{"", "workspace_admin", "super_admin"}},
 	"root_token":                 {map[string]string{"on": "on", "off": "off"}, []string{"", "OFF", "false", "0"}},
 	"webhook_url": {
-		map[string]string{"": "", "https://hooks.example.com/t?x=1": "https://hooks.example.com/t?x=1", "http://10.0.0.1:8080/": "http://10.0.0.1:8080/"},
-		[]string{"hooks.example.com", "ftp://hooks.example.com", "https://", "https://user:password@hooks.example.com/", "file:///etc/passwd", "https://a b/", "javascript:alert(1)"},
+		map[string]string{"": "", "https://hooks.example.com/t?x=1": "https://hooks.example.com/t?x=1", "http://127.0.0.1:8080/": "http://127.0.0.1:8080/"},
+		[]string{"hooks.example.com", "ftp://hooks.example.com", "https://", "https://user:password@hooks.example.com/", "file:///etc/passwd", "https://a b/", "javascript:alert(1)", "http://10.0.0.1:8080/", "http://hooks.example.com/"},
 	},
 }
 

@@ -45,6 +45,8 @@ type cli struct {
 	ServiceAccount accountCmd `cmd:"" help:"Service accounts: who asks models without being a person."`
 
 	Audit     auditCmd     `cmd:"" help:"The audit log."`
+	Notice    noticeCmd    `cmd:"" help:"Notices: what people should know before it hurts."`
+	Webhook   webhookCmd   `cmd:"" help:"The webhook that posts notices."`
 	Connector connectorCmd `cmd:"" help:"SCIM connectors: the identity providers' ways in."`
 	Policy    policyCmd    `cmd:"" help:"The tenant's policy: lifetimes, who may mint, what is open."`
 	Provider  providerCmd  `cmd:"" help:"Model providers."`

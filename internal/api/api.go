@@ -19,6 +19,7 @@ import (
 	"github.com/tenure-gateway/tenure/internal/directory"
 	"github.com/tenure-gateway/tenure/internal/governance"
 	"github.com/tenure-gateway/tenure/internal/live"
+	"github.com/tenure-gateway/tenure/internal/notice"
 	"github.com/tenure-gateway/tenure/internal/policy"
 	"github.com/tenure-gateway/tenure/internal/token"
 	"github.com/tenure-gateway/tenure/internal/vault"
@@ -31,6 +32,7 @@ type API struct {
 	Directory  *directory.Directory
 	Connectors *connector.Connectors
 	Governance *governance.Governance
+	Notices    *notice.Notices
 	Policies   *policy.Policies
 	Vault      *vault.Vault
 	Live       *live.Live
@@ -56,6 +58,7 @@ func (a *API) Routes() []web.Route {
 	a.mountUsers(m)
 	a.mountReport(m)
 	a.mountAudit(m)
+	a.mountNotices(m)
 	a.mountTokens(m)
 	a.mountAccounts(m)
 	a.mountRequests(m)

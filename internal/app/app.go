@@ -30,6 +30,7 @@ import (
 	"github.com/tenure-gateway/tenure/internal/gateway"
 	"github.com/tenure-gateway/tenure/internal/governance"
 	"github.com/tenure-gateway/tenure/internal/live"
+	"github.com/tenure-gateway/tenure/internal/notice"
 	"github.com/tenure-gateway/tenure/internal/policy"
 	"github.com/tenure-gateway/tenure/internal/store"
 	"github.com/tenure-gateway/tenure/internal/token"
@@ -50,6 +51,8 @@ type App struct {
 	Connectors *connector.Connectors
 	Policies   *policy.Policies
 	Vault      *vault.Vault
+	// Notices tell people what they should know.
+	Notices *notice.Notices
 	// Governance answers for what was done.
 	Governance *governance.Governance
 	Metrics    *prometheus.Registry
@@ -106,6 +109,15 @@ func (a *App) build(ctx context.Context) error {
 		return config.Wrong("TENURE_KEY_URL", err.Error(), "file:/etc/tenure/master.key")
 	}
 	a.Vault = &vault.Vault{DB: a.Store, Live: a.Live, Key: key}
+	a.Notices = &notice.Notices{
+		DB: a.Store, Log: a.Log, Metrics: notice.NewMetrics(a.Metrics), Client: notice.NewClient(),
+		Seal: func(tenant tenure.TenantID, secret tenure.Secret) (store.SealedKey, error) {
+			return a.Vault.SealFor(tenant, "webhook", secret)
+		},
+		Open: func(tenant tenure.TenantID, sealed store.SealedKey) (tenure.Secret, error) {
+			return a.Vault.OpenFor(tenant, "webhook", sealed)
+		},
+	}
 	a.Governance = &governance.Governance{DB: a.Store, Live: a.Live, SessionIdle: cfg.SessionIdle}
 	a.gateway = gateway.New(a.Vault, a.Live, gateway.Limits{
 		MaxBody: cfg.MaxBody, BodyTimeout: cfg.BodyTimeout,
@@ -202,6 +214,7 @@ func (a *App) serve(ctx context.Context, ln net.Listener, h http.Handler, ready 
 	wg.Go(func() { a.Uses.Run(behind, report) })
 	wg.Go(func() { a.events.Run(behind, report) })
 	wg.Go(func() { a.Connectors.Use.Run(behind, report) })
+	wg.Go(func() { a.Notices.Run(behind, report) })
 	wg.Go(func() { a.Directory.KeepHouse(behind, report) })
 	wg.Go(func() { a.Tokens.WatchReuse(behind, report) })
 	following := make(chan struct{})

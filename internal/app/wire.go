@@ -63,7 +63,7 @@ func (a *App) router() (*web.Router, error) {
 		},
 	}
 	pages := &dash.Dash{
-		Acts:  dash.Acts{Tokens: a.Tokens, Directory: a.Directory, Governance: a.Governance},
+		Acts:  dash.Acts{Tokens: a.Tokens, Directory: a.Directory, Governance: a.Governance, Notices: a.Notices},
 		Doors: dash.Doors{Establish: si.Establish, WithRoot: si.WithRoot, Again: si.Again, SignOut: si.SignOut},
 		Base:  base, Single: !cfg.Teams,
 	}
@@ -76,7 +76,7 @@ func (a *App) router() (*web.Router, error) {
 		return nil, err
 	}
 	admin := &api.API{
-		Tokens: a.Tokens, Directory: a.Directory, Connectors: a.Connectors, Policies: a.Policies, Vault: a.Vault, Live: a.Live, Governance: a.Governance,
+		Tokens: a.Tokens, Directory: a.Directory, Connectors: a.Connectors, Policies: a.Policies, Vault: a.Vault, Live: a.Live, Governance: a.Governance, Notices: a.Notices,
 		Answers: api.Answers{Find: a.Store.Answered, Keep: a.Store.KeepAnswer}, Single: !cfg.Teams,
 	}
 	for _, routes := range [][]web.Route{

@@ -16,6 +16,7 @@ import (
 	"github.com/tenure-gateway/tenure"
 	"github.com/tenure-gateway/tenure/internal/directory"
 	"github.com/tenure-gateway/tenure/internal/governance"
+	"github.com/tenure-gateway/tenure/internal/notice"
 	"github.com/tenure-gateway/tenure/internal/token"
 	"github.com/tenure-gateway/tenure/internal/web"
 )
@@ -25,6 +26,7 @@ type Acts struct {
 	Tokens     *token.Tokens
 	Directory  *directory.Directory
 	Governance *governance.Governance
+	Notices    *notice.Notices
 }
 
 // Doors are how a browser comes in and goes out.
@@ -58,7 +60,7 @@ type Dash struct {
 // routes of personal tokens.
 func (d *Dash) Routes() ([]web.Route, error) {
 	var err error
-	if d.pages, err = parsePages("settings", "confirm", "rotated", "login", "drift", "report", "access", "fail"); err != nil {
+	if d.pages, err = parsePages("settings", "confirm", "rotated", "login", "drift", "report", "access", "notices", "fail"); err != nil {
 		return nil, fmt.Errorf("dash: %w", err)
 	}
 	routes := []web.Route{
@@ -69,6 +71,9 @@ func (d *Dash) Routes() ([]web.Route, error) {
 		d.route("GET /admin/drift", tenure.ListUsers, d.drift),
 		d.route("GET /admin/access", tenure.ReadAccess, d.access),
 		d.route("GET /admin/people/{id}/report", tenure.ReportUser, d.report),
+		d.route("GET /admin/notices", tenure.ListAllNotices, d.notices),
+		d.route("POST /admin/notices/{id}/read", tenure.ReadAnyNotice, d.readNotice("/admin/notices")),
+		d.route("POST /settings/notices/{id}/read", tenure.ReadNotice, d.readNotice("/settings")),
 		d.route("GET /login", tenure.Public, d.login),
 		d.route("POST /login/again", tenure.EndSession, d.signInAgain),
 		d.route("POST /logout", tenure.EndSession, d.logout),

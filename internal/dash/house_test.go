@@ -21,6 +21,7 @@ import (
 	"github.com/tenure-gateway/tenure/internal/directory"
 	"github.com/tenure-gateway/tenure/internal/governance"
 	"github.com/tenure-gateway/tenure/internal/live"
+	"github.com/tenure-gateway/tenure/internal/notice"
 	"github.com/tenure-gateway/tenure/internal/store"
 	"github.com/tenure-gateway/tenure/internal/token"
 	"github.com/tenure-gateway/tenure/internal/web"
@@ -64,7 +65,10 @@ func open(t *testing.T, single bool) *house {
 		SessionIdle: time.Hour, SessionLife: 24 * time.Hour, RootStands: tokens.RootStands,
 	}
 	h.Dash = &Dash{
-		Acts:   Acts{Tokens: tokens, Directory: people, Governance: &governance.Governance{DB: db, Live: l, SessionIdle: time.Hour}},
+		Acts: Acts{
+			Tokens: tokens, Directory: people, Governance: &governance.Governance{DB: db, Live: l, SessionIdle: time.Hour},
+			Notices: &notice.Notices{DB: db, Log: slog.New(slog.DiscardHandler), Metrics: notice.NewMetrics(reg)},
+		},
 		Doors:  Doors{Establish: h.establish, WithRoot: h.withRoot, Again: h.again, SignOut: h.signOut},
 		Single: single, Base: func(r *http.Request) string { return "http://" + r.Host },
 	}

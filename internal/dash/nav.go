@@ -36,6 +36,7 @@ func nav() []navGroup {
 		}},
 		{ID: "administration", Name: "Administration", Links: []navLink{
 			{Name: "Drift", Path: "/admin/drift", action: tenure.ListUsers, teams: true},
+			{Name: "Notices", Path: "/admin/notices", action: tenure.ListAllNotices, teams: true},
 			{Name: "Access", Path: "/admin/access", action: tenure.ReadAccess, teams: true},
 		}},
 	}

@@ -24,7 +24,8 @@ type settingsPage struct {
 	Notice   string  // what has just ended, "" for nothing
 	Reveal   *reveal // a token that has just been generated, in place of the form
 	Form     tokenForm
-	Person   bool // who asks can have tokens
+	Notices  []tenure.Notice // to oneself, unread
+	Person   bool            // who asks can have tokens
 	Live     []tenure.Token
 	Ended    []tenure.Token
 	Next     tenure.TokenID // where the next page begins, or ""
@@ -92,6 +93,10 @@ func (d *Dash) settingsPage(r *http.Request) (settingsPage, error) {
 	page.Form.Life = strconv.Itoa(int(tenure.DefaultTokenLife / (24 * time.Hour)))
 	var err error
 	if page.Sessions, err = d.sessions(r); err != nil {
+		return page, err
+	}
+	notices, err := d.Notices.Mine(ctx, by, true, "", noticesHere)
+	if page.Notices = notices.Notices; err != nil {
 		return page, err
 	}
 	if d.Single {

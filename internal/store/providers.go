@@ -45,10 +45,10 @@ func (r reads) SealedKey(ctx context.Context, tenant tenure.TenantID, id tenure.
 	return p, k, err
 }
 
-// CountSealed counts the sealed keys of all tenants: while there are any, no
+// CountSealed counts the sealed keys and webhook secrets of all tenants: while there are any, no
 // new key-encryption key may be made.
 func (r reads) CountSealed(ctx context.Context) (int, error) {
-	return one(ctx, r.run, scalar[int], `SELECT count(*) FROM provider_credentials`)
+	return one(ctx, r.run, scalar[int], `SELECT (SELECT count(*) FROM provider_credentials) + (SELECT count(*) FROM webhook_secrets)`)
 }
 
 // InsertProvider stores a new provider. Conflict: the name is taken in the workspace.

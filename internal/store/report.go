@@ -60,6 +60,9 @@ func scanHolding(row scanner) (Holding, error) {
 	var h Holding
 	err := row.Scan(&h.Kind, &h.ID, &h.Name, &h.Workspace, &h.About, &h.Via, into(&h.CreatedAt), into(&h.ExpiresAt), into(&h.SeenAt),
 		into(&h.Orphaned), into(&h.EndedAt), &h.EndedBy, &h.Reason, &h.Past)
+	if h.Kind == "service_account" {
+		h.Name = accountName(h.Name, tenure.ServiceAccountID(h.ID))
+	}
 	return h, err
 }
 

@@ -39,7 +39,7 @@ func LoadMasterKey(ctx context.Context, db *store.DB, path string) (*MasterKey, 
 			return nil, cerr
 		}
 		if sealed > 0 {
-			return nil, fmt.Errorf("the master key %s is missing, and %d provider keys are sealed with it: put it back", path, sealed)
+			return nil, fmt.Errorf("the master key %s is missing, and %d keys are sealed with it: put it back", path, sealed)
 		}
 		raw, err = makeKey(path)
 	}

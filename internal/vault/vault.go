@@ -223,6 +223,17 @@ func (v *Vault) Open(ctx context.Context, tenant tenure.TenantID, id tenure.Prov
 	return key, nil
 }
 
+// SealFor seals a secret of a tenant that is no provider's key. It is bound to the
+// tenant and to what it is for, and opens by OpenFor alone.
+func (v *Vault) SealFor(tenant tenure.TenantID, what string, secret tenure.Secret) (store.SealedKey, error) {
+	return v.Key.seal(tenure.Provider{Tenant: tenant, ID: tenure.ProviderID(what)}, secret)
+}
+
+// OpenFor opens what SealFor sealed.
+func (v *Vault) OpenFor(tenant tenure.TenantID, what string, sealed store.SealedKey) (tenure.Secret, error) {
+	return v.Key.open(tenure.Provider{Tenant: tenant, ID: tenure.ProviderID(what)}, sealed)
+}
+
 // Forget drops the opened key of a provider that changed.
 func (v *Vault) Forget(c store.Change) {
 	v.mu.Lock()

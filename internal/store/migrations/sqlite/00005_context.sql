@@ -122,6 +122,7 @@ CREATE TABLE notices (
     next_try_at TEXT,
     UNIQUE (tenant_id, dedupe)
 ) STRICT;
+CREATE INDEX notices_by_user ON notices (user_id, id) WHERE user_id <> '';
 CREATE INDEX notices_by_tenant ON notices (tenant_id, id);
 CREATE INDEX notices_unsent ON notices (tenant_id, id) WHERE sent_at IS NULL;
 

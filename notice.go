@@ -1,0 +1,47 @@
+package tenure
+
+import "time"
+
+// NoticeID names a notice.
+type NoticeID string
+
+// Severity is how much a notice matters.
+type Severity string
+
+// The severities.
+const (
+	Info    Severity = "info"    // good to know
+	Warning Severity = "warning" // something ends, or should be done, soon
+	Alert   Severity = "alert"   // somebody should look now
+)
+
+// The kinds of notice.
+const (
+	NoticeTokenExpiring   = "token_expiring"   // a token is near its end
+	NoticeRotationDue     = "rotation_due"     // a token's secret is near the age at which the policy wants a new one
+	NoticeRotationOverdue = "rotation_overdue" // it has passed that age
+	NoticeAccountEnding   = "account_ending"   // a service account is near its end date
+	NoticeAccountOrphaned = "account_orphaned" // a service account needs a new owner
+	NoticeTokenReused     = "token_reused"     // a secret that was rotated away was used
+	NoticeTokenLeaked     = "token_leaked"     // somebody reported a token
+	NoticeRootUsed        = "root_used"        // the root token was used; told once an hour
+	NoticeTest            = "test"             // an administrator asked for it
+)
+
+// Notice is one thing that people should know before it hurts.
+type Notice struct {
+	ID         NoticeID
+	Tenant     TenantID
+	At         time.Time
+	Kind       string
+	Severity   Severity
+	User       UserID // whom it concerns beside the administrators, or empty
+	ObjectKind string // "token", "service_account", "root_token"
+	ObjectID   string
+	Object     string // for people
+	Message    string // a sentence
+	Dedupe     string // one notice for each, in the tenant
+	ReadAt     time.Time
+	ReadBy     string
+	Attempts   int // of the webhook
+}
