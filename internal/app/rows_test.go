@@ -175,7 +175,7 @@ func (h *hand) place(tenant, marker string) place {
 			"scopes": "users.read", "models": "*", "cidrs": "", "life_seconds": 3600, "reason": marker, "requested_by_user": owner, "requested_by": marker, "requested_at": now, "state": "pending",
 		}},
 		row{"notices", map[string]any{
-			"id": p["notices"], "tenant_id": tenant, "at": now, "kind": "token.expires", "severity": "info", "user_id": owner, "object_kind": "token", "object_id": "x",
+			"id": p["notices"], "tenant_id": tenant, "at": now, "sent_at": now, "kind": "token_expiring", "severity": "info", "user_id": owner, "object_kind": "token", "object_id": "x",
 			"object": marker, "message": marker + " expires", "dedupe": h.name(marker, "notice"),
 		}},
 	)...)
