@@ -36,6 +36,8 @@ type schema struct {
 	Minimum    *float64
 	Properties map[string]schema
 	Required   []string
+
+	AdditionalProperties any
 }
 
 func (in *installation) spec() spec {

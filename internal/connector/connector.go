@@ -11,10 +11,7 @@ import (
 	"context"
 	"fmt"
 	"net/netip"
-	"strings"
 	"time"
-	"unicode"
-	"unicode/utf8"
 
 	"github.com/tenure-gateway/tenure"
 	"github.com/tenure-gateway/tenure/internal/access"
@@ -90,12 +87,8 @@ func insertToken(ctx context.Context, tx *store.Tx, c tenure.Connector, secret t
 }
 
 func (s Spec) validate() ([]netip.Prefix, error) {
-	bad := s.Name == "" || len(s.Name) > tenure.MaxConnectorName || !utf8.ValidString(s.Name) || strings.TrimSpace(s.Name) != s.Name
-	for _, r := range s.Name {
-		bad = bad || !unicode.IsPrint(r)
-	}
-	if bad {
-		return nil, invalid("name", "a name of 1 to %d bytes of printable text is needed, for example \"Okta\"", tenure.MaxConnectorName)
+	if err := tenure.CheckName(s.Name, tenure.MaxConnectorName, "Okta"); err != nil {
+		return nil, err
 	}
 	if s.Name == builtinName || s.Name == string(tenure.BuiltinConnector) {
 		return nil, &tenure.Error{Kind: tenure.Conflict, Code: "uniqueness", Field: "name", Msg: "this name is that of the built-in connector"}
