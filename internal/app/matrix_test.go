@@ -95,13 +95,23 @@ func TestMatrixSingle(t *testing.T) {
 	})
 }
 
-// Every route's action has a row.
+// Every row of the table is a route's, and every route's action has a row.
 func TestMatrixIsWhole(t *testing.T) {
 	t.Parallel()
 	m := newMatrix(t, "teams")
+	// Asked for by an act, beside the action of its route.
+	inner := []tenure.Action{tenure.GrantScopes}
+	mounted := map[tenure.Action]bool{}
 	for _, r := range m.router.Routes() {
+		mounted[r.Action] = true
 		if _, ok := m.rows[r.Action]; !ok && r.Action != tenure.Public && r.Action != tenure.RevokeHeld {
 			t.Errorf("%s: the table has no row %s", r.Pattern, r.Action)
+		}
+	}
+	for action, row := range m.rows {
+		operator := len(row.Roles)+len(row.Within) == 0 && row.Scope == 0 && !row.Connector // at the command line only
+		if unrouted := operator || slices.Contains(inner, action); mounted[action] == unrouted {
+			t.Errorf("the row %s is no route's, or one's that is said to have none", action)
 		}
 	}
 }
