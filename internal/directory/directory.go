@@ -163,7 +163,7 @@ func (d *Directory) settle(ctx context.Context, u tenure.User, gone bool, accoun
 // tellEnd tells the audit log how many streams were cut of somebody who has gone,
 // and how long the act took. The act is done: that this failed changes nothing.
 func (d *Directory) tellEnd(ctx context.Context, by tenure.Principal, u tenure.User, streams int, took time.Duration) {
-	err := d.DB.Tx(context.WithoutCancel(ctx), func(ctx context.Context, tx *store.Tx) error {
+	err := d.DB.Tx(context.WithoutCancel(tenure.WithoutAsker(ctx)), func(ctx context.Context, tx *store.Tx) error {
 		return tx.Append(ctx, audit.AccessEnded(by, u, streams, took))
 	})
 	if err != nil {

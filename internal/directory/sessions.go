@@ -34,7 +34,8 @@ func (d *Directory) OpenSession(ctx context.Context, by tenure.Principal) (tenur
 	if by.Kind() == tenure.RootToken {
 		s.Via, s.Token, s.OpenedBy = "root", by.Token(), by.Standing().Digest.String()
 	}
-	err := d.DB.Tx(ctx, func(ctx context.Context, tx *store.Tx) error {
+	// The session that the request came with may have ended for this one.
+	err := d.DB.Tx(tenure.WithoutAsker(ctx), func(ctx context.Context, tx *store.Tx) error {
 		if s.User != "" { // the person may have gone since they were looked up
 			if u, err := tx.User(ctx, s.Tenant, s.User); err != nil || !u.Active {
 				return tenure.ErrDeactivated

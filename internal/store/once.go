@@ -34,7 +34,7 @@ func (db *DB) Answered(ctx context.Context, o *tenure.Once) (tenure.Answer, erro
 
 // KeepAnswer stores what was answered. The answer holds no secret.
 func (db *DB) KeepAnswer(ctx context.Context, o *tenure.Once, a tenure.Answer) error {
-	return db.Tx(ctx, func(ctx context.Context, tx *Tx) error {
+	return db.Tx(tenure.WithoutAsker(ctx), func(ctx context.Context, tx *Tx) error {
 		return tx.execOne(ctx, `UPDATE idempotency SET status = $1, answer = $2
 			WHERE tenant_id = $3 AND actor = $4 AND key_hash = $5 AND request = $6`,
 			a.Status, string(a.Body), o.Tenant, o.Actor, o.Key, o.Request)

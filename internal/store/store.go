@@ -50,7 +50,9 @@ type inTx struct{}
 // Tx runs fn in one transaction and commits when fn returns nil. fn may run
 // more than once, so it has no effects outside tx; it must use the context
 // that it is given, which does not end when the caller leaves: what was begun
-// is finished or undone. A Tx inside a Tx is an error. The first transaction of a
+// is finished or undone. A Tx inside a Tx is an error. Where the context belongs
+// to a request (tenure.AskerOf), whoever asks must still have the authority that
+// they were admitted with. The first transaction of a
 // context that carries a tenure.Once notes it, and answers ErrRepeated when it
 // was carried out before.
 func (db *DB) Tx(ctx context.Context, fn func(ctx context.Context, tx *Tx) error) error {
@@ -61,8 +63,13 @@ func (db *DB) Tx(ctx context.Context, fn func(ctx context.Context, tx *Tx) error
 		return err
 	}
 	inner := context.WithValue(context.WithoutCancel(ctx), inTx{}, true)
-	once := tenure.OnceOf(ctx)
+	once, asker := tenure.OnceOf(ctx), tenure.AskerOf(ctx)
 	err := db.writer.do(ctx, func(tx *Tx) error {
+		if asker.Valid() {
+			if err := tx.stands(inner, asker); err != nil {
+				return err
+			}
+		}
 		if once != nil {
 			if err := tx.note(inner, once); err != nil {
 				return err

@@ -251,8 +251,8 @@ type Event struct {
 	context  eventContext
 }
 
-// eventContext carries the record of a request, and its origin, in one value
-// that is part of the record.
+// eventContext carries the record of a request, its origin and who asks, in one
+// value that is part of the record.
 type eventContext struct {
 	context.Context
 	ev *Event
@@ -265,6 +265,8 @@ func (c *eventContext) Value(key any) any {
 		return c.ev
 	case tenure.OriginKey:
 		return &c.ev.Origin
+	case tenure.AskerKey:
+		return &c.ev.Principal
 	}
 	return c.Context.Value(key)
 }

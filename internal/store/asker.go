@@ -1,0 +1,84 @@
+package store
+
+import (
+	"context"
+	"time"
+
+	"github.com/tenure-gateway/tenure"
+)
+
+// stands asks, inside the transaction of an act, whether whoever asks for it has
+// the authority that their request was admitted with: they may have lost it while
+// the rest of the request was on its way. A tenant that is suspended, a person who
+// is deactivated or whose role is another, a session or a token that has ended
+// does nothing any more. Tokens that the operator sets have no row: they are good
+// while the process runs, the root token while the policy lets it.
+func (tx *Tx) stands(ctx context.Context, p tenure.Principal) error {
+	s := p.Standing()
+	if s.Kind == tenure.Operator {
+		return nil
+	}
+	if active, err := tx.TenantActive(ctx, s.Tenant); err != nil || !active {
+		return orInvalid(err)
+	}
+	if p.IsRoot() {
+		policy, err := tx.Policy(ctx, s.Tenant)
+		if err != nil || policy.RootOff {
+			return orInvalid(err)
+		}
+	}
+	if s.Session != "" {
+		open, err := one(ctx, tx.run, scalar[bool], `SELECT ended_at IS NULL FROM sessions WHERE tenant_id = $1 AND id = $2`, s.Tenant, s.Session)
+		if err != nil || !open {
+			return orInvalid(err)
+		}
+	}
+	if s.User != "" {
+		return tx.personStands(ctx, s)
+	}
+	if s.Token != "" && s.Session == "" {
+		return tx.tokenStands(ctx, s)
+	}
+	return nil
+}
+
+func (tx *Tx) personStands(ctx context.Context, s *tenure.Standing) error {
+	u, err := one(ctx, tx.run, func(row scanner) (tenure.User, error) {
+		var u tenure.User
+		err := row.Scan(&u.Active, &u.Role)
+		return u, err
+	}, `SELECT active, role FROM users WHERE tenant_id = $1 AND id = $2 AND deleted_at IS NULL`, s.Tenant, s.User)
+	switch {
+	case err != nil:
+		return orInvalid(err)
+	case !u.Active:
+		return tenure.ErrDeactivated
+	case u.Role != s.Role:
+		return tenure.ErrRoleChanged
+	}
+	return nil
+}
+
+func (tx *Tx) tokenStands(ctx context.Context, s *tenure.Standing) error {
+	ends, err := one(ctx, tx.run, func(row scanner) (time.Time, error) {
+		var revoked bool
+		var ends time.Time
+		err := row.Scan(&revoked, into(&ends))
+		if revoked {
+			ends = time.Unix(0, 0)
+		}
+		return ends, err
+	}, `SELECT revoked_at IS NOT NULL, expires_at FROM api_tokens WHERE tenant_id = $1 AND id = $2`, s.Tenant, s.Token)
+	if err != nil || !ends.IsZero() && !tx.now.Before(ends) {
+		return orInvalid(err)
+	}
+	return nil
+}
+
+// orInvalid is err where it is a fault, and else that the credential is dead.
+func orInvalid(err error) error {
+	if err == nil || tenure.IsKind(err, tenure.NotFound) {
+		return tenure.ErrInvalidToken
+	}
+	return err
+}
