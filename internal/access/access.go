@@ -51,6 +51,9 @@ func Explain(p tenure.Principal, a tenure.Action, within tenure.Role) (string, e
 		return "", refuse("no rule opens the action %s", a)
 	}
 	s := p.Standing()
+	if r.home && s.Tenant != tenure.DefaultTenant {
+		return "", refuse("%s is about the whole installation: only the tenant %s may", a, tenure.DefaultTenant)
+	}
 	switch s.Kind {
 	case tenure.PAT, tenure.ServiceToken:
 		return r.token(s, a)

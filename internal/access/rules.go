@@ -24,6 +24,9 @@ type rule struct {
 	scim bool
 	// noRoot closes it to the root token, which may do all else.
 	noRoot bool
+	// home closes it to every tenant but the default one: it is about the whole
+	// installation, not about a tenant.
+	home bool
 	// everyone opens it to every principal that is not a token.
 	everyone bool
 	// fresh is how recently people must have shown who they are.
@@ -147,8 +150,8 @@ var rules = map[tenure.Action]rule{
 	tenure.ReadAnyNotice:   {what: "mark any notice of the tenant as read", roles: admins},
 	tenure.MakeHookSecret:  {what: "make the secret that the webhook signs with", roles: supers, fresh: Recent},
 	tenure.TestHook:        {what: "send a test through the webhook", roles: supers, fresh: Recent},
-	tenure.RotateRoot:      {what: "make a new root token", roles: supers, fresh: Recent},
-	tenure.ReadHealth:      {what: "read what this process knows of itself", roles: readers, scope: tenure.ScopeHealthRead},
+	tenure.RotateRoot:      {what: "make a new root token; in the tenant default only", roles: supers, fresh: Recent, home: true},
+	tenure.ReadHealth:      {what: "read what this process knows of itself; in the tenant default only", roles: readers, scope: tenure.ScopeHealthRead, home: true},
 	tenure.ListConnectors:  {what: "list SCIM connectors", roles: readers},
 	tenure.ReadConnector:   {what: "read about a SCIM connector", roles: readers},
 	tenure.CreateConnector: {what: "make a SCIM connector", roles: supers, fresh: Recent},

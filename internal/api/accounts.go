@@ -112,7 +112,7 @@ func (a *API) mountAccounts(m *mounting) {
 	const path = "/api/v1/admin/service-accounts"
 	tags := []string{"Service accounts"}
 	operation(m, tenure.ListAccounts, huma.Operation{OperationID: "list-service-accounts", Method: http.MethodGet, Path: path, Summary: "Service accounts, in the order of their making", Tags: tags}, a.accounts)
-	operation(m, tenure.CreateAccount, huma.Operation{OperationID: "create-service-account", Method: http.MethodPost, Path: path, Summary: "Make a service account", Tags: tags, DefaultStatus: http.StatusCreated},
+	operation(m, tenure.CreateAccount, huma.Operation{OperationID: "create-service-account", Method: http.MethodPost, Path: path, Summary: "Make a service account", Tags: tags, DefaultStatus: http.StatusCreated, Metadata: reveals()},
 		func(ctx context.Context, in *accountIn) (*body[ServiceAccount], error) {
 			spec := directory.AccountSpec{Workspace: in.Body.Workspace, Name: in.Body.Name, About: in.Body.Description, Owner: in.Body.Owner}
 			if in.Body.ExpiresAt != nil {
@@ -142,7 +142,7 @@ func (a *API) mountAccounts(m *mounting) {
 			page, err := a.Tokens.OfAccount(ctx, web.Principal(ctx), tenure.ServiceAccountID(in.ID), tenure.TokenID(in.Cursor), in.Limit)
 			return showTokens(page), err
 		})
-	operation(m, tenure.MintServiceToken, huma.Operation{OperationID: "create-service-token", Method: http.MethodPost, Path: path + "/{id}/tokens", Summary: "Make a token of a service account, or ask for one with scopes of administration (202)", Tags: tags, DefaultStatus: http.StatusCreated},
+	operation(m, tenure.MintServiceToken, huma.Operation{OperationID: "create-service-token", Method: http.MethodPost, Path: path + "/{id}/tokens", Summary: "Make a token of a service account, or ask for one with scopes of administration (202)", Tags: tags, DefaultStatus: http.StatusCreated, Metadata: reveals("token")},
 		func(ctx context.Context, in *mintServiceIn) (*serviceTokenOut, error) {
 			spec := in.Body.spec()
 			spec.Reason = in.Body.Reason

@@ -151,7 +151,7 @@ func (a *API) mountProviders(m *mounting) {
 			}
 			return out, err
 		})
-	operation(m, tenure.CreateProvider, huma.Operation{OperationID: "create-provider", Method: http.MethodPost, Path: "/api/v1/admin/providers", Summary: "Add a model provider", Tags: tags, DefaultStatus: http.StatusCreated},
+	operation(m, tenure.CreateProvider, huma.Operation{OperationID: "create-provider", Method: http.MethodPost, Path: "/api/v1/admin/providers", Summary: "Add a model provider", Tags: tags, DefaultStatus: http.StatusCreated, Metadata: reveals()},
 		func(ctx context.Context, in *providerIn) (*body[Provider], error) {
 			p, err := a.Vault.Add(ctx, web.Principal(ctx), vault.Spec{
 				Workspace: in.Body.Workspace, Name: in.Body.Name,

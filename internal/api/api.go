@@ -81,20 +81,20 @@ func (a *API) Routes() []web.Route {
 // collector is the mux that huma mounts on: it turns each operation into a
 // route with the action that was named for it.
 type collector struct {
-	routes  []web.Route
-	action  tenure.Action
-	creates bool
-	once    func(http.ResponseWriter, *http.Request, http.HandlerFunc) error
+	routes []web.Route
+	action tenure.Action
+	op     huma.Operation // that is being mounted
+	once   func(http.ResponseWriter, *http.Request, huma.Operation, http.HandlerFunc) error
 }
 
 // HandleFunc implements humago.Mux.
 func (c *collector) HandleFunc(pattern string, h func(http.ResponseWriter, *http.Request)) {
-	creates := c.creates
+	op := c.op
 	c.routes = append(c.routes, web.Route{Pattern: pattern, Action: c.action, Fail: Fail, Handle: func(w http.ResponseWriter, r *http.Request) error {
 		w.Header().Set("Cache-Control", "no-store")
 		w.Header().Set("X-Content-Type-Options", "nosniff")
-		if creates {
-			return c.once(w, r, h)
+		if creates(op) {
+			return c.once(w, r, op, h)
 		}
 		h(w, r)
 		return web.EventOf(r.Context()).Err
@@ -111,9 +111,9 @@ type mounting struct {
 
 // operation mounts one operation under its action.
 func operation[In, Out any](m *mounting, action tenure.Action, op huma.Operation, h func(context.Context, *In) (*Out, error)) {
-	m.action, m.creates = action, creates(op)
+	m.action, m.op = action, op
 	op.MaxBodyBytes = maxBody
-	if m.creates {
+	if creates(op) {
 		describeOnce(&op)
 	}
 	op.Extensions = map[string]any{"x-tenure-action": string(action)}

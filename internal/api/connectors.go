@@ -122,7 +122,7 @@ func (a *API) mountConnectors(m *mounting) {
 			}
 			return out, err
 		})
-	operation(m, tenure.CreateConnector, huma.Operation{OperationID: "create-scim-connector", Method: http.MethodPost, Path: path, Summary: "Make a SCIM connector; its token is shown once", Tags: tags, DefaultStatus: http.StatusCreated},
+	operation(m, tenure.CreateConnector, huma.Operation{OperationID: "create-scim-connector", Method: http.MethodPost, Path: path, Summary: "Make a SCIM connector; its token is shown once", Tags: tags, DefaultStatus: http.StatusCreated, Metadata: reveals("token")},
 		func(ctx context.Context, in *connectorIn) (*body[NewConnectorToken], error) {
 			v, secret, err := a.Connectors.Create(ctx, web.Principal(ctx), connector.Spec{Name: in.Body.Name, Networks: in.Body.CIDRs})
 			return &body[NewConnectorToken]{NewConnectorToken{secret.Reveal(), showConnector(v)}}, err

@@ -73,7 +73,7 @@ func (a *API) mountNotices(m *mounting) {
 	operation(m, tenure.ReadNotice, huma.Operation{OperationID: "read-notice", Method: http.MethodPost, Path: "/api/v1/notices/{id}/read", Summary: "Mark a notice to oneself as read", Tags: mine}, read)
 	operation(m, tenure.ListAllNotices, huma.Operation{OperationID: "list-all-notices", Method: http.MethodGet, Path: "/api/v1/admin/notices", Summary: "The tenant's notices, newest first", Tags: admin}, listed(a.Notices.All))
 	operation(m, tenure.ReadAnyNotice, huma.Operation{OperationID: "read-any-notice", Method: http.MethodPost, Path: "/api/v1/admin/notices/{id}/read", Summary: "Mark any notice of the tenant as read", Tags: admin}, read)
-	operation(m, tenure.MakeHookSecret, huma.Operation{OperationID: "make-webhook-secret", Method: http.MethodPost, Path: "/api/v1/admin/webhook/secret", Summary: "Make the secret that the webhook signs with; the one before is good no more", Tags: admin, DefaultStatus: http.StatusCreated},
+	operation(m, tenure.MakeHookSecret, huma.Operation{OperationID: "make-webhook-secret", Method: http.MethodPost, Path: "/api/v1/admin/webhook/secret", Summary: "Make the secret that the webhook signs with; the one before is good no more", Tags: admin, DefaultStatus: http.StatusCreated, Metadata: reveals("secret")},
 		func(ctx context.Context, _ *struct{}) (*body[NewHookSecret], error) {
 			secret, err := a.Notices.NewSecret(ctx, web.Principal(ctx))
 			if err != nil {

@@ -47,6 +47,22 @@ func creates(op huma.Operation) bool {
 	return op.Method == http.MethodPost && (op.DefaultStatus == http.StatusCreated || op.DefaultStatus == http.StatusAccepted)
 }
 
+// secretMembers is the key of an operation's Metadata under which it names the
+// members of its answer that are shown once.
+const secretMembers = "secret members"
+
+// reveals is the Metadata of an operation that creates: which members of its answer
+// are secrets. Without it no answer of the operation is kept.
+func reveals(members ...string) map[string]any {
+	return map[string]any{secretMembers: members}
+}
+
+// secretsOf gives what an operation has named; false: it has said nothing.
+func secretsOf(op huma.Operation) ([]string, bool) {
+	members, said := op.Metadata[secretMembers].([]string)
+	return members, said
+}
+
 // describeOnce puts the key, and what it answers, into the document.
 func describeOnce(op *huma.Operation) {
 	length := func(n int) *int { return &n }
@@ -61,7 +77,7 @@ func describeOnce(op *huma.Operation) {
 
 // once serves a request that may be repeated: what was carried out before is
 // answered again.
-func (a *API) once(w http.ResponseWriter, r *http.Request, serve http.HandlerFunc) error {
+func (a *API) once(w http.ResponseWriter, r *http.Request, op huma.Operation, serve http.HandlerFunc) error {
 	if len(r.Header[keyHeader]) == 0 {
 		serve(w, r)
 		return web.EventOf(r.Context()).Err
@@ -85,7 +101,7 @@ func (a *API) once(w http.ResponseWriter, r *http.Request, serve http.HandlerFun
 	}
 	if o.Noted() && answer.status < http.StatusBadRequest {
 		// What was made stays made, whether its answer can be kept or not.
-		if body, status, ok := withoutSecret(answer); ok {
+		if body, status, ok := withoutSecret(answer, op); ok {
 			_ = a.Answers.Keep(context.WithoutCancel(r.Context()), o, tenure.Answer{Status: status, Body: body})
 		}
 	}
@@ -163,20 +179,27 @@ func wrongKey(format string, args ...any) error {
 	return &tenure.Error{Kind: tenure.Invalid, Code: "invalid_idempotency_key", Field: keyHeader, Msg: fmt.Sprintf(format, args...)}
 }
 
-// withoutSecret gives what of an answer may be kept: all but the member "token",
-// and then it is no longer the answer of a creation but that of a look at what
-// was made. An answer with a token elsewhere is not kept.
-func withoutSecret(answer *recorded) (body []byte, status int, ok bool) {
-	body, status = answer.body.Bytes(), answer.status
+// withoutSecret gives what of an answer may be kept: all but the members that the
+// operation has named as secrets, and then it is no longer the answer of a creation
+// but that of a look at what was made. What an operation says nothing about, and an
+// answer with a token elsewhere, is not kept.
+func withoutSecret(answer *recorded, op huma.Operation) (body []byte, status int, ok bool) {
+	secrets, said := secretsOf(op)
 	var members map[string]json.RawMessage
-	if json.Unmarshal(body, &members) != nil {
+	if !said || json.Unmarshal(answer.body.Bytes(), &members) != nil {
 		return nil, 0, false
 	}
-	if _, shown := members["token"]; shown {
-		delete(members, "token")
-		if rest, err := json.Marshal(members); err == nil {
-			body, status = rest, http.StatusOK
+	body, status = answer.body.Bytes(), answer.status
+	shown := len(members)
+	for _, name := range secrets {
+		delete(members, name)
+	}
+	if len(members) < shown {
+		rest, err := json.Marshal(members)
+		if err != nil {
+			return nil, 0, false
 		}
+		body, status = rest, http.StatusOK
 	}
 	return body, status, !tenure.HoldsToken(string(body))
 }

@@ -65,7 +65,7 @@ func (a *API) mountRequests(m *mounting) {
 			out.Body.Next = string(page.Next)
 			return out, err
 		})
-	operation(m, tenure.CollectRequest, huma.Operation{OperationID: "collect-token-request", Method: http.MethodPost, Path: path + "/{id}/collect", Summary: "Make the token of my approved request; it is shown once", Tags: tags, DefaultStatus: http.StatusCreated},
+	operation(m, tenure.CollectRequest, huma.Operation{OperationID: "collect-token-request", Method: http.MethodPost, Path: path + "/{id}/collect", Summary: "Make the token of my approved request; it is shown once", Tags: tags, DefaultStatus: http.StatusCreated, Metadata: reveals("token")},
 		func(ctx context.Context, in *idIn) (*body[NewToken], error) {
 			made, err := a.Tokens.Collect(ctx, web.Principal(ctx), tenure.RequestID(in.ID))
 			if err != nil {

@@ -58,7 +58,7 @@ func (a *API) mountRotation(m *mounting) {
 	if a.Single {
 		return
 	}
-	operation(m, tenure.RotateToken, huma.Operation{OperationID: "rotate-token", Method: http.MethodPost, Path: "/api/v1/tokens/{id}/rotate", Summary: "Give a token a new secret; the old one stays good for the overlap", Tags: []string{"Self"}, DefaultStatus: http.StatusCreated}, a.rotate)
+	operation(m, tenure.RotateToken, huma.Operation{OperationID: "rotate-token", Method: http.MethodPost, Path: "/api/v1/tokens/{id}/rotate", Summary: "Give a token a new secret; the old one stays good for the overlap", Tags: []string{"Self"}, DefaultStatus: http.StatusCreated, Metadata: reveals("token")}, a.rotate)
 	operation(m, tenure.RevokeTokens, huma.Operation{OperationID: "revoke-tokens", Method: http.MethodPost, Path: "/api/v1/admin/tokens/revoke", Summary: "Revoke many tokens at once, after a preview", Tags: []string{"Administration: tokens"}}, a.revokeMany)
 }
 

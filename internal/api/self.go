@@ -192,7 +192,7 @@ func (a *API) mountSelf(m *mounting) {
 			page, err := a.Tokens.Mine(ctx, web.Principal(ctx), tenure.TokenID(in.Cursor), in.Limit)
 			return showTokens(page), err
 		})
-	operation(m, tenure.MintToken, huma.Operation{OperationID: "create-token", Method: http.MethodPost, Path: "/api/v1/tokens", Summary: "Make a personal access token", Tags: []string{"Self"}, DefaultStatus: http.StatusCreated}, a.mint)
+	operation(m, tenure.MintToken, huma.Operation{OperationID: "create-token", Method: http.MethodPost, Path: "/api/v1/tokens", Summary: "Make a personal access token", Tags: []string{"Self"}, DefaultStatus: http.StatusCreated, Metadata: reveals("token")}, a.mint)
 	operation(m, tenure.ListTokens, huma.Operation{OperationID: "get-token", Method: http.MethodGet, Path: "/api/v1/tokens/{id}", Summary: "One of my tokens, or one that I may read", Tags: []string{"Self"}},
 		func(ctx context.Context, in *idIn) (*body[Token], error) {
 			t, err := a.Tokens.Get(ctx, web.Principal(ctx), tenure.TokenID(in.ID))

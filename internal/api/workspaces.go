@@ -172,7 +172,7 @@ func (a *API) mountWorkspaces(m *mounting) {
 			rows, err := a.Directory.Workspaces(ctx, web.Principal(ctx), tenure.WorkspaceID(in.Cursor), in.Limit+1)
 			return listOf(rows, in.Limit, showWorkspace, workspaceCursor), err
 		})
-	operation(m, tenure.CreateWorkspace, huma.Operation{OperationID: "create-workspace", Method: http.MethodPost, Path: workspacesPath, Summary: "Make a workspace", Tags: tags, DefaultStatus: http.StatusCreated},
+	operation(m, tenure.CreateWorkspace, huma.Operation{OperationID: "create-workspace", Method: http.MethodPost, Path: workspacesPath, Summary: "Make a workspace", Tags: tags, DefaultStatus: http.StatusCreated, Metadata: reveals()},
 		func(ctx context.Context, in *workspaceIn) (*body[Workspace], error) {
 			w, err := a.Directory.CreateWorkspace(ctx, web.Principal(ctx), directory.WorkspaceSpec{Name: &in.Body.Name, About: &in.Body.About, Models: in.Body.Models})
 			return &body[Workspace]{showWorkspace(directory.WorkspaceRole{Workspace: w})}, err

@@ -37,11 +37,17 @@ const (
 // install opens and serves an installation until the test is over.
 func install(t testing.TB, mode string) *installation {
 	t.Helper()
+	return installWith(t, mode, rootToken)
+}
+
+// installWith is install with a root token of the settings, or none.
+func installWith(t testing.TB, mode, root string) *installation {
+	t.Helper()
 	provider := httptest.NewServer((&simulator.Server{Key: providerKey}).Handler())
 	t.Cleanup(provider.Close)
 	cfg, err := config.Serve{
 		Local: config.Local{Home: config.Home{Home: t.TempDir()}}, Mode: mode, Listen: "127.0.0.1:0", Admins: superAdmin,
-		APIToken: rootToken, SCIMToken: scimToken, ShutdownGrace: "1s",
+		APIToken: root, SCIMToken: scimToken, ShutdownGrace: "1s",
 		OpenAIKey: providerKey, OpenAIBaseURL: provider.URL + "/v1", AnthropicKey: providerKey, AnthropicBaseURL: provider.URL,
 	}.Check()
 	if err != nil {

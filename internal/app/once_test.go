@@ -1,11 +1,17 @@
 package app
 
 import (
+	"bytes"
 	"net/http"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/tenure-gateway/tenure"
 )
@@ -106,4 +112,77 @@ func TestRepeated(t *testing.T) {
 	}
 	post(413, ada, "large", tokens, `{"name":"`+strings.Repeat("x", 1<<20)+`"}`)
 	post(201, ada, strings.Repeat("~", 255), tokens, `{"name":"long key"}`)
+}
+
+// No creation leaves behind what it has revealed: neither its row nor the answer
+// that is kept for a repetition holds the secret.
+func TestRepeatedRevealsNothing(t *testing.T) {
+	t.Parallel()
+	in := install(t, "teams")
+	h, spec, walked := in.hand(), in.spec(), 0
+	h.change("INSERT INTO policies (tenant_id, key, value, updated_at) VALUES ('default', 'webhook_url', 'https://hooks.example.com/tenure', ?)", at(time.Now()))
+	ada := person(superAdmin)
+	in.must(http.StatusOK, ada, http.MethodGet, "/api/v1/me", "")
+	mine := "(SELECT id FROM users WHERE user_name = '" + superAdmin + "')"
+	for pattern, operations := range spec.Paths {
+		if !slices.ContainsFunc(operations["post"].Parameters, func(p parameterOf) bool { return p.Name == "Idempotency-Key" }) {
+			continue
+		}
+		walked++
+		p := h.place("default", "once")
+		h.change("UPDATE api_tokens SET user_id = "+mine+" WHERE id = ?", p["tokens"])
+		h.change("UPDATE token_requests SET requested_by_user = "+mine+", state = 'approved', decided_at = ? WHERE id = ?", at(time.Now()), p["token-requests"])
+		h.change("INSERT INTO memberships (tenant_id, workspace_id, user_id, role, created_at) VALUES ('default', ?, "+mine+", 'member', ?)", p["workspaces"], at(time.Now()))
+		filled := spec.fill(h, http.MethodPost, pattern, p)
+		sent := text(filled)
+		target := path("POST "+pattern, p, id)
+		first := in.must(http.StatusCreated, ada, http.MethodPost, target, sent, "Idempotency-Key", pattern)
+		again := in.ask(ada, http.MethodPost, target, sent, "Idempotency-Key", pattern)
+		if again.status > 201 || again.header.Get("Idempotency-Replayed") != "true" {
+			t.Errorf("%s: the repetition answers %d %s", pattern, again.status, again.body)
+		}
+		for _, secret := range revealed(first, sent) {
+			if strings.Contains(again.body, secret) {
+				t.Errorf("%s shows a secret twice", pattern)
+			}
+			if in.stored(secret) {
+				t.Errorf("%s: a secret that was shown is in the database", pattern)
+			}
+		}
+	}
+	if walked < 9 {
+		t.Errorf("%d operations only", walked)
+	}
+}
+
+// revealed are the texts of an answer that nobody could guess and nobody sent.
+func revealed(r reply, sent string) []string {
+	var out []string
+	for _, found := range quoted.FindAllStringSubmatch(r.body, -1) {
+		if v := found[1]; !anyID.MatchString(v) && !anyTime.MatchString(v) && !strings.Contains(v, "://") && !strings.Contains(sent, v) {
+			out = append(out, v)
+		}
+	}
+	return out
+}
+
+var quoted = regexp.MustCompile(`"([A-Za-z0-9_+/=.-]{24,})"`)
+
+// stored reports whether a text is in the files of the database.
+func (in *installation) stored(text string) bool {
+	in.t.Helper()
+	files, err := filepath.Glob(in.Config.Database + "*")
+	if err != nil || len(files) == 0 {
+		in.t.Fatal(err, files)
+	}
+	for _, file := range files {
+		b, err := os.ReadFile(file)
+		if err != nil {
+			in.t.Fatal(err)
+		}
+		if bytes.Contains(b, []byte(text)) {
+			return true
+		}
+	}
+	return false
 }

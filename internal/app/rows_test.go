@@ -70,6 +70,16 @@ func (h *hand) change(statement string, args ...any) {
 	}
 }
 
+// count gives the number that a query asks for.
+func (h *hand) count(query string, args ...any) int {
+	h.t.Helper()
+	n := 0
+	if err := h.db.QueryRow(query, args...).Scan(&n); err != nil {
+		h.t.Fatal(err)
+	}
+	return n
+}
+
 func at(t time.Time) string { return t.UTC().Format("2006-01-02T15:04:05.000000Z") }
 
 func id() string { return tenure.NewID(time.Now()) }

@@ -20,10 +20,12 @@ type operation struct {
 	RequestBody *struct {
 		Content map[string]struct{ Schema schema }
 	}
-	Parameters []struct {
-		Name, In string
-		Schema   schema
-	}
+	Parameters []parameterOf
+}
+
+type parameterOf struct {
+	Name, In string
+	Schema   schema
 }
 
 type schema struct {

@@ -27,14 +27,15 @@ const (
 // is another tenant's, and by what is nobody's.
 type walk struct {
 	*installation
-	hand       *hand
-	spec       spec
-	own, other place
-	names      [][2]string // a name of the other tenant's, and one of the same form that nobody has
-	who        string
-	credential credential
-	n          int
-	took       [2][]time.Duration // by the other tenant's ids, and by nobody's
+	hand             *hand
+	spec             spec
+	attacker, victim string
+	own, other       place
+	names            [][2]string // a name of the other tenant's, and one of the same form that nobody has
+	who              string
+	credential       credential
+	n                int
+	took             [2][]time.Duration // by the other tenant's ids, and by nobody's
 }
 
 // TestOtherTenant walks every route with every id and name of another tenant: it
@@ -44,59 +45,121 @@ func TestOtherTenant(t *testing.T) {
 	in := install(t, "teams")
 	h := in.hand()
 	h.tenant(otherTenant, otherMarker)
-	w := &walk{installation: in, hand: h, spec: in.spec(), other: h.place(otherTenant, otherMarker)}
-	h.otherwise(w.other)
+	w := newWalk(in, "default", otherTenant)
+	askers := w.askers()
+	askers["root"] = func() credential { return credential{"Authorization", "Bearer " + rootToken} }
+	w.run(askers)
+}
+
+// The other tenant walks too: what is the installation's own is the tenant
+// default's, and nobody else's, whether the settings carry the root token or not.
+func TestOtherTenantAsks(t *testing.T) {
+	t.Parallel()
+	for name, root := range map[string]string{"root token of the settings": rootToken, "stored root token": ""} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			in := installWith(t, "teams", root)
+			h := in.hand()
+			h.tenant(otherTenant, ownMarker)
+			if root == "" {
+				h.token(tenure.KindRoot, "default", "", "", "", "root", "")
+			}
+			w := newWalk(in, otherTenant, "default")
+			askers := w.askers()
+			w.run(askers)
+			for _, who := range []string{"super admin", "service token"} {
+				in.must(http.StatusForbidden, askers[who](), http.MethodPost, "/api/v1/admin/root-token/rotate", "")
+				in.must(http.StatusForbidden, askers[who](), http.MethodGet, "/api/v1/admin/health", "")
+			}
+			if got := in.ask(askers["super admin"](), http.MethodPost, "/settings/root/rotate", ""); got.status < 400 || tenure.HoldsToken(got.body) {
+				t.Errorf("the page answers %d %s", got.status, got.body)
+			}
+			if live := h.count("SELECT COUNT(*) FROM api_tokens WHERE kind = 'root' AND revoked_at IS NULL"); root == "" && live != 1 {
+				t.Errorf("%d root tokens that live", live)
+			}
+		})
+	}
+}
+
+// newWalk is a walk by somebody of one tenant through what is another's.
+func newWalk(in *installation, attacker, victim string) *walk {
+	h := in.hand()
+	w := &walk{installation: in, hand: h, spec: in.spec(), attacker: attacker, victim: victim, other: h.place(victim, otherMarker)}
+	h.otherwise(victim, w.other)
 	for _, c := range []struct{ table, column string }{{"users", "user_name"}, {"workspaces", "name"}, {"groups", "display_name"}, {"service_accounts", "name"}} {
 		var name string
-		if err := h.db.QueryRow("SELECT " + c.column + " FROM " + c.table + " WHERE tenant_id = '" + otherTenant + "' AND " + c.column + " LIKE '" + otherMarker + "%'").Scan(&name); err != nil {
-			t.Fatal(err)
+		if err := h.db.QueryRow("SELECT " + c.column + " FROM " + c.table + " WHERE tenant_id = '" + victim + "' AND " + c.column + " LIKE '" + otherMarker + "%'").Scan(&name); err != nil {
+			in.t.Fatal(err)
 		}
 		w.names = append(w.names, [2]string{name, strings.Replace(name, otherMarker, "nobodyhas", 1)})
 	}
-	before := h.dump(otherTenant)
-	p := h.place("default", ownMarker)
-	_, service := h.token(tenure.KindService, "default", p["workspaces"], "", p["service-accounts"], "all", (tenure.PersonalScopes | tenure.AdminScopes).String())
-	_, connector := h.connector("default", "walker")
-	user := h.person("default", "walker@example.com", tenure.SuperAdmin)
-	for who, c := range map[string]func() credential{
+	return w
+}
+
+// askers are credentials of the attacker's tenant, each good for one route at least.
+func (w *walk) askers() map[string]func() credential {
+	p := w.hand.place(w.attacker, ownMarker)
+	_, service := w.hand.token(tenure.KindService, w.attacker, p["workspaces"], "", p["service-accounts"], "all", (tenure.PersonalScopes | tenure.AdminScopes).String())
+	_, connector := w.hand.connector(w.attacker, "walker")
+	user := w.hand.person(w.attacker, "walker@example.com", tenure.SuperAdmin)
+	return map[string]func() credential{
 		"super admin": func() credential {
-			_, c := h.session("default", user, time.Now(), time.Now())
+			_, c := w.hand.session(w.attacker, user, time.Now(), time.Now())
 			return c
 		},
 		"SCIM connector": func() credential { return connector },
 		"service token":  func() credential { return service },
-		"root":           func() credential { return credential{"Authorization", "Bearer " + rootToken} },
-	} {
+	}
+}
+
+// run walks every route with every asker.
+func (w *walk) run(askers map[string]func() credential) {
+	before := w.hand.dump(w.victim)
+	for who, c := range askers {
 		w.who = who
-		for i, r := range in.router.Routes() {
+		for i, r := range w.router.Routes() {
 			if method(r) != http.MethodGet || i == 0 { // what was there may be gone
-				w.own = h.place("default", ownMarker)
+				w.own = w.hand.place(w.attacker, ownMarker)
 			}
 			w.credential = c()
 			w.route(r)
 		}
 	}
-	w.who, w.credential = "SCIM connector", connector
+	w.who, w.credential = "SCIM connector", askers["SCIM connector"]()
 	w.provisioning()
-	if after := h.dump(otherTenant); after != before {
-		t.Errorf("the other tenant has changed:\n%s\nwas:\n%s", after, before)
+	if after := w.hand.dump(w.victim); after != before {
+		w.t.Errorf("the other tenant has changed:\n%s", changed(before, after))
 	}
 	if w.n < 500 {
-		t.Errorf("%d requests only", w.n)
+		w.t.Errorf("%d requests only", w.n)
 	}
 	for i := range w.took {
 		slices.Sort(w.took[i])
 	}
-	t.Logf("%d requests; the median answer took %v for another tenant's, %v for what never was", w.n, w.took[0][len(w.took[0])/2], w.took[1][len(w.took[1])/2])
+	w.t.Logf("%d requests; the median answer took %v for another tenant's, %v for what never was", w.n, w.took[0][len(w.took[0])/2], w.took[1][len(w.took[1])/2])
+}
+
+// changed are the lines that only one of two texts has.
+func changed(before, after string) string {
+	var out strings.Builder
+	for _, pair := range [][3]string{{"- ", before, after}, {"+ ", after, before}} {
+		other := strings.Split(pair[2], "\n")
+		for line := range strings.SplitSeq(pair[1], "\n") {
+			if !slices.Contains(other, line) {
+				out.WriteString(pair[0] + line + "\n")
+			}
+		}
+	}
+	return out.String()
 }
 
 // otherwise writes what of a tenant is in no place.
-func (h *hand) otherwise(p place) {
+func (h *hand) otherwise(tenant string, p place) {
 	now := at(time.Now())
 	h.write(
-		row{"audit_events", map[string]any{"id": id(), "at": now, "tenant_id": otherTenant, "action": "token.minted", "actor_kind": "session", "actor": otherMarker, "object": otherMarker, "object_id": p["tokens"], "outcome": "success"}},
-		row{"idempotency", map[string]any{"tenant_id": otherTenant, "actor": "user:" + p["users"], "key_hash": "k", "request": "r", "status": 201, "answer": `{"name":"` + otherMarker + `"}`, "created_at": now}},
-		row{"policies", map[string]any{"tenant_id": otherTenant, "key": otherMarker, "value": otherMarker, "updated_at": now}},
+		row{"audit_events", map[string]any{"id": id(), "at": now, "tenant_id": tenant, "action": "token.minted", "actor_kind": "session", "actor": otherMarker, "object": otherMarker, "object_id": p["tokens"], "outcome": "success"}},
+		row{"idempotency", map[string]any{"tenant_id": tenant, "actor": "user:" + p["users"], "key_hash": "k", "request": "r", "status": 201, "answer": `{"name":"` + otherMarker + `"}`, "created_at": now}},
+		row{"policies", map[string]any{"tenant_id": tenant, "key": otherMarker, "value": otherMarker, "updated_at": now}},
 	)
 }
 
@@ -134,7 +197,7 @@ func (w *walk) route(r web.Route) {
 	// In the query, and in the body.
 	fresh := func() string {
 		if len(found) > 0 && m != http.MethodGet { // what was there may be gone
-			w.own = w.hand.place("default", ownMarker)
+			w.own = w.hand.place(w.attacker, ownMarker)
 		}
 		return path(r.Pattern, w.own, id)
 	}
@@ -162,6 +225,9 @@ func (w *walk) route(r web.Route) {
 				return route, text(all)
 			}, true)
 		}
+	}
+	if len(found) == 0 && m != http.MethodGet { // what it does to whom it does not name
+		w.clean(r, w.ask(w.credential, m, path(r.Pattern, w.own, id), text(filled)))
 	}
 	if m == http.MethodGet { // everything that it lists
 		limit := "?limit=1000"
@@ -316,7 +382,11 @@ func (h *hand) dump(tenant string) string {
 		h.t.Fatal(err, names)
 	}
 	for _, table := range names {
-		rows, err := h.db.Query("SELECT * FROM "+table+" WHERE tenant_id = ? ORDER BY 1, 2, 3", tenant)
+		query := "SELECT * FROM " + table + " WHERE tenant_id = ? ORDER BY 1, 2, 3"
+		if table == "audit_events" { // what was refused before it was known whose it is
+			query = strings.Replace(query, "ORDER", "AND action <> 'request.refused' ORDER", 1)
+		}
+		rows, err := h.db.Query(query, tenant)
 		if err != nil {
 			h.t.Fatal(err)
 		}

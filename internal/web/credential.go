@@ -109,10 +109,11 @@ func (c *Carriers) Extract(r *http.Request) (Presented, error) {
 }
 
 // Caller is Extract for a request whose sender is judged by what it asks about, not
-// by who a proxy says is there: an asserted identity is neither read nor refused.
+// by who a proxy says is there: an asserted identity or tenant is neither read nor
+// refused.
 func (c *Carriers) Caller(r *http.Request) (Presented, error) {
 	plain := *c
-	plain.IdentityHeader = ""
+	plain.IdentityHeader, plain.TenantHeader = "", ""
 	return plain.Extract(r)
 }
 
