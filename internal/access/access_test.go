@@ -18,7 +18,7 @@ var update = flag.Bool("update", false, "write the tables of docs/reference/acce
 func principal(t *testing.T, edit func(*tenure.Standing)) tenure.Principal {
 	t.Helper()
 	s := &tenure.Standing{
-		Tenant: "t", TenantActive: true, User: "u", UserActive: true, Session: "s", Workspace: "w", WorkspaceRole: tenure.Member,
+		Tenant: tenure.DefaultTenant, TenantActive: true, User: "u", UserActive: true, Session: "s", Workspace: "w", WorkspaceRole: tenure.Member,
 		ServiceAccount: "a", AccountActive: true, AuthAt: time.Now(), SeenAt: time.Now(),
 	}
 	edit(s)
@@ -94,6 +94,20 @@ func TestNobodyActsOnAHigherRole(t *testing.T) {
 	scim := principal(t, func(s *tenure.Standing) { s.Kind = tenure.ConnectorToken })
 	if access.Above(admin, tenure.SuperAdmin) == nil || access.Above(admin, tenure.Admin) != nil || access.Above(super, tenure.SuperAdmin) != nil || access.Above(scim, tenure.SuperAdmin) != nil {
 		t.Error("the order of roles is not kept")
+	}
+}
+
+// What is about the whole installation is the tenant default's, whoever asks.
+func TestOnlyTheTenantDefault(t *testing.T) {
+	for _, kind := range []tenure.CredentialKind{tenure.BrowserSession, tenure.AssertedIdentity, tenure.ServiceToken} {
+		for _, action := range []tenure.Action{tenure.RotateRoot, tenure.ReadHealth} {
+			other := principal(t, func(s *tenure.Standing) {
+				s.Kind, s.Tenant, s.Role, s.Scopes = kind, "acme", tenure.SuperAdmin, tenure.AdminScopes
+			})
+			if err := access.Check(other, action); !tenure.IsKind(err, tenure.Forbidden) {
+				t.Errorf("%v, %s: %v", kind, action, err)
+			}
+		}
 	}
 }
 

@@ -39,7 +39,7 @@ func TestFreshness(t *testing.T) {
 		"long ago, in another decade": {kind: tenure.BrowserSession, auth: 90000 * time.Hour, seen: 90000 * time.Hour},
 	} {
 		s := tenure.Standing{
-			Kind: c.kind, Tenant: "t", TenantActive: true, User: "u", UserActive: true, Session: "s", Role: tenure.SuperAdmin,
+			Kind: c.kind, Tenant: tenure.DefaultTenant, TenantActive: true, User: "u", UserActive: true, Session: "s", Role: tenure.SuperAdmin,
 			AuthAt: now.Add(-c.auth), SeenAt: now.Add(-c.seen), Lapsed: c.lapsed,
 		}
 		p, err := s.Admit(now, 0)

@@ -41,6 +41,17 @@ func open(t *testing.T) *house {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = db.Close() })
+	if err := db.Tx(t.Context(), func(ctx context.Context, tx *store.Tx) error {
+		for _, role := range tenure.TenantRoles {
+			u := tenure.User{ID: tenure.UserID(role), Tenant: tenure.DefaultTenant, UserName: string(role), Active: true, Role: role, Source: tenure.SourceSCIM, CreatedAt: tx.Now(), UpdatedAt: tx.Now()}
+			if err := tx.InsertUser(ctx, u); err != nil {
+				return err
+			}
+		}
+		return nil
+	}); err != nil {
+		t.Fatal(err)
+	}
 	reg := prometheus.NewRegistry()
 	l := &live.Live{
 		DB: db, Log: slog.New(slog.DiscardHandler), Forget: func(store.Change) {},
@@ -69,7 +80,7 @@ func open(t *testing.T) *house {
 
 func (h *house) as(role tenure.Role) (tenure.Principal, error) {
 	s := tenure.Standing{
-		Kind: tenure.AssertedIdentity, Tenant: tenure.DefaultTenant, TenantActive: true, User: "u", UserName: string(role), UserActive: true, Role: role,
+		Kind: tenure.AssertedIdentity, Tenant: tenure.DefaultTenant, TenantActive: true, User: tenure.UserID(role), UserName: string(role), UserActive: true, Role: role,
 	}
 	return s.Admit(h.now, 0)
 }
