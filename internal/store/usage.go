@@ -1,0 +1,140 @@
+package store
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"github.com/tenure-gateway/tenure"
+)
+
+// Usage counts requests by tenant and minute: noted on the request's path without
+// waiting for anything, written behind. A crash loses usageFlush of it.
+type Usage struct {
+	DB *DB
+
+	mu    sync.Mutex
+	noted map[usageKey]*tenure.Usage
+}
+
+type usageKey struct {
+	tenant tenure.TenantID
+	minute int64
+}
+
+// Times of the figures.
+const (
+	usageFlush = 5 * time.Second
+	// usageKept is how long they are remembered.
+	usageKept = 31 * 24 * time.Hour
+)
+
+// Note counts one request: asked tells that it was one to a model. It never waits
+// for the database.
+func (u *Usage) Note(tenant tenure.TenantID, at time.Time, asked, refused, failed bool) {
+	if !asked && !refused {
+		return
+	}
+	key := usageKey{tenant, at.Unix() / 60}
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if u.noted == nil {
+		u.noted = make(map[usageKey]*tenure.Usage)
+	}
+	n, ok := u.noted[key]
+	if !ok {
+		n = &tenure.Usage{}
+		u.noted[key] = n
+	}
+	n.Requests += number(asked)
+	n.Refused += number(refused)
+	n.Failed += number(asked && failed)
+}
+
+func number(b bool) int64 {
+	if b {
+		return 1
+	}
+	return 0
+}
+
+// Run writes behind until ctx ends, and then once more.
+func (u *Usage) Run(ctx context.Context, report func(error)) {
+	tick := time.NewTicker(usageFlush)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			last, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
+			defer cancel()
+			if err := u.Flush(last); err != nil {
+				report(err)
+			}
+			return
+		case <-tick.C:
+			if err := u.Flush(ctx); err != nil && ctx.Err() == nil {
+				report(err)
+			}
+		}
+	}
+}
+
+// Flush writes what has been noted. What cannot be written is lost: these are
+// figures for a picture, and not the audit.
+func (u *Usage) Flush(ctx context.Context) error {
+	u.mu.Lock()
+	noted := u.noted
+	u.noted = nil
+	u.mu.Unlock()
+	if len(noted) == 0 {
+		return nil
+	}
+	return u.DB.Tx(ctx, func(ctx context.Context, tx *Tx) error {
+		for key, n := range noted {
+			if _, err := tx.exec(ctx, `INSERT INTO usage_minutes (tenant_id, minute, requests, refused, failed) VALUES ($1, $2, $3, $4, $5)
+				ON CONFLICT (tenant_id, minute) DO UPDATE SET requests = usage_minutes.requests + excluded.requests,
+				refused = usage_minutes.refused + excluded.refused, failed = usage_minutes.failed + excluded.failed`,
+				key.tenant, key.minute, n.Requests, n.Refused, n.Failed); err != nil {
+				return err
+			}
+			if _, err := tx.exec(ctx, `DELETE FROM usage_minutes WHERE tenant_id = $1 AND minute < $2`, key.tenant, tx.now.Add(-usageKept).Unix()/60); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+// UsageSince lists what a tenant asked since a time, in steps of so many minutes,
+// the oldest first; steps in which nothing was asked are left out.
+func (r reads) UsageSince(ctx context.Context, tenant tenure.TenantID, since time.Time, step int) ([]tenure.Usage, error) {
+	return many(ctx, r.run, func(row scanner) (tenure.Usage, error) {
+		var u tenure.Usage
+		var start int64
+		err := row.Scan(&start, &u.Requests, &u.Refused, &u.Failed)
+		u.Start = time.Unix(start*60, 0).UTC()
+		return u, err
+	}, `SELECT minute / $1 * $1 AS start, SUM(requests), SUM(refused), SUM(failed) FROM usage_minutes
+		WHERE tenant_id = $2 AND minute >= $3 GROUP BY minute / $1 ORDER BY start`, step, tenant, since.Unix()/60)
+}
+
+// InsertRevocation keeps how one end of access went.
+func (tx *Tx) InsertRevocation(ctx context.Context, tenant tenure.TenantID, v tenure.Revocation) error {
+	_, err := tx.exec(ctx, `INSERT INTO revocations (id, tenant_id, at, what, object_id, object, actor, tokens, sessions, streams, took_us)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)`, tenure.NewID(tx.now), tenant, stamp(v.At), v.What, v.ObjectID, v.Object, v.Actor,
+		v.Ended.Tokens, v.Ended.Sessions, v.Ended.Streams, v.Ended.Took.Microseconds())
+	return err
+}
+
+// Revocations lists the ends of access of a tenant since a time, newest first, at
+// most limit of them.
+func (r reads) Revocations(ctx context.Context, tenant tenure.TenantID, since time.Time, limit int) ([]tenure.Revocation, error) {
+	return many(ctx, r.run, func(row scanner) (tenure.Revocation, error) {
+		var v tenure.Revocation
+		var us int64
+		err := row.Scan(into(&v.At), &v.What, &v.ObjectID, &v.Object, &v.Actor, &v.Ended.Tokens, &v.Ended.Sessions, &v.Ended.Streams, &us)
+		v.Ended.Took = time.Duration(us) * time.Microsecond
+		return v, err
+	}, `SELECT at, what, object_id, object, actor, tokens, sessions, streams, took_us FROM revocations
+		WHERE tenant_id = $1 AND at >= $2 ORDER BY at DESC, id DESC LIMIT $3`, tenant, stamp(since), limit)
+}
