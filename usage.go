@@ -19,3 +19,13 @@ type Revocation struct {
 	Actor    string
 	Ended    Ended
 }
+
+// Overview counts who has access in a tenant at an instant.
+type Overview struct {
+	People   int // with a live personal access token
+	Accounts int // service accounts with a live token
+	Tokens   int // live ones of both
+	Unused   int // of these, those not used for long
+	Ending   int // of these, those that end soon
+	Orphans  int // service accounts without an owner
+}
