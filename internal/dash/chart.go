@@ -40,8 +40,8 @@ type bar struct {
 	X, Y, W, H   string
 }
 
-// A mark is one text at an axis.
-type mark struct{ X, Y, Text string }
+// A axisMark is one text at an axis.
+type axisMark struct{ X, Y, Text string }
 
 // Empty tells that there is nothing to draw.
 func (c chart) Empty() bool { return c.peak() == 0 }
@@ -105,18 +105,18 @@ func (c chart) Bars() []bar {
 }
 
 // Below are the labels below the axis.
-func (c chart) Below() []mark {
+func (c chart) Below() []axisMark {
 	slot := float64(chartWidth-chartLeft) / float64(max(1, len(c.Labels)))
-	var out []mark
+	var out []axisMark
 	for _, i := range c.Ticks {
-		out = append(out, mark{px(chartLeft + slot*(float64(i)+0.5)), strconv.Itoa(chartHeight - 6), c.Labels[i]})
+		out = append(out, axisMark{px(chartLeft + slot*(float64(i)+0.5)), strconv.Itoa(chartHeight - 6), c.Labels[i]})
 	}
 	return out
 }
 
 // Beside are the values at the upper and the lower end of the axis.
-func (c chart) Beside() []mark {
-	return []mark{
+func (c chart) Beside() []axisMark {
+	return []axisMark{
 		{strconv.Itoa(chartLeft - 8), strconv.Itoa(chartTop + 4), strconv.FormatInt(c.top(), 10)},
 		{strconv.Itoa(chartLeft - 8), strconv.Itoa(chartHeight - chartBottom), "0"},
 	}
