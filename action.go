@@ -31,16 +31,17 @@ const (
 
 // The actions on what is one's own.
 const (
-	ReadSelf    Action = "me.read"
-	ListTokens  Action = "tokens.list"
-	MintToken   Action = "tokens.create"
-	RotateToken Action = "tokens.rotate"
-	RevokeToken Action = "tokens.revoke"
-	ListSession Action = "sessions.list"
-	EndSession  Action = "sessions.end"
-	ListNotices Action = "notices.list"
-	ReadNotice  Action = "notices.read"
-	ViewPages   Action = "pages.view"
+	ReadSelf     Action = "me.read"
+	ListTokens   Action = "tokens.list"
+	MintToken    Action = "tokens.create"
+	RotateToken  Action = "tokens.rotate"
+	RevokeToken  Action = "tokens.revoke"
+	ListSession  Action = "sessions.list"
+	EndSession   Action = "sessions.end"
+	ListActivity Action = "activity.list"
+	ListNotices  Action = "notices.list"
+	ReadNotice   Action = "notices.read"
+	ViewPages    Action = "pages.view"
 )
 
 // The actions in a workspace.
@@ -75,6 +76,8 @@ const (
 	DeactivateUser  Action = "admin.users.deactivate"
 	ReactivateUser  Action = "admin.users.reactivate"
 	RevokeAll       Action = "admin.users.revoke_all"
+	ListSessionsOf  Action = "admin.users.sessions.list"
+	EndSessionsOf   Action = "admin.users.sessions.end"
 	SetUserRole     Action = "admin.users.set_role"
 	CreateWorkspace Action = "admin.workspaces.create"
 	UpdateWorkspace Action = "admin.workspaces.update"

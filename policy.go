@@ -5,6 +5,7 @@ import (
 	"net/netip"
 	"net/url"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -28,6 +29,11 @@ type Policy struct {
 	NewMember       Role          // of somebody new, in the workspace "default"; "" is none
 	RootOff         bool          // the root token is refused
 	Webhook         string        // where notices are posted; "" is nowhere
+	SessionIdle     time.Duration // how long a session lives without use; the installation's limit holds beside it
+	SessionLife     time.Duration // how long it lives at all; likewise
+	SessionLimit    int           // how many one person may have open; one more ends the oldest
+	AdminIdle       time.Duration // after how long without use a session no longer administers
+	Reauth          time.Duration // how old a sign-in may be for what is dangerous
 }
 
 // DefaultPolicy is the policy of a tenant that has set nothing.
@@ -36,6 +42,7 @@ func DefaultPolicy() Policy {
 		PATMaxLife: MaxTokenLife, PATLife: DefaultTokenLife, PATScopes: DataPlane, PATMinters: []Role{WorkspaceAdmin, Member},
 		ServiceMaxLife: MaxTokenLife, ServiceLife: DefaultTokenLife, ServiceMinters: []Role{WorkspaceAdmin},
 		AdminApproval: true, RotationOverlap: 24 * time.Hour, OrphanGrace: 14 * 24 * time.Hour, NewMember: Member,
+		SessionIdle: time.Hour, SessionLife: 12 * time.Hour, SessionLimit: 20, AdminIdle: 15 * time.Minute, Reauth: 5 * time.Minute,
 	}
 }
 
@@ -81,7 +88,12 @@ func settings() map[string]setting {
 				return nil
 			},
 		},
-		"root_token": choice("Whether the root token is accepted; off is possible once there is a super admin", "off", "on", func(p *Policy) *bool { return &p.RootOff }),
+		"session_idle":     span("How long a session lives without use; the shorter of this and the installation's TENURE_SESSION_IDLE_TIMEOUT holds", time.Minute, 24*time.Hour, func(p *Policy) *time.Duration { return &p.SessionIdle }),
+		"session_lifetime": span("How long a session lives at all; the shorter of this and the installation's TENURE_SESSION_LIFETIME holds", 5*time.Minute, 30*24*time.Hour, func(p *Policy) *time.Duration { return &p.SessionLife }),
+		"session_limit":    number("How many sessions one person may have open; one more ends the oldest", 1, 100, func(p *Policy) *int { return &p.SessionLimit }),
+		"admin_idle":       span("After how long without use a session no longer administers", time.Minute, 24*time.Hour, func(p *Policy) *time.Duration { return &p.AdminIdle }),
+		"reauth":           span("How old a sign-in may be for what is dangerous", time.Minute, time.Hour, func(p *Policy) *time.Duration { return &p.Reauth }),
+		"root_token":       choice("Whether the root token is accepted; off is possible once there is a super admin", "off", "on", func(p *Policy) *bool { return &p.RootOff }),
 		"webhook_url": {
 			what: "Where notices are posted, signed; empty: nowhere",
 			get:  func(p *Policy) string { return p.Webhook },
@@ -181,6 +193,21 @@ func span(what string, low, high time.Duration, at func(*Policy) *time.Duration)
 				return fmt.Errorf("expected %s to %s", FormatSpan(low), FormatSpan(high))
 			}
 			*at(p) = d
+			return nil
+		},
+	}
+}
+
+func number(what string, low, high int, at func(*Policy) *int) setting {
+	return setting{
+		what: what,
+		get:  func(p *Policy) string { return strconv.Itoa(*at(p)) },
+		set: func(p *Policy, v string) error {
+			n, err := strconv.Atoi(v)
+			if err != nil || n < low || n > high {
+				return fmt.Errorf("expected a number from %d to %d", low, high)
+			}
+			*at(p) = n
 			return nil
 		},
 	}

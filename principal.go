@@ -73,6 +73,17 @@ type Standing struct {
 	AuthAt time.Time
 	SeenAt time.Time
 	Lapsed bool // the session was once idle for too long to administer with
+	// Limits are those of a session, by the tenant's policy.
+	Limits SessionLimits
+}
+
+// SessionLimits are how long a session lives, and administers. The zero value
+// lets nobody in for longer than an instant.
+type SessionLimits struct {
+	Idle      time.Duration // without use
+	Life      time.Duration // at all
+	AdminIdle time.Duration // without use, to administer
+	Reauth    time.Duration // since the sign-in, for what is dangerous
 }
 
 // Principal is the subject that asks, as established by exactly one credential

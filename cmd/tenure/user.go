@@ -133,7 +133,7 @@ type userRole struct {
 // Help implements kong.HelpProvider.
 func (userRole) Help() string {
 	return "Example:\n\n  tenure user role bob@example.com auditor\n\n" +
-		"It holds from the next request on. Whoever TENURE_ADMINS names is super_admin again at the next sign-in. Exit status 4: they are the last active super admin."
+		"It holds from the next request on, and ends their sessions. Whoever TENURE_ADMINS names is super_admin again at the next sign-in. Exit status 4: they are the last active super admin."
 }
 
 // Run implements the verb.

@@ -9,6 +9,7 @@ package access
 import (
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/tenure-gateway/tenure"
 )
@@ -131,18 +132,29 @@ func (f Freshness) check(p tenure.Principal) error {
 		return nil // asserted with this very request
 	}
 	switch {
-	case f >= NotIdle && (s.Lapsed || p.At().Sub(s.SeenAt) > AdminIdle):
+	case f >= NotIdle && (s.Lapsed || p.At().Sub(s.SeenAt) > s.Limits.AdminIdle):
 		return &tenure.Error{
 			Kind: tenure.Forbidden, Code: "reauth_required",
-			Msg: fmt.Sprintf("this session was idle for more than %d minutes; sign in again to administer, or let the proxy assert you with the request", int(AdminIdle.Minutes())),
+			Msg: fmt.Sprintf("this session was idle for more than %s; sign in again to administer, or let the proxy assert you with the request", minutes(s.Limits.AdminIdle)),
 		}
-	case f >= Recent && p.At().Sub(s.AuthAt) > Reauth:
+	case f >= Recent && p.At().Sub(s.AuthAt) > s.Limits.Reauth:
 		return &tenure.Error{
 			Kind: tenure.Forbidden, Code: "reauth_required",
-			Msg: fmt.Sprintf("this needs a sign-in of the last %d minutes; sign in again, or let the proxy assert you with the request", int(Reauth.Minutes())),
+			Msg: fmt.Sprintf("this needs a sign-in of the last %s; sign in again, or let the proxy assert you with the request", minutes(s.Limits.Reauth)),
 		}
 	}
 	return nil
+}
+
+// minutes says a limit in words, where it is one of whole minutes.
+func minutes(d time.Duration) string {
+	switch {
+	case d == time.Minute:
+		return "one minute"
+	case d%time.Minute == 0:
+		return fmt.Sprintf("%d minutes", d/time.Minute)
+	}
+	return tenure.FormatSpan(d)
 }
 
 // Owner answers nil when p is the owner, or may do the wider action on what

@@ -20,6 +20,7 @@ func principal(t *testing.T, edit func(*tenure.Standing)) tenure.Principal {
 	s := &tenure.Standing{
 		Tenant: tenure.DefaultTenant, TenantActive: true, User: "u", UserActive: true, Session: "s", Workspace: "w", WorkspaceRole: tenure.Member,
 		ServiceAccount: "a", AccountActive: true, AuthAt: time.Now(), SeenAt: time.Now(),
+		Limits: tenure.SessionLimits{AdminIdle: time.Minute, Reauth: time.Minute},
 	}
 	edit(s)
 	p, err := s.Admit(time.Now(), 0)

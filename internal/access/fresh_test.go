@@ -12,35 +12,36 @@ import (
 // have; by the clock, for each kind of credential.
 func TestFreshness(t *testing.T) {
 	now := time.Date(2038, 2, 1, 0, 0, 0, 0, time.UTC)
+	limits := tenure.SessionLimits{AdminIdle: 10 * time.Minute, Reauth: 3 * time.Minute} // not the usual ones
 	recent := []tenure.Action{
 		tenure.CreateProvider, tenure.DeleteProvider, tenure.SetUserRole, tenure.SetMember, tenure.SetMapping, tenure.RotateRoot, tenure.SetPolicy,
 		tenure.CreateConnector, tenure.RotateConnector, tenure.DeleteConnector, tenure.GrantScopes, tenure.DecideRequest,
 	}
-	idle := []tenure.Action{tenure.DeactivateUser, tenure.ReactivateUser, tenure.RevokeAll, tenure.RevokeAnyToken, tenure.RevokeTokens, tenure.CreateWorkspace}
-	always := []tenure.Action{tenure.ViewPages, tenure.ListUsers, tenure.ReadPolicy, tenure.RevokeToken, tenure.EndSession}
+	idle := []tenure.Action{tenure.DeactivateUser, tenure.ReactivateUser, tenure.RevokeAll, tenure.RevokeAnyToken, tenure.RevokeTokens, tenure.CreateWorkspace, tenure.EndSessionsOf}
+	always := []tenure.Action{tenure.ViewPages, tenure.ListUsers, tenure.ReadPolicy, tenure.RevokeToken, tenure.EndSession, tenure.ListActivity, tenure.ListSessionsOf}
 	for name, c := range map[string]struct {
 		kind           tenure.CredentialKind
 		auth, seen     time.Duration // before now
 		lapsed         bool
 		recent, active bool // what may be done
 	}{
-		"just signed in":              {kind: tenure.BrowserSession, recent: true, active: true},
-		"signed in 5 minutes ago":     {kind: tenure.BrowserSession, auth: access.Reauth, seen: time.Second, recent: true, active: true},
-		"a moment longer":             {kind: tenure.BrowserSession, auth: access.Reauth + 1, seen: time.Second, active: true},
-		"busy all day":                {kind: tenure.BrowserSession, auth: 10 * time.Hour, seen: time.Minute, active: true},
-		"away for 15 minutes":         {kind: tenure.BrowserSession, auth: time.Hour, seen: access.AdminIdle, active: true},
-		"a moment longer away":        {kind: tenure.BrowserSession, auth: time.Hour, seen: access.AdminIdle + 1},
-		"away before, and back":       {kind: tenure.BrowserSession, auth: time.Hour, seen: time.Second, lapsed: true},
-		"asserted with this request":  {kind: tenure.AssertedIdentity, auth: time.Hour, seen: time.Hour, recent: true, active: true},
-		"the root token itself":       {kind: tenure.RootToken, auth: time.Hour, seen: time.Hour, recent: true, active: true},
-		"an operator at the machine":  {kind: tenure.Operator, auth: time.Hour, seen: time.Hour, recent: true, active: true},
-		"a session that root opened":  {kind: tenure.BrowserSession, auth: time.Hour, seen: time.Second, active: true},
-		"a clock that was set back":   {kind: tenure.BrowserSession, auth: -time.Minute, seen: -time.Minute, recent: true, active: true},
-		"long ago, in another decade": {kind: tenure.BrowserSession, auth: 90000 * time.Hour, seen: 90000 * time.Hour},
+		"just signed in":                  {kind: tenure.BrowserSession, recent: true, active: true},
+		"signed in just not too long ago": {kind: tenure.BrowserSession, auth: limits.Reauth, seen: time.Second, recent: true, active: true},
+		"a moment longer":                 {kind: tenure.BrowserSession, auth: limits.Reauth + 1, seen: time.Second, active: true},
+		"busy all day":                    {kind: tenure.BrowserSession, auth: 10 * time.Hour, seen: time.Minute, active: true},
+		"away for as long as one may":     {kind: tenure.BrowserSession, auth: time.Hour, seen: limits.AdminIdle, active: true},
+		"a moment longer away":            {kind: tenure.BrowserSession, auth: time.Hour, seen: limits.AdminIdle + 1},
+		"away before, and back":           {kind: tenure.BrowserSession, auth: time.Hour, seen: time.Second, lapsed: true},
+		"asserted with this request":      {kind: tenure.AssertedIdentity, auth: time.Hour, seen: time.Hour, recent: true, active: true},
+		"the root token itself":           {kind: tenure.RootToken, auth: time.Hour, seen: time.Hour, recent: true, active: true},
+		"an operator at the machine":      {kind: tenure.Operator, auth: time.Hour, seen: time.Hour, recent: true, active: true},
+		"a session that root opened":      {kind: tenure.BrowserSession, auth: time.Hour, seen: time.Second, active: true},
+		"a clock that was set back":       {kind: tenure.BrowserSession, auth: -time.Minute, seen: -time.Minute, recent: true, active: true},
+		"long ago, in another decade":     {kind: tenure.BrowserSession, auth: 90000 * time.Hour, seen: 90000 * time.Hour},
 	} {
 		s := tenure.Standing{
 			Kind: c.kind, Tenant: tenure.DefaultTenant, TenantActive: true, User: "u", UserActive: true, Session: "s", Role: tenure.SuperAdmin,
-			AuthAt: now.Add(-c.auth), SeenAt: now.Add(-c.seen), Lapsed: c.lapsed,
+			AuthAt: now.Add(-c.auth), SeenAt: now.Add(-c.seen), Lapsed: c.lapsed, Limits: limits,
 		}
 		p, err := s.Admit(now, 0)
 		if err != nil {

@@ -1,10 +1,6 @@
 package access
 
-import (
-	"time"
-
-	"github.com/tenure-gateway/tenure"
-)
+import "github.com/tenure-gateway/tenure"
 
 // rule says who may do one action.
 type rule struct {
@@ -40,25 +36,20 @@ type Freshness uint8
 const (
 	// AnyTime asks for nothing beyond a session that lives.
 	AnyTime Freshness = iota
-	// NotIdle asks for a session that was used within AdminIdle.
+	// NotIdle asks for a session that was used within the policy admin_idle.
 	NotIdle
-	// Recent asks for a sign-in, or an assertion by the proxy, within Reauth.
+	// Recent asks for a sign-in, or an assertion by the proxy, within the policy
+	// reauth.
 	Recent
 )
 
-// The limits behind Freshness.
-const (
-	AdminIdle = 15 * time.Minute
-	Reauth    = 5 * time.Minute
-)
-
-// String is the word of the table.
+// String is the word of the table: the key of the policy that says how long.
 func (f Freshness) String() string {
 	switch f {
 	case NotIdle:
-		return "15m idle"
+		return "admin_idle"
 	case Recent:
-		return "5m sign-in"
+		return "reauth"
 	case AnyTime:
 	}
 	return ""
@@ -92,16 +83,17 @@ var rules = map[tenure.Action]rule{
 	tenure.CheckAccess:     {what: "ask for another gateway whether a request may pass", scope: tenure.ScopeIntrospect},
 
 	// What is one's own.
-	tenure.ReadSelf:    {what: "see who one is", roles: anyone},
-	tenure.ViewPages:   {what: "open the dashboard", roles: anyone},
-	tenure.ListTokens:  {what: "list one's own tokens", roles: anyone},
-	tenure.MintToken:   {what: "make a personal access token, where the policy lets one's role in the workspace", roles: anyone, noRoot: true}, // it needs a person
-	tenure.RotateToken: {what: "give a token a new secret: one's own, or a service token that one may mint", roles: anyone},
-	tenure.RevokeToken: {what: "revoke one's own token", roles: anyone},
-	tenure.ListSession: {what: "list one's own sessions", roles: anyone},
-	tenure.EndSession:  {what: "end one's own session", roles: anyone},
-	tenure.ListNotices: {what: "list notices to oneself", roles: anyone},
-	tenure.ReadNotice:  {what: "mark a notice as read", roles: anyone},
+	tenure.ReadSelf:     {what: "see who one is", roles: anyone},
+	tenure.ViewPages:    {what: "open the dashboard", roles: anyone},
+	tenure.ListTokens:   {what: "list one's own tokens", roles: anyone},
+	tenure.MintToken:    {what: "make a personal access token, where the policy lets one's role in the workspace", roles: anyone, noRoot: true}, // it needs a person
+	tenure.RotateToken:  {what: "give a token a new secret: one's own, or a service token that one may mint", roles: anyone},
+	tenure.RevokeToken:  {what: "revoke one's own token", roles: anyone},
+	tenure.ListSession:  {what: "list one's own sessions", roles: anyone},
+	tenure.EndSession:   {what: "end one's own session", roles: anyone},
+	tenure.ListActivity: {what: "list what one did, and what was done to what is one's own", roles: anyone},
+	tenure.ListNotices:  {what: "list notices to oneself", roles: anyone},
+	tenure.ReadNotice:   {what: "mark a notice as read", roles: anyone},
 
 	// In a workspace.
 	tenure.ListWorkspaces: {what: "list workspaces: one's own, or all for those who may read all", roles: anyone, scope: tenure.ScopeWorkspacesRead},
@@ -132,6 +124,8 @@ var rules = map[tenure.Action]rule{
 	tenure.DeactivateUser:  {what: "end a person's access", roles: admins, scope: tenure.ScopeUsersDeactivate, fresh: NotIdle},
 	tenure.ReactivateUser:  {what: "let a person sign in again", roles: admins, fresh: NotIdle},
 	tenure.RevokeAll:       {what: "end everything that a person carries", roles: admins, scope: tenure.ScopeUsersDeactivate, fresh: NotIdle},
+	tenure.ListSessionsOf:  {what: "list a person's open sessions", roles: readers},
+	tenure.EndSessionsOf:   {what: "end a person's sessions", roles: admins, fresh: NotIdle},
 	tenure.SetUserRole:     {what: "give a person a role in the tenant", roles: supers, fresh: Recent},
 	tenure.CreateWorkspace: {what: "make a workspace", roles: admins, fresh: NotIdle},
 	tenure.UpdateWorkspace: {what: "change a workspace: name, description, models", roles: admins, fresh: NotIdle},

@@ -22,7 +22,7 @@ type AccessRow struct {
 	Personal  bool     `json:"personal" doc:"Whether a personal access token may have the scope"`
 	Connector bool     `json:"scim_connector"`
 	Root      bool     `json:"root" doc:"In teams mode"`
-	Fresh     string   `json:"fresh,omitempty" doc:"What is asked of a session beside: used within 15 minutes, or a sign-in of the last 5"`
+	Fresh     string   `json:"fresh,omitempty" doc:"What is asked of a session beside: the policy that says how lately it must have been used, or its person signed in" enum:"admin_idle,reauth"`
 }
 
 func showRow(r access.Row) AccessRow {

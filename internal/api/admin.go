@@ -86,6 +86,16 @@ func (a *API) mountUsers(m *mounting) {
 			u, e, err := a.Directory.RevokeAll(ctx, web.Principal(ctx), tenure.UserID(in.ID), "revoked by an administrator")
 			return &body[UserEnded]{UserEnded{showUser(u), ended(e)}}, err
 		})
+	operation(m, tenure.ListSessionsOf, huma.Operation{OperationID: "list-sessions-of-user", Method: http.MethodGet, Path: "/api/v1/admin/users/{id}/sessions", Summary: "A person's open sessions", Tags: tags},
+		func(ctx context.Context, in *idIn) (*list[Session], error) {
+			rows, err := a.Directory.SessionsOf(ctx, web.Principal(ctx), tenure.UserID(in.ID))
+			return showSessions(ctx, rows), err
+		})
+	operation(m, tenure.EndSessionsOf, huma.Operation{OperationID: "end-sessions-of-user", Method: http.MethodDelete, Path: "/api/v1/admin/users/{id}/sessions", Summary: "End a person's sessions; their tokens go on", Tags: tags, DefaultStatus: http.StatusOK},
+		func(ctx context.Context, in *idIn) (*body[Ended], error) {
+			e, err := a.Directory.EndSessionsOf(ctx, web.Principal(ctx), tenure.UserID(in.ID), "ended by an administrator")
+			return &body[Ended]{ended(e)}, err
+		})
 }
 
 type tokensIn struct {

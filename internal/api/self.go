@@ -184,9 +184,26 @@ func (a *API) mountSelf(m *mounting) {
 		func(ctx context.Context, in *idIn) (*struct{}, error) {
 			return nil, a.Directory.EndSession(ctx, web.Principal(ctx), tenure.SessionID(in.ID), "ended by "+web.Principal(ctx).Label())
 		})
+	operation(m, tenure.EndSession, huma.Operation{OperationID: "end-other-sessions", Method: http.MethodPost, Path: "/api/v1/sessions/end-others", Summary: "End my sessions, except the one that asks", Tags: []string{"Self"}},
+		func(ctx context.Context, _ *struct{}) (*body[Ended], error) {
+			p := web.Principal(ctx)
+			e, err := a.Directory.EndOtherSessions(ctx, p, "ended by "+p.Label())
+			return &body[Ended]{ended(e)}, err
+		})
 	if a.Single {
 		return
 	}
+	operation(m, tenure.ListActivity, huma.Operation{OperationID: "list-activity", Method: http.MethodGet, Path: "/api/v1/activity", Summary: "What I did, and what was done to what is mine, newest first", Tags: []string{"Self"}},
+		func(ctx context.Context, in *Paging) (*list[AuditEvent], error) {
+			page, err := a.Governance.Activity(ctx, web.Principal(ctx), in.Cursor, in.Limit)
+			out := &list[AuditEvent]{}
+			out.Body.Items = make([]AuditEvent, 0, len(page.Events))
+			for _, e := range page.Events {
+				out.Body.Items = append(out.Body.Items, ShowAudit(e))
+			}
+			out.Body.Next = page.Next
+			return out, err
+		})
 	operation(m, tenure.ListTokens, huma.Operation{OperationID: "list-tokens", Method: http.MethodGet, Path: "/api/v1/tokens", Summary: "My tokens, newest first", Tags: []string{"Self"}},
 		func(ctx context.Context, in *Paging) (*list[Token], error) {
 			page, err := a.Tokens.Mine(ctx, web.Principal(ctx), tenure.TokenID(in.Cursor), in.Limit)
@@ -206,8 +223,12 @@ func (a *API) mountSelf(m *mounting) {
 }
 
 func (a *API) sessions(ctx context.Context, _ *struct{}) (*list[Session], error) {
+	rows, err := a.Directory.Sessions(ctx, web.Principal(ctx))
+	return showSessions(ctx, rows), err
+}
+
+func showSessions(ctx context.Context, rows []tenure.Session) *list[Session] {
 	p := web.Principal(ctx)
-	rows, err := a.Directory.Sessions(ctx, p)
 	out := &list[Session]{}
 	out.Body.Items = make([]Session, 0, len(rows))
 	for _, s := range rows {
@@ -216,7 +237,7 @@ func (a *API) sessions(ctx context.Context, _ *struct{}) (*list[Session], error)
 			UserAgent: s.UserAgent, CreatedAt: s.CreatedAt, LastSeenAt: s.SeenAt, ExpiresAt: s.ExpiresAt,
 		})
 	}
-	return out, err
+	return out
 }
 
 func (a *API) mint(ctx context.Context, in *mintIn) (*body[NewToken], error) {

@@ -59,8 +59,8 @@ func SignedIn(s tenure.Session) tenure.AuditEvent {
 
 // SessionEnded tells of a session that somebody, or a rule, ended.
 func SessionEnded(p tenure.Principal, s tenure.Session, reason string) tenure.AuditEvent {
-	e := by(p, "session.ended")
-	e.ObjectID, e.Object, e.Reason = string(s.ID), s.UserName, reason
+	e := bySystem(p, "session.ended", "configuration")
+	e.Tenant, e.ObjectID, e.Object, e.Reason = s.Tenant, string(s.ID), s.UserName, reason
 	return e
 }
 

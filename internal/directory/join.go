@@ -111,7 +111,12 @@ func insert(ctx context.Context, tx *store.Tx, by tenure.Principal, u tenure.Use
 }
 
 func (d *Directory) promote(ctx context.Context, u tenure.User) error {
+	var ended []tenure.Session
 	err := d.DB.Tx(ctx, func(ctx context.Context, tx *store.Tx) error {
+		var err error
+		if ended, err = endSessions(ctx, tx, tenure.Principal{}, u.Tenant, u.ID, "", roleChanged); err != nil {
+			return err
+		}
 		if err := tx.SetRole(ctx, u.Tenant, u.ID, tenure.SuperAdmin); err != nil {
 			return err
 		}
@@ -119,6 +124,7 @@ func (d *Directory) promote(ctx context.Context, u tenure.User) error {
 	})
 	if err == nil {
 		d.Live.Changed(ctx, store.Change{Kind: "user", ID: string(u.ID)})
+		d.cutSessions(ended)
 	}
 	return err
 }

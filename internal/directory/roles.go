@@ -10,7 +10,8 @@ import (
 	"github.com/tenure-gateway/tenure/internal/store"
 )
 
-// SetRole gives a person a role in the tenant. It holds from the next request on.
+// SetRole gives a person a role in the tenant. It holds from the next request on,
+// and ends their sessions: they sign in anew, or the proxy asserts them.
 // Conflict: they are the last active super admin, or TENURE_ADMINS would give the
 // role back at their next sign-in.
 func (d *Directory) SetRole(ctx context.Context, by tenure.Principal, id tenure.UserID, role tenure.Role) (tenure.User, error) {
@@ -22,7 +23,9 @@ func (d *Directory) SetRole(ctx context.Context, by tenure.Principal, id tenure.
 	if err != nil {
 		return u, err
 	}
+	var ended []tenure.Session
 	err = d.DB.Tx(ctx, func(ctx context.Context, tx *store.Tx) error {
+		ended = nil
 		if u, err = tx.User(ctx, by.Tenant(), id); err != nil {
 			return err
 		}
@@ -33,6 +36,9 @@ func (d *Directory) SetRole(ctx context.Context, by tenure.Principal, id tenure.
 			return err
 		}
 		before := u.Role
+		if ended, err = endSessions(ctx, tx, by, u.Tenant, id, "", roleChanged); err != nil {
+			return err
+		}
 		if err := tx.SetRole(ctx, u.Tenant, id, role); err != nil {
 			return err
 		}
@@ -45,6 +51,7 @@ func (d *Directory) SetRole(ctx context.Context, by tenure.Principal, id tenure.
 		return tenure.User{}, fmt.Errorf("set the role of user %s: %w", id, err)
 	}
 	d.Live.Changed(ctx, store.Change{Kind: "user", ID: string(id)})
+	d.cutSessions(ended)
 	return u, nil
 }
 

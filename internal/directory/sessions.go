@@ -12,11 +12,12 @@ import (
 	"github.com/tenure-gateway/tenure/internal/store"
 )
 
-// Bounds of the sessions of one person.
-const (
-	maxSessions  = 20                  // open at once; opening one more ends the oldest
-	keepSessions = 30 * 24 * time.Hour // how long an expired one is remembered
-)
+// keepSessions is how long an expired session is remembered.
+const keepSessions = 30 * 24 * time.Hour
+
+// roleChanged is why the sessions of somebody end whose role has changed: what a
+// browser may do does not grow, or shrink, behind an old cookie (ASVS 7.2.4).
+const roleChanged = "the role in the tenant changed"
 
 // OpenSession opens a browser session for a principal that was established by
 // an asserted identity or by the root token. The secret goes into the cookie
@@ -41,12 +42,16 @@ func (d *Directory) OpenSession(ctx context.Context, by tenure.Principal) (tenur
 				return tenure.ErrDeactivated
 			}
 		}
+		policy, err := tx.Policy(ctx, s.Tenant)
+		if err != nil {
+			return err
+		}
 		s.ID, s.CreatedAt, s.SeenAt = tenure.SessionID(tenure.NewID(tx.Now())), tx.Now(), tx.Now()
-		s.ExpiresAt = tx.Now().Add(d.SessionLife)
+		s.ExpiresAt = tx.Now().Add(min(d.SessionLife, policy.SessionLife))
 		if err := tx.InsertSession(ctx, s, tenure.DigestOf(secret.Reveal())); err != nil {
 			return err
 		}
-		if err := tx.TrimSessions(ctx, s.Tenant, s.User, maxSessions, tx.Now().Add(-keepSessions)); err != nil {
+		if err := tx.TrimSessions(ctx, s.Tenant, s.User, policy.SessionLimit, tx.Now().Add(-keepSessions)); err != nil {
 			return err
 		}
 		return tx.Append(ctx, audit.SignedIn(s))
@@ -75,7 +80,7 @@ func (d *Directory) ResolveSession(ctx context.Context, presented string, assert
 		return tenure.Principal{}, err
 	}
 	now := d.DB.Now()
-	if now.Sub(s.SeenAt) > d.SessionIdle {
+	if now.Sub(s.SeenAt) > min(d.SessionIdle, s.Limits.Idle) {
 		return tenure.Principal{}, tenure.ErrInvalidToken
 	}
 	if asserted.Is(s) {
@@ -101,22 +106,136 @@ func (d *Directory) ResolveSession(ctx context.Context, presented string, assert
 // lapse notes the first use of a session after it was idle for too long to
 // administer with: to use it again does not make it fresh.
 func (d *Directory) lapse(ctx context.Context, s *tenure.Standing, now time.Time) error {
-	if s.Lapsed || now.Sub(s.SeenAt) <= access.AdminIdle {
+	if s.Lapsed || now.Sub(s.SeenAt) <= s.Limits.AdminIdle {
 		return nil
 	}
 	return d.DB.Tx(ctx, func(ctx context.Context, tx *store.Tx) error { return tx.LapseSession(ctx, s.Tenant, s.Session) })
 }
 
-// Sessions lists the open sessions of the person who asks.
+// SessionLimits are what holds for sessions of the asker's tenant: the shorter of
+// its policy and of what the installation sets, and how many one person may have.
+func (d *Directory) SessionLimits(ctx context.Context, by tenure.Principal) (tenure.SessionLimits, int, error) {
+	if err := access.Check(by, tenure.ListSession); err != nil {
+		return tenure.SessionLimits{}, 0, err
+	}
+	p, err := d.DB.Policy(ctx, by.Tenant())
+	return tenure.SessionLimits{
+		Idle: min(p.SessionIdle, d.SessionIdle), Life: min(p.SessionLife, d.SessionLife), AdminIdle: p.AdminIdle, Reauth: p.Reauth,
+	}, p.SessionLimit, err
+}
+
+// Sessions lists the open sessions of the person who asks; of the root token, those
+// that it opened.
 func (d *Directory) Sessions(ctx context.Context, by tenure.Principal) ([]tenure.Session, error) {
 	if err := access.Check(by, tenure.ListSession); err != nil {
 		return nil, err
 	}
-	if by.User() == "" {
+	if by.User() == "" && !by.IsRoot() {
 		return []tenure.Session{}, nil
 	}
+	return d.openSessions(ctx, by.Tenant(), by.User())
+}
+
+// SessionsOf lists the open sessions of a person. NotFound: no such person in the
+// tenant.
+func (d *Directory) SessionsOf(ctx context.Context, by tenure.Principal, id tenure.UserID) ([]tenure.Session, error) {
+	if err := access.Check(by, tenure.ListSessionsOf); err != nil {
+		return nil, err
+	}
+	if _, err := d.DB.User(ctx, by.Tenant(), id); err != nil {
+		return nil, err
+	}
+	return d.openSessions(ctx, by.Tenant(), id)
+}
+
+func (d *Directory) openSessions(ctx context.Context, tenant tenure.TenantID, user tenure.UserID) ([]tenure.Session, error) {
+	p, err := d.DB.Policy(ctx, tenant)
+	if err != nil {
+		return nil, err
+	}
 	now := d.DB.Now()
-	return d.DB.OpenSessions(ctx, by.Tenant(), by.User(), now, now.Add(-d.SessionIdle))
+	return d.DB.OpenSessions(ctx, tenant, user, now, now.Add(-min(p.SessionIdle, d.SessionIdle)), now.Add(-min(p.SessionLife, d.SessionLife)))
+}
+
+// EndOtherSessions ends every session of the asker but the one that asks.
+func (d *Directory) EndOtherSessions(ctx context.Context, by tenure.Principal, reason string) (tenure.Ended, error) {
+	if err := access.Check(by, tenure.EndSession); err != nil {
+		return tenure.Ended{}, err
+	}
+	if by.User() == "" && !by.IsRoot() {
+		return tenure.Ended{}, nil
+	}
+	return d.endAll(ctx, by, by.User(), reason)
+}
+
+// EndSessionsOf ends every session of a person, whose tokens go on; where it is the
+// asker, not the one that asks. NotFound: no such person in the tenant. Forbidden:
+// they are of a higher role.
+func (d *Directory) EndSessionsOf(ctx context.Context, by tenure.Principal, id tenure.UserID, reason string) (tenure.Ended, error) {
+	if err := access.Check(by, tenure.EndSessionsOf); err != nil {
+		return tenure.Ended{}, err
+	}
+	u, err := d.DB.User(ctx, by.Tenant(), id)
+	if err == nil {
+		err = access.Above(by, u.Role)
+	}
+	if err != nil {
+		return tenure.Ended{}, err
+	}
+	return d.endAll(ctx, by, id, reason)
+}
+
+func (d *Directory) endAll(ctx context.Context, by tenure.Principal, user tenure.UserID, reason string) (tenure.Ended, error) {
+	start := time.Now()
+	var rows []tenure.Session
+	err := d.DB.Tx(ctx, func(ctx context.Context, tx *store.Tx) error {
+		var err error
+		rows, err = endSessions(ctx, tx, by, by.Tenant(), user, by.Session(), reason)
+		return err
+	})
+	if err != nil {
+		return tenure.Ended{}, fmt.Errorf("end the sessions of %q: %w", user, err)
+	}
+	ended := tenure.Ended{Sessions: len(rows), Streams: d.cutSessions(rows)}
+	ended.Took = time.Since(start)
+	d.Live.Took(ended.Took)
+	return ended, nil
+}
+
+// endSessions ends in the transaction every session of a person but the one to
+// keep, and tells the audit log of each. Those that are idle end too: a policy that
+// is loosened later does not bring them back.
+func endSessions(ctx context.Context, tx *store.Tx, by tenure.Principal, tenant tenure.TenantID, user tenure.UserID,
+	keep tenure.SessionID, reason string,
+) ([]tenure.Session, error) {
+	rows, err := tx.OpenSessions(ctx, tenant, user, tx.Now(), time.Unix(0, 0), time.Unix(0, 0))
+	if err != nil {
+		return nil, err
+	}
+	var ended []tenure.Session
+	for _, s := range rows {
+		if s.ID == keep {
+			continue
+		}
+		if _, err := tx.EndSession(ctx, tenant, s.ID, by.Label(), reason); err != nil {
+			return nil, err
+		}
+		if err := tx.Append(ctx, audit.SessionEnded(by, s, reason)); err != nil {
+			return nil, err
+		}
+		ended = append(ended, s)
+	}
+	return ended, nil
+}
+
+// cutSessions ends here what sessions carry that ended just now, and gives the
+// number of streams.
+func (d *Directory) cutSessions(rows []tenure.Session) int {
+	n := 0
+	for _, s := range rows {
+		n += d.Live.Cut(store.Change{Kind: "session", ID: string(s.ID)}, live.Session(s.ID), tenure.ErrRevoked)
+	}
+	return n
 }
 
 // EndSession ends a session, the asker's own or, for an administrator, anybody's.

@@ -38,3 +38,33 @@ func (g *Governance) Audit(ctx context.Context, by tenure.Principal, f AuditFilt
 	f.Tenant = by.Tenant()
 	return g.DB.AuditEvents(ctx, f)
 }
+
+// ActivityPage is a part of a list and where the next part begins.
+type ActivityPage struct {
+	Events []tenure.AuditEvent
+	Next   string // "" at the end
+}
+
+// Activity lists what the asker did, and what was done to them and to what is
+// theirs, newest first. Where somebody else did it, their address and request are
+// not told. Without a person behind it there is nothing.
+func (g *Governance) Activity(ctx context.Context, by tenure.Principal, after string, limit int) (ActivityPage, error) {
+	if err := access.Check(by, tenure.ListActivity); err != nil {
+		return ActivityPage{}, err
+	}
+	if by.User() == "" {
+		return ActivityPage{}, nil
+	}
+	rows, err := g.DB.Activity(ctx, by.Tenant(), by.User(), after, limit+1)
+	page := ActivityPage{Events: rows}
+	if len(rows) > limit {
+		page.Events, page.Next = rows[:limit], rows[limit-1].ID
+	}
+	for i := range page.Events {
+		e := &page.Events[i]
+		if own := e.ActorID == string(by.User()) || e.ActorKind == string(tenure.KindPAT) && e.ActorID == e.ObjectID; !own {
+			e.Address, e.RequestID, e.Detail = "", "", nil
+		}
+	}
+	return page, err
+}

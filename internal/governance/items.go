@@ -84,12 +84,15 @@ func (r *reporting) over(i *Item) {
 }
 
 func (r *reporting) session(i *Item, h store.Holding) {
-	idle := h.SeenAt.Add(r.idle)
+	idle, ends := h.SeenAt.Add(r.idle), h.ExpiresAt
+	if late := h.CreatedAt.Add(r.policy.SessionLife); late.Before(ends) {
+		ends = late
+	}
 	switch {
 	case !h.EndedAt.IsZero():
 		i.State = stateOver
-	case !r.now.Before(h.ExpiresAt):
-		i.State, i.EndedAt, i.Reason = stateLate, h.ExpiresAt, "it reached its longest life"
+	case !r.now.Before(ends):
+		i.State, i.EndedAt, i.Reason = stateLate, ends, "it reached its longest life"
 	case r.idle > 0 && !r.now.Before(idle):
 		i.State, i.EndedAt, i.Reason = stateLate, idle, "it was idle for too long"
 	default:

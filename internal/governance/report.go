@@ -160,6 +160,7 @@ func (r *reporting) read(ctx context.Context, db *store.DB) error {
 	if r.policy, err = db.Policy(ctx, tenant); err != nil {
 		return err
 	}
+	r.idle = min(r.idle, r.policy.SessionIdle)
 	if r.names, err = db.WorkspaceNames(ctx, tenant); err != nil {
 		return err
 	}

@@ -3,6 +3,8 @@ package store
 import (
 	"context"
 	"encoding/json"
+	"errors"
+	"math"
 	"strings"
 	"time"
 
@@ -93,6 +95,32 @@ func (r reads) AuditEvents(ctx context.Context, f AuditFilter) ([]tenure.AuditEv
 	}
 	limit := w.arg(f.Limit)
 	return many(ctx, r.run, scanAudit, `SELECT `+auditColumns+w.String()+` ORDER BY seq DESC LIMIT `+limit, w.args...)
+}
+
+// Activity lists what a person did, and what was done to them, to their tokens and
+// to their sessions, newest first; older than the event with the id after. Each
+// part is read by its own index and no further than it is shown.
+func (r reads) Activity(ctx context.Context, tenant tenure.TenantID, user tenure.UserID, after string, limit int) ([]tenure.AuditEvent, error) {
+	before := int64(math.MaxInt64)
+	if after != "" {
+		at, err := one(ctx, r.run, scalar[int64], `SELECT seq FROM audit_events WHERE tenant_id = $1 AND id = $2`, tenant, after)
+		switch {
+		case errors.Is(err, tenure.ErrNotFound):
+			return []tenure.AuditEvent{}, nil
+		case err != nil:
+			return nil, err
+		}
+		before = at
+	}
+	const newest = ` AND e.seq < $3 ORDER BY e.seq DESC LIMIT $4`
+	return many(ctx, r.run, scanAudit, `SELECT `+auditColumns+` WHERE seq IN (
+		SELECT seq FROM (SELECT e.seq FROM audit_events e WHERE e.tenant_id = $1 AND e.actor_id = $2`+newest+`) a
+		UNION SELECT seq FROM (SELECT e.seq FROM audit_events e WHERE e.tenant_id = $1 AND e.object_id = $2`+newest+`) b
+		UNION SELECT seq FROM (SELECT e.seq FROM api_tokens t JOIN audit_events e ON e.tenant_id = $1 AND e.object_id = t.id
+			WHERE t.tenant_id = $1 AND t.user_id = $2`+newest+`) c
+		UNION SELECT seq FROM (SELECT e.seq FROM sessions s JOIN audit_events e ON e.tenant_id = $1 AND e.object_id = s.id
+			WHERE s.tenant_id = $1 AND s.user_id = $2`+newest+`) d
+		) ORDER BY seq DESC LIMIT $4`, tenant, user, before, limit)
 }
 
 // AuditTail lists the newest audit events of a tenant, newest first. action

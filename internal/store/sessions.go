@@ -24,12 +24,32 @@ func (r reads) Session(ctx context.Context, tenant tenure.TenantID, id tenure.Se
 	return one(ctx, r.run, scanSession, `SELECT `+sessionColumns+` WHERE s.tenant_id = $1 AND s.id = $2`, tenant, id)
 }
 
-// OpenSessions lists the sessions of a person that have not ended and were used
-// since idle, newest first.
-func (r reads) OpenSessions(ctx context.Context, tenant tenure.TenantID, user tenure.UserID, now, idle time.Time) ([]tenure.Session, error) {
+// OpenSessions lists the sessions of a person that have not ended, were used since
+// idle and were opened since born, newest first. user "" is whoever holds the root
+// token.
+func (r reads) OpenSessions(ctx context.Context, tenant tenure.TenantID, user tenure.UserID, now, idle, born time.Time) ([]tenure.Session, error) {
 	return many(ctx, r.run, scanSession, `SELECT `+sessionColumns+`
-		WHERE s.tenant_id = $1 AND s.user_id = $2 AND s.ended_at IS NULL AND s.expires_at > $3 AND s.last_seen_at > $4 ORDER BY s.id DESC LIMIT 1000`,
-		tenant, user, stamp(now), stamp(idle))
+		WHERE s.tenant_id = $1 AND s.user_id = $2 AND s.ended_at IS NULL AND s.expires_at > $3 AND s.last_seen_at >= $4 AND s.created_at > $5
+		ORDER BY s.id DESC LIMIT 1000`,
+		tenant, user, stamp(now), stamp(idle), stamp(born))
+}
+
+// sessionPolicy is what of a tenant's policy a session's standing is read with.
+const sessionPolicy = `COALESCE((SELECT value FROM policies WHERE tenant_id = s.tenant_id AND key = 'root_token'), ''),
+		COALESCE((SELECT value FROM policies WHERE tenant_id = s.tenant_id AND key = 'session_idle'), ''),
+		COALESCE((SELECT value FROM policies WHERE tenant_id = s.tenant_id AND key = 'session_lifetime'), ''),
+		COALESCE((SELECT value FROM policies WHERE tenant_id = s.tenant_id AND key = 'admin_idle'), ''),
+		COALESCE((SELECT value FROM policies WHERE tenant_id = s.tenant_id AND key = 'reauth'), ''), s.created_at`
+
+// sessionLimits reads the limits; a value that cannot be read is the default.
+func sessionLimits(idle, life, adminIdle, reauth string) tenure.SessionLimits {
+	p := tenure.DefaultPolicy()
+	for _, kv := range [...][2]string{{"session_idle", idle}, {"session_lifetime", life}, {"admin_idle", adminIdle}, {"reauth", reauth}} {
+		if kv[1] != "" {
+			_ = p.Set(kv[0], kv[1])
+		}
+	}
+	return tenure.SessionLimits{Idle: p.SessionIdle, Life: p.SessionLife, AdminIdle: p.AdminIdle, Reauth: p.Reauth}
 }
 
 // SessionStanding reads what is known of the session whose secret has this
@@ -37,9 +57,13 @@ func (r reads) OpenSessions(ctx context.Context, tenant tenure.TenantID, user te
 func (r reads) SessionStanding(ctx context.Context, d tenure.Digest) (*tenure.Standing, error) {
 	return one(ctx, r.run, func(row scanner) (*tenure.Standing, error) {
 		s := tenure.Standing{Kind: tenure.BrowserSession}
-		var via, opener, root string
+		var via, opener, root, idle, life, adminIdle, reauth string
+		var born time.Time
 		err := row.Scan(&s.Session, &s.Tenant, &s.TenantActive, &s.User, &s.UserName, &s.UserActive, &s.Role, &s.Source, &s.Token,
-			&opener, &via, into(&s.ExpiresAt), into(&s.AuthAt), into(&s.SeenAt), &s.Ended, &s.Lapsed, &root)
+			&opener, &via, into(&s.ExpiresAt), into(&s.AuthAt), into(&s.SeenAt), &s.Ended, &s.Lapsed,
+			&root, &idle, &life, &adminIdle, &reauth, into(&born))
+		s.Limits = sessionLimits(idle, life, adminIdle, reauth)
+		s.ExpiresAt = earlier(s.ExpiresAt, born.Add(s.Limits.Life))
 		if via == "root" {
 			s.Role, s.Name, s.Ended = tenure.SuperAdmin, via, s.Ended || root == "off"
 			if raw, derr := hex.DecodeString(opener); derr == nil && len(raw) == len(s.Digest) {
@@ -49,7 +73,7 @@ func (r reads) SessionStanding(ctx context.Context, d tenure.Digest) (*tenure.St
 		return &s, err
 	}, `SELECT s.id, s.tenant_id, COALESCE(n.active, 0), s.user_id, COALESCE(u.user_name, ''), COALESCE(u.active, 0), COALESCE(u.role, ''), COALESCE(u.source, ''),
 		s.token_id, s.token_hash, s.via, s.expires_at, s.created_at, s.last_seen_at, s.ended_at IS NOT NULL, s.lapsed_at IS NOT NULL,
-		COALESCE((SELECT value FROM policies WHERE tenant_id = s.tenant_id AND key = 'root_token'), '')
+		`+sessionPolicy+`
 		FROM sessions s LEFT JOIN tenants n ON n.id = s.tenant_id
 		LEFT JOIN users u ON u.id = s.user_id AND u.tenant_id = s.tenant_id AND u.deleted_at IS NULL
 		WHERE s.session_hash = $1`, d.String())
