@@ -65,7 +65,7 @@ func (a *App) router() (*web.Router, error) {
 	pages := &dash.Dash{
 		Acts:  dash.Acts{Tokens: a.Tokens, Directory: a.Directory, Governance: a.Governance, Notices: a.Notices},
 		Doors: dash.Doors{Establish: si.Establish, WithRoot: si.WithRoot, Again: si.Again, SignOut: si.SignOut},
-		Base:  base, Single: !cfg.Teams,
+		Base:  base, Suggest: a.suggest, Single: !cfg.Teams,
 	}
 	pageRoutes, err := pages.Routes()
 	if err != nil {
@@ -87,6 +87,15 @@ func (a *App) router() (*web.Router, error) {
 		}
 	}
 	return rt, nil
+}
+
+// suggest names a model of each protocol that whoever holds a credential may ask.
+func (a *App) suggest(ctx context.Context, p tenure.Principal) (openai, anthropic string) {
+	ws, allowed := p.Workspace(), func(provider, model string) bool { return access.Model(p, provider, model) }
+	if p.IsRoot() {
+		ws, allowed = tenure.DefaultWorkspace, func(string, string) bool { return true }
+	}
+	return a.gateway.Suggest(ctx, p.Tenant(), ws, allowed)
 }
 
 // scim is the edge that identity providers speak to.

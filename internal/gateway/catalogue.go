@@ -90,7 +90,7 @@ func (c *catalogue) find(ctx context.Context, p tenure.Principal, kind tenure.Pr
 	}
 	t, ok := l.find(p, kind, model)
 	if !ok && time.Since(l.at) > c.lookAgain { // it may be new: those who ask for it wait, nobody else
-		if l, err = c.await(ctx, c.renew(ctx, p, l)); err != nil {
+		if l, err = c.await(ctx, c.renew(ctx, p.Tenant(), p.Workspace(), l)); err != nil {
 			return target{}, err
 		}
 		t, ok = l.find(p, kind, model)
@@ -182,21 +182,25 @@ func (c *catalogue) models(ctx context.Context, p tenure.Principal, kind tenure.
 	return out, nil
 }
 
-// listing gives a workspace's listing: at once if there is one, which is
-// renewed behind the request when it is old. Only who is first waits for it.
+// listing gives the listing of a principal's workspace.
 func (c *catalogue) listing(ctx context.Context, p tenure.Principal) (*listing, error) {
-	ws := p.Workspace()
+	return c.of(ctx, p.Tenant(), p.Workspace())
+}
+
+// of gives a workspace's listing: at once if there is one, which is
+// renewed behind the request when it is old. Only who is first waits for it.
+func (c *catalogue) of(ctx context.Context, tenant tenure.TenantID, ws tenure.WorkspaceID) (*listing, error) {
 	c.mu.Lock()
 	l := c.known[ws]
 	if l == nil {
 		l = &listing{done: make(chan struct{})}
 		c.known[ws] = l
-		go c.first(context.WithoutCancel(ctx), p.Tenant(), ws, l)
+		go c.first(context.WithoutCancel(ctx), tenant, ws, l)
 	}
 	c.mu.Unlock()
 	l, err := c.await(ctx, l)
 	if err == nil && time.Since(l.at) > listFor {
-		c.renew(ctx, p, l)
+		c.renew(ctx, tenant, ws, l)
 	}
 	return l, err
 }
@@ -230,8 +234,7 @@ func (c *catalogue) first(ctx context.Context, tenant tenure.TenantID, ws tenure
 
 // renew fetches anew beside the listing in use, once for all who want it, and
 // puts the new one in its place when it is there.
-func (c *catalogue) renew(ctx context.Context, p tenure.Principal, old *listing) *listing {
-	ws := p.Workspace()
+func (c *catalogue) renew(ctx context.Context, tenant tenure.TenantID, ws tenure.WorkspaceID, old *listing) *listing {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if l := c.renewing[ws]; l != nil {
@@ -241,7 +244,7 @@ func (c *catalogue) renew(ctx context.Context, p tenure.Principal, old *listing)
 	c.renewing[ws] = l
 	ctx = context.WithoutCancel(ctx)
 	go func() {
-		c.fill(ctx, p.Tenant(), ws, l, old)
+		c.fill(ctx, tenant, ws, l, old)
 		c.mu.Lock()
 		defer c.mu.Unlock()
 		delete(c.renewing, ws)
