@@ -7,6 +7,7 @@
 package dash
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"html/template"
@@ -51,6 +52,9 @@ type Dash struct {
 	Single bool
 	// Base is the public URL of a request, without a slash at its end.
 	Base func(*http.Request) string
+	// Suggest names a model for each protocol that whoever holds a credential may
+	// ask, for examples; "" where none can be told. nil: none ever.
+	Suggest func(context.Context, tenure.Principal) (openai, anthropic string)
 
 	pages map[string]*template.Template // by name; set by Routes
 }
@@ -60,12 +64,16 @@ type Dash struct {
 // routes of personal tokens.
 func (d *Dash) Routes() ([]web.Route, error) {
 	var err error
-	if d.pages, err = parsePages("settings", "confirm", "rotated", "login", "drift", "report", "access", "notices", "fail"); err != nil {
+	if d.pages, err = parsePages("tokens", "rotate", "root", "sessions", "activity", "confirm", "rotated", "login", "drift", "report", "access", "notices", "fail"); err != nil {
 		return nil, fmt.Errorf("dash: %w", err)
 	}
 	routes := []web.Route{
 		d.route("GET /{$}", tenure.ViewPages, toSettings),
 		d.route("GET /settings", tenure.ViewPages, d.settings),
+		d.route("GET /settings/workspace", tenure.ListWorkspaces, d.choosePlace),
+		d.route("GET /settings/sessions", tenure.ListSession, d.sessionsList),
+		d.route("GET /settings/sessions/end-others", tenure.ListSession, d.askEndOthers),
+		d.route("POST /settings/sessions/end-others", tenure.EndSession, d.endOthers),
 		d.route("GET /settings/sessions/{id}/end", tenure.ListSession, d.askEndSession),
 		d.route("POST /settings/sessions/{id}/end", tenure.EndSession, d.endSession),
 		d.route("GET /admin/drift", tenure.ListUsers, d.drift),
@@ -91,6 +99,9 @@ func (d *Dash) Routes() ([]web.Route, error) {
 		d.route("POST /login", tenure.Public, nowhere),
 		d.route("GET /settings/tokens", tenure.ViewPages, toSettings), // the address that a generated token's page has
 		d.route("POST /settings/tokens", tenure.MintToken, d.mint),
+		d.route("GET /settings/activity", tenure.ListActivity, d.activity),
+		d.route("GET /settings/tokens/{id}/rotate", tenure.ListTokens, d.askRotate),
+		d.route("POST /settings/tokens/{id}/rotate", tenure.RotateToken, d.rotate),
 		d.route("GET /settings/tokens/{id}/revoke", tenure.ListTokens, d.askRevoke),
 		d.route("POST /settings/tokens/{id}/revoke", tenure.RevokeToken, d.revoke)), nil
 }

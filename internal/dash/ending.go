@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"net/http"
 	"strings"
-	"time"
 
 	"github.com/tenure-gateway/tenure"
 	"github.com/tenure-gateway/tenure/internal/web"
@@ -24,6 +23,7 @@ type confirmPage struct {
 	Over    string   // it has ended already: how; then there is no button
 	Action  string   // where the form goes
 	Button  string
+	Back    string // where Cancel leads; "" is the first page of one's own
 }
 
 // A fact is one line about what will end.
@@ -46,6 +46,7 @@ func (d *Dash) askRevoke(w http.ResponseWriter, r *http.Request) error {
 	page.Facts = []fact{
 		{Name: "Token", Text: t.Prefix + "…", Code: true},
 		{Name: "Scopes", Text: strings.Join(t.Scopes.Names(), ", ")},
+		{Name: "Workspace", Text: page.Space(t.Workspace)},
 		{Name: "Created", At: page.At(t.CreatedAt)},
 		{Name: "Last used", At: page.At(t.LastUsedAt)},
 		{Name: "Expires", At: page.At(t.ExpiresAt)},
@@ -72,7 +73,7 @@ func (d *Dash) revoke(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	page, err := d.settingsPage(r)
+	page, err := d.tokensPage(r)
 	if err != nil {
 		return err
 	}
@@ -81,7 +82,7 @@ func (d *Dash) revoke(w http.ResponseWriter, r *http.Request) error {
 	if ended.Tokens == 0 {
 		page.Notice = fmt.Sprintf("“%s” had ended already.", t.Name)
 	}
-	return d.show(w, http.StatusOK, "settings", page)
+	return d.show(w, http.StatusOK, "tokens", page)
 }
 
 // mine finds one of the asker's own tokens. What is not theirs does not exist,
@@ -93,61 +94,4 @@ func (d *Dash) mine(ctx context.Context, id tenure.TokenID) (tenure.Token, error
 		err = tenure.ErrNotFound
 	}
 	return t, err
-}
-
-func (d *Dash) askEndSession(w http.ResponseWriter, r *http.Request) error {
-	s, err := d.session(r)
-	if err != nil {
-		return err
-	}
-	page := confirmPage{
-		frame: d.frame(r, "End a session"), Heading: "End the session on " + s.Device + "?", Button: "End session",
-		Action: "/settings/sessions/" + string(s.ID) + "/end",
-	}
-	page.Facts = []fact{
-		{Name: "Address", Text: s.Address, Code: true},
-		{Name: "Signed in", At: page.At(s.CreatedAt)},
-		{Name: "Last seen", At: page.At(s.SeenAt)},
-	}
-	page.Ends = []string{"This session ends at once. Your tokens stay as they are."}
-	if s.Here {
-		page.Ends = append(page.Ends, "It is the session of this browser: you will be signed out.")
-	}
-	return d.show(w, http.StatusOK, "confirm", page)
-}
-
-func (d *Dash) endSession(w http.ResponseWriter, r *http.Request) error {
-	s, err := d.session(r)
-	if err != nil {
-		return err
-	}
-	if s.Here {
-		return d.logout(w, r)
-	}
-	start := time.Now()
-	if err := d.Directory.EndSession(r.Context(), web.Principal(r.Context()), s.ID, byOwner); err != nil {
-		return err
-	}
-	ended := tenure.Ended{Sessions: 1, Took: time.Since(start)}
-	page, err := d.settingsPage(r)
-	if err != nil {
-		return err
-	}
-	page.Title = "Session ended"
-	page.Notice = fmt.Sprintf("%s: %s ended in %s.", s.Device, total(ended), took(ended.Took))
-	return d.show(w, http.StatusOK, "settings", page)
-}
-
-// session finds one of the asker's own open sessions.
-func (d *Dash) session(r *http.Request) (openSession, error) {
-	all, err := d.sessions(r)
-	if err != nil {
-		return openSession{}, err
-	}
-	for _, s := range all {
-		if string(s.ID) == r.PathValue("id") {
-			return s, nil
-		}
-	}
-	return openSession{}, tenure.ErrNotFound
 }

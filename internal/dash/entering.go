@@ -144,7 +144,8 @@ func (d *Dash) rotateRoot(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	page := rotatedPage{frame: d.frame(r, "Root token rotated"), Out: by.Session() != "" && by.User() == ""}
-	page.Reveal = reveal{Secret: secret, Base: page.Base}
+	// The session that asked has ended by now, the root token has not.
+	page.Reveal = reveal{Secret: secret, Setup: d.setup(r, by, secret.Reveal(), tenure.DataPlane)}
 	page.Notice = "The old root token is no more: " + total(ended) + " ended in " + took(time.Since(start)) + "."
 	if page.Out {
 		page.Who = ""

@@ -17,7 +17,7 @@ func TestEveryAnswerIsGuarded(t *testing.T) {
 	secret := alice.generate("Laptop")
 	revoke := "/settings/tokens/" + h.newest("alice@example.com") + "/revoke"
 	for name, p := range map[string]page{
-		"redirect": alice.get("/"), "settings": alice.get("/settings"), "reveal": alice.post("/settings/tokens", "name", "x", "expires_in", "7"),
+		"redirect": alice.get("/"), "settings": alice.get("/settings"), "reveal": alice.post("/settings/tokens", "name", "x", "expires_in", "7d", "scope", "chat", "scope", "messages", "scope", "models"),
 		"refused": alice.post("/settings/tokens"), "confirm": alice.get(revoke), "revoked": alice.post(revoke),
 		"login": h.as("").get("/login"), "signed out": alice.post("/logout"), "nobody": h.as("").get("/settings"),
 		"nothing": alice.get("/nowhere"), "method": alice.do(http.MethodDelete, "/settings", nil),
@@ -72,7 +72,7 @@ func TestWhoSeesWhat(t *testing.T) {
 	for _, path := range []string{"/", "/settings", "/nowhere", "/admin/", "/admin/users"} {
 		program.get(path).must(http.StatusForbidden).one("main").says("An access token opens the model routes")
 	}
-	program.post("/settings/tokens", "name", "x", "expires_in", "7").must(http.StatusForbidden)
+	program.post("/settings/tokens", "name", "x", "expires_in", "7d", "scope", "chat", "scope", "messages", "scope", "models").must(http.StatusForbidden)
 	alice.post("/settings/tokens/" + h.newest("alice@example.com") + "/revoke").must(http.StatusOK)
 	if p := program.get("/settings").must(http.StatusUnauthorized); !strings.Contains(p.Header.Get("WWW-Authenticate"), "invalid_token") {
 		t.Errorf("challenge: %q", p.Header.Get("WWW-Authenticate"))
@@ -91,7 +91,7 @@ func TestWhoSeesWhat(t *testing.T) {
 	p := alice.get("/settings").must(http.StatusOK)
 	p.one(".place").says("Tenant default / Workspace default")
 	p.one(".who").says("alice@example.com")
-	if p.one("nav a").attrs["aria-current"] != "page" {
+	if p.all("nav a")[0].attrs["aria-current"] != "page" {
 		t.Error("the navigation does not know where it is")
 	}
 	if n := len(p.all("nav .group")); n != 1 {

@@ -173,7 +173,7 @@ func (v visitor) get(path string) page { return v.do(http.MethodGet, path, nil) 
 func (v visitor) post(path string, fields ...string) page {
 	form := url.Values{}
 	for i := 0; i+1 < len(fields); i += 2 {
-		form.Set(fields[i], fields[i+1])
+		form.Add(fields[i], fields[i+1])
 	}
 	return v.do(http.MethodPost, path, strings.NewReader(form.Encode()))
 }
@@ -199,7 +199,7 @@ func (v visitor) do(method, path string, body io.Reader) page {
 // generate makes a token through the page and gives what it reveals.
 func (v visitor) generate(name string) string {
 	v.t.Helper()
-	p := v.post("/settings/tokens", "name", name, "expires_in", "90").must(http.StatusOK)
+	p := v.post("/settings/tokens", "name", name, "expires_in", "90d", "scope", "chat", "scope", "messages", "scope", "models").must(http.StatusOK)
 	return p.one("#secret").text()
 }
 

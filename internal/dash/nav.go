@@ -32,7 +32,10 @@ type navLink struct {
 func nav() []navGroup {
 	return []navGroup{
 		{ID: "mine", Name: "Mine", Links: []navLink{
-			{Name: "Settings", Path: "/settings", teams: true, single: true},
+			{Name: "Access tokens", Path: "/settings", teams: true},
+			{Name: "Root token", Path: "/settings", single: true},
+			{Name: "Sessions", Path: sessionsPath, teams: true, single: true},
+			{Name: "My activity", Path: "/settings/activity", teams: true},
 		}},
 		{ID: "administration", Name: "Administration", Links: []navLink{
 			{Name: "Drift", Path: "/admin/drift", action: tenure.ListUsers, teams: true},

@@ -12,6 +12,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/tenure-gateway/tenure"
+	"github.com/tenure-gateway/tenure/internal/directory"
 	"github.com/tenure-gateway/tenure/internal/web"
 )
 
@@ -47,24 +48,25 @@ const htmxConfig = `{"includeIndicatorStyles":false,"allowEval":false,"allowScri
 type frame struct {
 	Title  string
 	Tenant tenure.TenantID
-	// Workspace is where the page's tokens live.
-	Workspace tenure.WorkspaceID
-	Who       string // "" when nobody is signed in: then there is no navigation
-	CanLeave  bool   // there is a session to sign out of
-	Single    bool
-	Nav       []navGroup
-	Base      string // public URL
-	Address   string // what a page that answers a form gives as its address, so that loading it again sends nothing
-	Now       time.Time
-	Alarm     *rootAlarm // nil: the root token is silent
+	// Workspace is the one that is chosen at the top, "" where there is none; it is
+	// one of Spaces, which are one's own.
+	Workspace     tenure.WorkspaceID
+	WorkspaceName string
+	Spaces        []directory.WorkspaceRole
+	Here          string // the address of the page, to come back to
+	Who           string // "" when nobody is signed in: then there is no navigation
+	CanLeave      bool   // there is a session to sign out of
+	Single        bool
+	Nav           []navGroup
+	Base          string // public URL
+	Address       string // what a page that answers a form gives as its address, so that loading it again sends nothing
+	Now           time.Time
+	Alarm         *rootAlarm // nil: the root token is silent
 }
 
 func (d *Dash) frame(r *http.Request, title string) frame {
 	p := web.Principal(r.Context())
-	f := frame{Title: title, Tenant: p.Tenant(), Workspace: p.Workspace(), Single: d.Single, Base: d.Base(r), Now: d.Tokens.DB.Now()}
-	if f.Workspace == "" {
-		f.Workspace = tenure.DefaultWorkspace
-	}
+	f := frame{Title: title, Tenant: p.Tenant(), Single: d.Single, Base: d.Base(r), Now: d.Tokens.DB.Now()}
 	if p.Valid() {
 		f.Nav = d.navFor(r)
 	}
@@ -78,6 +80,7 @@ func (d *Dash) frame(r *http.Request, title string) frame {
 			}
 		}
 	}
+	d.place(r, &f)
 	switch p.Kind() {
 	case tenure.BrowserSession, tenure.AssertedIdentity:
 		f.Who, f.CanLeave = p.Label(), true
@@ -181,6 +184,16 @@ func plural(n int, one string) string {
 		return "1 " + one
 	}
 	return fmt.Sprintf("%d %ss", n, one)
+}
+
+// Space names a workspace of one's own; another is named by its id.
+func (f frame) Space(id tenure.WorkspaceID) string {
+	for _, s := range f.Spaces {
+		if s.ID == id {
+			return s.Name
+		}
+	}
+	return string(id)
 }
 
 // pair hands two values to a template that takes both.

@@ -15,13 +15,13 @@ const (
 
 func TestSessionsAreListedAndEnded(t *testing.T) {
 	h := open(t, false)
-	p := h.as("alice@example.com").with("User-Agent", firefox).get("/settings").must(http.StatusOK)
+	p := h.as("alice@example.com").with("User-Agent", firefox).get("/settings/sessions").must(http.StatusOK)
 	p.one("section[aria-labelledby=sessions] tbody tr").says("Firefox on Linux ●this browser") // opened by this very visit
 	here := h.as("alice@example.com").withSession(p)
 	there := h.signIn("alice@example.com", iphone)
 	bob := h.signIn("bob@example.com", firefox)
 
-	rows := here.get("/settings").all("section[aria-labelledby=sessions] tbody tr")
+	rows := here.get("/settings/sessions").all("section[aria-labelledby=sessions] tbody tr")
 	var path string
 	for _, row := range rows {
 		mine := strings.Contains(row.text(), "this browser")
@@ -47,7 +47,7 @@ func TestSessionsAreListedAndEnded(t *testing.T) {
 func TestEndingOnesOwnSessionSignsOut(t *testing.T) {
 	h := open(t, false)
 	v := h.signIn("alice@example.com", firefox)
-	path := v.get("/settings").one("section[aria-labelledby=sessions] tbody a").attrs["href"]
+	path := v.get("/settings/sessions").one("section[aria-labelledby=sessions] tbody a").attrs["href"]
 	v.get(path).one(".ends").says("you will be signed out")
 	signedOut(t, v, v.post(path).must(http.StatusOK))
 

@@ -59,7 +59,7 @@ func TestRootTokenCard(t *testing.T) {
 	}
 	for _, path := range []string{"/settings/tokens", "/settings/tokens/1/revoke"} { // in single mode there are none
 		v.get(path).must(http.StatusNotFound)
-		v.post(path, "name", "Laptop", "expires_in", "90").must(http.StatusNotFound)
+		v.post(path, "name", "Laptop", "expires_in", "90d", "scope", "chat", "scope", "messages", "scope", "models").must(http.StatusNotFound)
 	}
 
 	v.get(p.one("section[aria-labelledby=root] a").attrs["href"]).must(http.StatusOK).one(".ends").says("every session that it opened")
@@ -115,7 +115,7 @@ func TestRootTokenInTeamsMode(t *testing.T) {
 	p := v.get("/settings").must(http.StatusOK)
 	p.one(".empty").says("belongs to a person")
 	p.none("form.generate")
-	v.post("/settings/tokens", "name", "Laptop", "expires_in", "90").must(http.StatusForbidden)
+	v.post("/settings/tokens", "name", "Laptop", "expires_in", "90d", "scope", "chat", "scope", "messages", "scope", "models").must(http.StatusForbidden)
 	h.as("").post("/login", "token", secret.Reveal()).must(http.StatusNotFound)
 	v.get("/settings/root/rotate").must(http.StatusNotFound)
 }

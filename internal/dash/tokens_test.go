@@ -14,7 +14,7 @@ import (
 func TestGenerateRevealsOnce(t *testing.T) {
 	h := open(t, false)
 	alice := h.as("alice@example.com")
-	p := alice.post("/settings/tokens", "name", "VS Code", "expires_in", "30").must(http.StatusOK)
+	p := alice.post("/settings/tokens", "name", "VS Code", "expires_in", "30d", "scope", "chat", "scope", "messages", "scope", "models").must(http.StatusOK)
 	secret := p.one("#secret").text()
 	if kind, ok := tenure.ParseToken(secret); !ok || kind != tenure.KindPAT {
 		t.Fatalf("revealed %q", secret)
@@ -30,7 +30,7 @@ func TestGenerateRevealsOnce(t *testing.T) {
 	if p.Header.Get("Cache-Control") != "no-store" || p.one("#page").attrs["data-address"] != "/settings" {
 		t.Error("the page may be kept or loaded again")
 	}
-	for _, id := range []string{"code-vscode", "code-openwebui", "code-claude", "code-python", "code-node", "code-curl"} {
+	for _, id := range []string{"code-vscode", "code-openwebui", "code-claude", "code-python", "code-python-anthropic", "code-node", "code-node-anthropic", "code-curl"} {
 		snippet := p.one("#" + id)
 		snippet.says(secret)
 		snippet.says("http://tenure.example.com")
@@ -53,8 +53,8 @@ func TestNoTokensYet(t *testing.T) {
 	h := open(t, false)
 	p := h.as("alice@example.com").get("/settings").must(http.StatusOK)
 	p.one(".empty").says("No live tokens.")
-	p.none("details")
-	if chosen := p.one("option[selected]"); chosen.attrs["value"] != "90" {
+	p.none("details.ended")
+	if chosen := p.one("option[selected]"); chosen.attrs["value"] != "90d" {
 		t.Errorf("chosen: %v", chosen.attrs)
 	}
 	p.one("option[selected]").says("on 19 Feb 2026")
@@ -64,14 +64,14 @@ func TestRefusedBesideItsField(t *testing.T) {
 	h := open(t, false)
 	alice := h.as("alice@example.com")
 	for _, c := range []struct{ about, name, life, field, says string }{
-		{"no name", "  ", "90", "name", "A name of 1 to 100 bytes"},
-		{"a long name", strings.Repeat("n", 101), "90", "name", "A name of 1 to 100 bytes"},
-		{"a name that hides", "a\u202eb", "90", "name", "does not print"},
+		{"no name", "  ", "90d", "name", "A name of 1 to 100 bytes"},
+		{"a long name", strings.Repeat("n", 101), "90d", "name", "A name of 1 to 100 bytes"},
+		{"a name that hides", "a\u202eb", "90d", "name", "does not print"},
 		{"no lifetime", "Laptop", "", "life", "one of the lifetimes offered"},
-		{"a lifetime of its own", "Laptop", "3650", "life", "one of the lifetimes offered"},
+		{"a lifetime of its own", "Laptop", "3650d", "life", "between one minute and 365d"},
 	} {
 		t.Run(c.about, func(t *testing.T) {
-			p := alice.post("/settings/tokens", "name", c.name, "expires_in", c.life).must(http.StatusBadRequest)
+			p := alice.post("/settings/tokens", "name", c.name, "expires_in", c.life, "scope", "chat").must(http.StatusBadRequest)
 			p.t = t
 			field := p.one("#" + c.field)
 			wrong := p.one("#" + field.attrs["aria-describedby"])
@@ -89,8 +89,8 @@ func TestRefusedBesideItsField(t *testing.T) {
 		t.Errorf("%d tokens came of it", len(mine.Tokens))
 	}
 	// What was chosen stays chosen.
-	p := alice.post("/settings/tokens", "name", "", "expires_in", "7")
-	if p.one("option[selected]").attrs["value"] != "7" {
+	p := alice.post("/settings/tokens", "name", "", "expires_in", "7d", "scope", "chat", "scope", "messages", "scope", "models")
+	if p.one("option[selected]").attrs["value"] != "7d" {
 		t.Error("the form forgot the lifetime")
 	}
 }
@@ -99,11 +99,11 @@ func TestNamesAreText(t *testing.T) {
 	h := open(t, false)
 	alice := h.as("alice@example.com")
 	name := `<script>alert(1)</script>"'&<b>`
-	revealed := alice.post("/settings/tokens", "name", name, "expires_in", "90").must(http.StatusOK)
+	revealed := alice.post("/settings/tokens", "name", name, "expires_in", "90d", "scope", "chat", "scope", "messages", "scope", "models").must(http.StatusOK)
 	id := h.newest("alice@example.com")
 	for _, p := range []page{
 		revealed, alice.get("/settings"), alice.get("/settings/tokens/" + id + "/revoke"),
-		alice.post("/settings/tokens", "name", name, "expires_in", "-"), alice.post("/settings/tokens/" + id + "/revoke"),
+		alice.post("/settings/tokens", "name", name, "expires_in", "-", "scope", "chat"), alice.post("/settings/tokens/" + id + "/revoke"),
 	} {
 		if strings.Contains(p.body, "<script>") || strings.Contains(p.body, "<b>") {
 			t.Errorf("the name became markup:\n%s", p.body)
@@ -120,7 +120,7 @@ func TestRevoke(t *testing.T) {
 	alice := h.as("alice@example.com")
 	secret := alice.generate("Laptop")
 	kept := alice.generate("Desktop")
-	path := alice.get("/settings").all("main tbody a")[1].attrs["href"]
+	path := alice.get("/settings").all("main tbody a.end")[1].attrs["href"]
 
 	ask := alice.get(path).must(http.StatusOK)
 	ask.one("h1").says("Revoke “Laptop”?")
@@ -149,9 +149,9 @@ func TestRevoke(t *testing.T) {
 	if ctx.Err() == nil {
 		t.Error("the stream goes on")
 	}
-	done.one("details summary").says("Ended tokens (1)")
-	done.one("details tbody tr").says("revoked by you")
-	if live := done.all("section[aria-labelledby=tokens] tbody a"); len(live) != 1 {
+	done.one("details.ended summary").says("Ended tokens (1)")
+	done.one("details.ended tbody tr").says("revoked by you")
+	if live := done.all("section[aria-labelledby=tokens] tbody a.end"); len(live) != 1 {
 		t.Errorf("%d tokens can be revoked, want one", len(live))
 	}
 	if _, err := h.Tokens.Resolve(t.Context(), secret); !errors.Is(err, tenure.ErrInvalidToken) {
@@ -192,7 +192,7 @@ func TestExpiredTokensAreApart(t *testing.T) {
 	p.one(".warn").says("in 6 days")
 	h.now = h.now.Add(30 * 24 * time.Hour)
 	p = alice.get("/settings").must(http.StatusOK)
-	p.one("details tbody tr").says("expired")
+	p.one("details.ended tbody tr").says("expired")
 	p.one("main .empty").says("No live tokens.")
 }
 

@@ -120,3 +120,88 @@ func device(userAgent string) string {
 	name, _, _ := strings.Cut(userAgent, " ")
 	return strings.ToValidUTF8(name[:min(len(name), 40)], "")
 }
+
+// lasting says a length of time: "90 days", "12 h", "15 min"; what ends at once is
+// "at once".
+func lasting(d time.Duration) string {
+	const day = 24 * time.Hour
+	switch {
+	case d == 0:
+		return "at once"
+	case d%day == 0:
+		return plural(int(d/day), "day")
+	case d%time.Hour == 0:
+		return fmt.Sprintf("%d h", d/time.Hour)
+	case d%time.Minute == 0:
+		return fmt.Sprintf("%d min", d/time.Minute)
+	}
+	return tenure.FormatSpan(d)
+}
+
+// opens says what a scope opens.
+func opens(scope string) string {
+	return map[string]string{
+		"chat":       "OpenAI’s chat completions: VS Code, Open WebUI and most clients",
+		"messages":   "Anthropic’s messages: Claude Code and its SDKs",
+		"models":     "the list of models, which clients choose from",
+		"beliefs":    "the stream of beliefs, over a WebSocket",
+		"responses":  "OpenAI’s responses",
+		"embeddings": "embeddings, for search",
+	}[scope]
+}
+
+// via says by what somebody signed in.
+func via(how string) string {
+	switch how {
+	case "proxy":
+		return "company proxy"
+	case "root":
+		return "root token"
+	case "oidc":
+		return "OpenID Connect"
+	}
+	return how
+}
+
+// happened says an audit event in words; what has none of its own is its name.
+func happened(action string) string {
+	words := map[string]string{
+		"session.opened":        "Signed in",
+		"session.ended":         "Session ended",
+		"token.minted":          "Token generated",
+		"token.first_used":      "Token used for the first time",
+		"token.rotated":         "Token rotated",
+		"token.revoked":         "Token revoked",
+		"token.reuse_detected":  "Old secret of a token used again",
+		"token.leaked":          "Token reported as leaked",
+		"user.provisioned":      "Account provisioned",
+		"user.updated":          "Account changed",
+		"user.deactivated":      "Account deactivated",
+		"user.reactivated":      "Account reactivated",
+		"user.access_ended":     "Open streams cut",
+		"user.all_revoked":      "All tokens and sessions ended",
+		"user.role_granted":     "Role in the tenant given",
+		"policy.changed":        "Policy changed",
+		"provider.created":      "Provider added",
+		"provider.deleted":      "Provider removed",
+		"connector.created":     "SCIM connector made",
+		"connector.rotated":     "SCIM connector’s token rotated",
+		"connector.deleted":     "SCIM connector ended",
+		"service_account.ended": "Service account ended",
+		"workspace.created":     "Workspace made",
+		"workspace.deleted":     "Workspace deleted",
+		"membership.set":        "Made a member of a workspace, or role there changed",
+		"membership.removed":    "Taken out of a workspace",
+	}
+	if w, ok := words[action]; ok {
+		return w
+	}
+	return sentenceCase(strings.NewReplacer(".", " ", "_", " ").Replace(action))
+}
+
+func sentenceCase(s string) string {
+	if s == "" {
+		return s
+	}
+	return strings.ToUpper(s[:1]) + s[1:]
+}

@@ -8,7 +8,9 @@ import (
 )
 
 func TestNewestModelThatTalks(t *testing.T) {
-	at := func(id string, day int) Model { return Model{ID: id, Created: time.Date(2026, 1, day, 0, 0, 0, 0, time.UTC)} }
+	at := func(id string, day int) Model {
+		return Model{ID: id, Created: time.Date(2026, 1, day, 0, 0, 0, 0, time.UTC)}
+	}
 	l := &listing{offers: []offer{
 		{provider: tenure.Provider{Name: "a", Kind: tenure.OpenAI}, models: []Model{at("text-embedding-9", 30), at("gpt-1", 1), at("gpt-3", 3), at("gpt-2", 2)}},
 		{provider: tenure.Provider{Name: "b", Kind: tenure.OpenAI}, models: []Model{at("gpt-4", 4), at("gpt-image-5", 5)}},

@@ -1,0 +1,43 @@
+package dash
+
+import (
+	"net/http"
+
+	"github.com/tenure-gateway/tenure"
+	"github.com/tenure-gateway/tenure/internal/web"
+)
+
+// An activityPage lists what one did, and what was done to what is one's own.
+type activityPage struct {
+	frame
+	Events []ownEvent
+	Next   string
+	Older  bool // this is not the first page
+}
+
+// An ownEvent is a row of it.
+type ownEvent struct {
+	tenure.AuditEvent
+	What string
+	Mine bool // one did it oneself
+}
+
+func (d *Dash) activity(w http.ResponseWriter, r *http.Request) error {
+	if err := d.Establish(w, r); err != nil {
+		return err
+	}
+	by, after := web.Principal(r.Context()), r.URL.Query().Get("cursor")
+	rows, err := d.Governance.Activity(r.Context(), by, after, perPage)
+	if err != nil {
+		return err
+	}
+	page := activityPage{frame: d.frame(r, "My activity"), Next: rows.Next, Older: after != ""}
+	for _, e := range rows.Events {
+		own := ownEvent{AuditEvent: e, What: happened(e.Action), Mine: e.ActorID == string(by.User())}
+		if own.Object == "" || own.Object == by.Label() {
+			own.Object = ""
+		}
+		page.Events = append(page.Events, own)
+	}
+	return d.show(w, http.StatusOK, "activity", page)
+}
