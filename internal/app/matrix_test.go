@@ -30,6 +30,7 @@ type asker struct {
 	old    bool // the sign-in is older than what asks for a recent one
 	single bool
 	fresh  func() credential // the credential of one request
+	forms  string            // a person of the same role, whose sessions forms may end
 }
 
 // may is the table's word on a cell.
@@ -150,17 +151,20 @@ func (m *matrix) people() []asker {
 			asserted, session := m.fixed(a, person("asserted-"+name)), a
 			asserted.kind, session.kind = "asserted", "session"
 			asserted.user = m.hand.person("default", "asserted-"+name, role)
+			session.forms = m.hand.person("default", "forms-"+name, role)
 			_, c := m.hand.session("default", a.user, time.Now(), time.Now())
 			session = m.fixed(session, c)
 			out = append(out, asserted, session)
 			if within == "" { // the time since the last sight of somebody has nothing to do with workspaces
+				// People of their own: each may end the others' sessions.
 				idle, old := session, session
+				idle.user, old.user = m.hand.person("default", "idle-"+name, role), m.hand.person("default", "old-"+name, role)
 				idle.idle, idle.fresh = true, func() credential {
-					_, c := m.hand.session("default", a.user, time.Now(), time.Now().Add(-16*time.Minute))
+					_, c := m.hand.session("default", idle.user, time.Now(), time.Now().Add(-16*time.Minute))
 					return c
 				}
 				old.old, old.fresh = true, func() credential {
-					_, c := m.hand.session("default", a.user, time.Now().Add(-6*time.Minute), time.Now())
+					_, c := m.hand.session("default", old.user, time.Now().Add(-6*time.Minute), time.Now())
 					return c
 				}
 				idle.name, old.name = a.name+", idle", a.name+", signed in a while ago"
@@ -284,8 +288,8 @@ func (m *matrix) cell(a asker, r web.Route, last place) place {
 		target += "?workspace=" + p["workspaces"]
 	}
 	c := a.fresh()
-	if a.kind == "session" && !a.idle && !a.old && strings.HasPrefix(r.Pattern, "POST /") && !strings.Contains(r.Pattern, "/v") { // a form may end the session that it comes by
-		_, c = m.hand.session("default", a.user, time.Now(), time.Now())
+	if a.kind == "session" && !a.idle && !a.old && strings.HasPrefix(r.Pattern, "POST /") && !strings.Contains(r.Pattern, "/v") { // a form may end the session that it comes by, and the person's others
+		_, c = m.hand.session("default", a.forms, time.Now(), time.Now())
 	}
 	header := []string{"X-Forwarded-For", ""}
 	if r.Action == tenure.CheckAccess && c.header == "Authorization" {

@@ -34,8 +34,8 @@ func (d *Dash) activity(w http.ResponseWriter, r *http.Request) error {
 	page := activityPage{frame: d.frame(r, "My activity"), Next: rows.Next, Older: after != ""}
 	for _, e := range rows.Events {
 		own := ownEvent{AuditEvent: e, What: happened(e.Action), Mine: e.ActorID == string(by.User())}
-		if own.Object == "" || own.Object == by.Label() {
-			own.Object = ""
+		if own.Object == by.Label() { // it is about oneself, in a workspace perhaps
+			own.Object = page.Space(e.Workspace)
 		}
 		page.Events = append(page.Events, own)
 	}

@@ -123,7 +123,7 @@ func TestExamplesNameModelsThatTheTokenReaches(t *testing.T) {
 	p := h.as("alice@example.com").post("/settings/tokens", "name", "x", "expires_in", "7d", "scope", "chat", "scope", "messages")
 	p.one("#code-python").says(`model="gpt-9"`)
 	p.one("#code-claude").says("YOUR_CLAUDE_MODEL")
-	p.one(".lacks").says("could not be told just now: put one that GET /v1/models lists in the place of YOUR_CLAUDE_MODEL.")
+	p.one(".lacks").says("is not known just now: put one that GET /v1/models lists in the place of YOUR_CLAUDE_MODEL.")
 }
 
 func TestRotate(t *testing.T) {

@@ -204,7 +204,7 @@ Tenure demo: provider is %[7]s.
   Dashboard   http://%[1]s
               (the development sign-in proxy: pick who you are)
   A token     %[2]s
-              (alice@example.com's; she also finds it under Settings)
+              (alice@example.com's; she also finds it under Access tokens)
 
 1. A chat:
 

@@ -32,14 +32,14 @@ function freePort() {
   });
 }
 
-// serve starts `tenure serve` and waits until it is ready.
-export async function serve(mode) {
+// serve starts `tenure serve`, with further settings, and waits until it is ready.
+export async function serve(mode, settings = {}) {
   assert.ok(process.env.TENURE_BIN, 'TENURE_BIN must name the program to test');
   const home = await mkdtemp(join(tmpdir(), 'tenure-browser-'));
   const listen = `127.0.0.1:${await freePort()}`;
   const base = `http://${listen}`;
   const child = spawn(process.env.TENURE_BIN, ['serve'], {
-    env: { PATH: process.env.PATH, HOME: home, TENURE_MODE: mode, TENURE_LISTEN: listen, TENURE_HOME: join(home, 'data') },
+    env: { PATH: process.env.PATH, HOME: home, TENURE_MODE: mode, TENURE_LISTEN: listen, TENURE_HOME: join(home, 'data'), ...settings },
   });
   let stdout = '';
   let stderr = '';

@@ -1,4 +1,4 @@
-// Settings in teams mode: one's own access tokens and sessions.
+// One's own access tokens and sessions, in teams mode.
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 
@@ -22,7 +22,7 @@ const token = /^tpat_[0-9A-Za-z]{46}$/;
 // generate fills in the form and gives the token that the page reveals.
 async function generate(page, name) {
   await page.goto('/settings');
-  await page.getByLabel('Name').fill(name);
+  await page.getByLabel('Name', { exact: true }).fill(name);
   await page.getByRole('button', { name: 'Generate token' }).click();
   const secret = await page.locator('#secret').textContent();
   assert.match(secret, token);
@@ -94,7 +94,7 @@ test('with a script, an act puts a page in its place and loads none anew; no sec
   await visit(browser, server, { user: 'grace@example.com' }, async (page) => {
     await page.goto('/settings');
     await page.evaluate(() => { window.same = true; });
-    await page.getByLabel('Name').fill('VS Code');
+    await page.getByLabel('Name', { exact: true }).fill('VS Code');
     await page.getByRole('button', { name: 'Generate token' }).click();
     await page.locator('#secret').waitFor();
     await page.getByRole('link', { name: 'Done' }).click();
@@ -128,14 +128,14 @@ test('everything works without JavaScript', async () => {
 test('what was wrong stands beside its field', async () => {
   await visit(browser, server, { user: 'dave@example.com', refusals: 1 }, async (page) => {
     await page.goto('/settings');
-    await page.getByLabel('Expires').selectOption('7');
+    await page.getByLabel('Expires').selectOption('7d');
     await page.locator('form.generate').evaluate((form) => { form.noValidate = true; });
     await page.getByRole('button', { name: 'Generate token' }).click();
-    const name = page.getByLabel('Name');
+    const name = page.getByLabel('Name', { exact: true });
     assert.equal(await name.getAttribute('aria-invalid'), 'true');
     assert.ok(await name.evaluate((field) => field === document.activeElement));
     assert.match(await page.locator('#name-wrong').textContent(), /name of 1 to 100 bytes/);
-    assert.equal(await page.getByLabel('Expires').inputValue(), '7');
+    assert.equal(await page.getByLabel('Expires').inputValue(), '7d');
     await accessible(page, 'refused form');
     await shot(page, 'refused');
   });
@@ -144,7 +144,7 @@ test('what was wrong stands beside its field', async () => {
 test('sessions are listed and ended', async () => {
   const user = 'erin@example.com';
   await visit(browser, server, { user }, async (page) => {
-    await page.goto('/settings');
+    await page.goto('/settings/sessions');
     assert.equal(await page.getByText('this browser').count(), 1);
     await visit(browser, server, { user }, async (other) => {
       await other.goto('/settings');
