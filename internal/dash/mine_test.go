@@ -173,6 +173,10 @@ func TestOtherSessionsEnd(t *testing.T) {
 	here.post("/settings/sessions/end-others").must(http.StatusOK).one(".notice").says("Everywhere else: 1 session ended in ")
 	there.get("/settings").must(http.StatusUnauthorized)
 	bob.get("/settings").must(http.StatusOK)
+	h.set("session_lifetime", "2h", "session_limit", "1") // shorter than when it was opened
+	p = here.get("/settings/sessions").must(http.StatusOK)
+	p.one("td[data-label=Ends]").says("in 1 h")
+	p.one("header.with-act").says("after 2 h at all. One may be open")
 	here.get("/settings/sessions/end-others").must(http.StatusOK).one("main").says("you are signed in nowhere else")
 	here.post("/settings/sessions/end-others").must(http.StatusOK).one(".notice").says("You were signed in nowhere else.")
 }

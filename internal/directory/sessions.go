@@ -153,8 +153,14 @@ func (d *Directory) openSessions(ctx context.Context, tenant tenure.TenantID, us
 	if err != nil {
 		return nil, err
 	}
-	now := d.DB.Now()
-	return d.DB.OpenSessions(ctx, tenant, user, now, now.Add(-min(p.SessionIdle, d.SessionIdle)), now.Add(-min(p.SessionLife, d.SessionLife)))
+	now, life := d.DB.Now(), min(p.SessionLife, d.SessionLife)
+	rows, err := d.DB.OpenSessions(ctx, tenant, user, now, now.Add(-min(p.SessionIdle, d.SessionIdle)), now.Add(-life))
+	for i := range rows { // the policy may have become shorter since they were opened
+		if end := rows[i].CreatedAt.Add(life); end.Before(rows[i].ExpiresAt) {
+			rows[i].ExpiresAt = end
+		}
+	}
+	return rows, err
 }
 
 // EndOtherSessions ends every session of the asker but the one that asks.
