@@ -163,7 +163,7 @@ func TestCanary(t *testing.T) {
 	pat := c.keep("a token of the API", minted.body, anyToken)
 	var row struct{ ID string }
 	_ = json.Unmarshal([]byte(minted.body), &row)
-	generated := c.ask(200, request{"POST", "/settings/tokens", []string{"Cookie: tenure=" + cookie, form}, "name=Desktop&expires_in=90d&scope=chat&scope=models"})
+	generated := c.ask(200, request{"POST", "/settings/tokens", []string{"Cookie: tenure=" + cookie, form}, "name=Desktop&expires_in=90d&scope=chat&scope=messages&scope=models"})
 	second := c.keep("a token of the dashboard", generated.body, anyToken)
 	third := c.keep("a token of the command line", c.run("", "token", "create", "--user", "alice@example.com", "--name", "Script"), anyToken)
 
