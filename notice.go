@@ -25,6 +25,7 @@ const (
 	NoticeTokenReused     = "token_reused"     // a secret that was rotated away was used
 	NoticeTokenLeaked     = "token_leaked"     // somebody reported a token
 	NoticeRootUsed        = "root_used"        // the root token was used; told once an hour
+	NoticeApprovalOff     = "approval_off"     // scopes of administration need no second person any more
 	NoticeTest            = "test"             // an administrator asked for it
 )
 
@@ -36,7 +37,7 @@ type Notice struct {
 	Kind       string
 	Severity   Severity
 	User       UserID // whom it concerns beside the administrators, or empty
-	ObjectKind string // "token", "service_account", "root_token"
+	ObjectKind string // "token", "service_account", "root_token", "policy"
 	ObjectID   string
 	Object     string // for people
 	Message    string // a sentence

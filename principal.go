@@ -181,8 +181,10 @@ func (p Principal) Session() SessionID { return p.Standing().Session }
 
 // Label names the principal for people and for the audit log: the userName, or
 // the kind and name of what is not a person. It is never a secret.
-func (p Principal) Label() string {
-	s := p.Standing()
+func (p Principal) Label() string { return p.Standing().Label() }
+
+// Label names whom a credential stands for, whether it is good or not.
+func (s *Standing) Label() string {
 	switch {
 	case s.UserName != "":
 		return s.UserName

@@ -183,6 +183,14 @@ func (a ServiceAccount) State(now time.Time) string {
 	return "active"
 }
 
+// WhyExpired says why an account's time is over at now.
+func (a ServiceAccount) WhyExpired(now time.Time) string {
+	if !a.GraceEndsAt.IsZero() && !now.Before(a.GraceEndsAt) {
+		return "its owner left, and nobody took it over in time"
+	}
+	return "its end date is past"
+}
+
 // Session is one signed-in browser of one person.
 type Session struct {
 	ID        SessionID
@@ -234,6 +242,8 @@ type Ended struct {
 	Sessions int `json:"sessions"`
 	Streams  int `json:"streams"`
 	Orphans  int `json:"orphans"` // service accounts that need a new owner
+	// Skipped are tokens that were selected and are a super admin's, where the asker is none.
+	Skipped int `json:"skipped,omitempty"`
 	// Accounts are the service accounts that ended too.
 	Accounts []ServiceAccountID `json:"accounts,omitempty"`
 	Took     time.Duration      `json:"-"` // from the start of the act until the last stream was told to end

@@ -120,10 +120,16 @@ func (tokenRevoke) Help() string {
 func (c *tokenRevoke) Run(e *env) error {
 	return c.with(e, false, func(a *app.App, by tenure.Principal) error {
 		for _, id := range c.ID {
-			if _, err := a.Tokens.Revoke(e.ctx, by, tenure.TokenID(id), c.Reason); err != nil {
+			ended, err := a.Tokens.Revoke(e.ctx, by, tenure.TokenID(id), c.Reason)
+			if err != nil {
 				return err
 			}
-			if err := c.print(e, map[string]any{"id": id, "state": "revoked"}, func(w io.Writer) { fmt.Fprintln(w, "revoked", id) }); err != nil {
+			if err := c.print(e, map[string]any{"id": id, "state": "revoked", "tokens": ended.Tokens}, func(w io.Writer) {
+				fmt.Fprintln(w, "revoked", id)
+				if ended.Tokens > 1 {
+					fmt.Fprintln(w, "ended with it: its other secret, which a rotation had left good")
+				}
+			}); err != nil {
 				return err
 			}
 		}

@@ -57,7 +57,7 @@ func Explain(p tenure.Principal, a tenure.Action, within tenure.Role) (string, e
 	}
 	switch s.Kind {
 	case tenure.PAT, tenure.ServiceToken:
-		return r.token(s, a)
+		return r.token(s, a, within)
 	case tenure.BrowserSession, tenure.AssertedIdentity:
 		why, err := r.person(s, a, within)
 		if err == nil {
@@ -101,7 +101,7 @@ func (r rule) person(s *tenure.Standing, a tenure.Action, within tenure.Role) (s
 }
 
 // token judges a token by its scopes, and by what its owner may do now.
-func (r rule) token(s *tenure.Standing, a tenure.Action) (string, error) {
+func (r rule) token(s *tenure.Standing, a tenure.Action, within tenure.Role) (string, error) {
 	switch {
 	case r.scope == 0 || s.Kind == tenure.PAT && r.scope&tenure.PersonalScopes == 0:
 		return "", refuse("an access token opens the model routes and nothing else")
@@ -112,6 +112,8 @@ func (r rule) token(s *tenure.Standing, a tenure.Action) (string, error) {
 		}
 	case s.Kind == tenure.PAT && !slices.Contains(workspaceUsers, s.WorkspaceRole):
 		return "", refuse("the role %s in the token's workspace does not permit %s", s.WorkspaceRole, a)
+	case s.Kind == tenure.ServiceToken && len(r.within) > 0 && !slices.Contains(r.within, within):
+		return "", refuse("the service account's token permits %s in the account's own workspace only", a)
 	}
 	return fmt.Sprintf("the scope %s may", r.scope), nil
 }
@@ -168,6 +170,19 @@ func Owner(p tenure.Principal, owner tenure.UserID, wider tenure.Action) error {
 		return err
 	}
 	return tenure.ErrNotFound
+}
+
+// RoleIn is the role by which p is judged in a workspace: a person by the one that
+// they have there; a service token, whose scopes narrow it, as its head in the
+// workspace of its account, and by none in any other.
+func RoleIn(p tenure.Principal, ws tenure.WorkspaceID, has tenure.Role) tenure.Role {
+	switch {
+	case p.Kind() != tenure.ServiceToken:
+		return has
+	case p.Workspace() == ws:
+		return tenure.WorkspaceAdmin
+	}
+	return ""
 }
 
 // Within is CheckIn for a thing of a workspace: to somebody who has no role

@@ -36,6 +36,7 @@ type Selection struct {
 // SelectionAnswer is a preview, or what has ended.
 type SelectionAnswer struct {
 	Total   int     `json:"total" doc:"How many tokens are selected, or have ended"`
+	Skipped int     `json:"skipped,omitempty" doc:"How many more are a super admin's, which only a super admin ends"`
 	Confirm string  `json:"confirm,omitempty" doc:"In a preview: to be given to end exactly these"`
 	Items   []Token `json:"items,omitempty" doc:"In a preview: the newest, at most 1000"`
 	Ended   *Ended  `json:"ended,omitempty"`
@@ -81,7 +82,7 @@ func (a *API) revokeMany(ctx context.Context, in *body[Selection]) (*body[Select
 	by, sel := web.Principal(ctx), in.Body.read()
 	if in.Body.Preview {
 		p, err := a.Tokens.Preview(ctx, by, sel)
-		out := SelectionAnswer{Total: p.Total, Confirm: p.Confirm}
+		out := SelectionAnswer{Total: p.Total, Skipped: p.Skipped, Confirm: p.Confirm}
 		for _, t := range p.Tokens {
 			out.Items = append(out.Items, showToken(t))
 		}
@@ -89,5 +90,5 @@ func (a *API) revokeMany(ctx context.Context, in *body[Selection]) (*body[Select
 	}
 	e, err := a.Tokens.RevokeMany(ctx, by, sel, in.Body.Confirm, in.Body.Reason)
 	shown := ended(e)
-	return &body[SelectionAnswer]{SelectionAnswer{Total: e.Tokens, Ended: &shown}}, err
+	return &body[SelectionAnswer]{SelectionAnswer{Total: e.Tokens, Skipped: e.Skipped, Ended: &shown}}, err
 }

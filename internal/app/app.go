@@ -207,6 +207,10 @@ func (a *App) Serve(ctx context.Context, banner io.Writer, ready func(net.Addr))
 
 // serve runs the server and what works behind it.
 func (a *App) serve(ctx context.Context, ln net.Listener, h http.Handler, ready func(net.Addr)) error {
+	// What ended while nothing ran stays ended, whatever is asked first.
+	if _, err := a.Directory.Housekeep(ctx); err != nil {
+		return errors.Join(fmt.Errorf("service accounts: %w", err), ln.Close())
+	}
 	// The work behind outlives the server: the last requests still use it.
 	behind, stop := context.WithCancel(context.WithoutCancel(ctx))
 	var wg sync.WaitGroup

@@ -82,6 +82,12 @@ func TokenRequestChanged(p tenure.Principal, q tenure.TokenRequest, what, why st
 	return e
 }
 
+// WithoutSecond says of an approval that there was no second super admin to give it.
+func WithoutSecond(e tenure.AuditEvent) tenure.AuditEvent {
+	e.Detail["second_person"] = "there was no other active super admin"
+	return e
+}
+
 func aboutRequest(e tenure.AuditEvent, q tenure.TokenRequest, why string) tenure.AuditEvent {
 	e.Tenant, e.Workspace, e.ObjectID, e.Object, e.Reason = q.Tenant, q.Workspace, string(q.ID), q.Name, why
 	e.Detail = map[string]string{"service_account": q.AccountName}

@@ -80,6 +80,15 @@ func TokenRevoked(p tenure.Principal, t tenure.Token, reason string) tenure.Audi
 	return e
 }
 
+// TokenRevokedByHolder tells of a token that was ended by whoever presented it.
+func TokenRevokedByHolder(s *tenure.Standing, t tenure.Token, reason string) tenure.AuditEvent {
+	e := aboutToken(tenure.AuditEvent{
+		Action: "token.revoked", Outcome: Success, ActorKind: s.Kind.String(), ActorID: cmp.Or(string(s.User), string(s.Token)), Actor: s.Label(),
+	}, t)
+	e.Reason = reason
+	return e
+}
+
 // TokenFirstUsed tells of the first request that a token authenticated.
 func TokenFirstUsed(t tenure.Token) tenure.AuditEvent {
 	return aboutToken(tenure.AuditEvent{

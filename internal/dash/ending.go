@@ -57,6 +57,9 @@ func (d *Dash) askRevoke(w http.ResponseWriter, r *http.Request) error {
 			"So does every request and stream that it carries at that moment.",
 			"Nothing brings it back: whoever uses it needs a new one.",
 		}
+		if t.Family != t.ID || !t.RotatedAt.IsZero() {
+			page.Ends = append(page.Ends, "It was rotated: its other secret, if it is still good, ends with it.")
+		}
 	} else {
 		page.Over = "This token has ended already: it is " + t.State(page.Now) + "."
 	}

@@ -3,6 +3,7 @@ package directory
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/tenure-gateway/tenure"
@@ -120,7 +121,7 @@ func lookAfter(ctx context.Context, r roles, by tenure.Principal, action tenure.
 	if err != nil {
 		return err
 	}
-	return access.LookAfter(by, action, role, policy.ServiceMinters)
+	return access.LookAfter(by, action, access.RoleIn(by, ws, role), policy.ServiceMinters)
 }
 
 // Account reads a service account. NotFound: there is none, or none that the
@@ -141,20 +142,47 @@ type AccountFilter = store.AccountFilter
 
 // Accounts lists the service accounts that the asker may see, in the order of
 // their making: all of the tenant for those who may read all, else those of the
-// workspaces whose accounts they look after or administer.
+// workspaces whose accounts they look after or administer. Forbidden: they do so in
+// none. NotFound: a workspace is named, and it is none of these.
 func (d *Directory) Accounts(ctx context.Context, by tenure.Principal, f AccountFilter) ([]tenure.ServiceAccount, error) {
 	if err := access.Admits(by, tenure.ListAccounts); err != nil {
 		return nil, err
 	}
 	f.Tenant = by.Tenant()
-	if access.Check(by, tenure.ListAccounts) != nil {
-		policy, err := d.DB.Policy(ctx, by.Tenant())
-		if err != nil {
+	if err := access.Check(by, tenure.ListAccounts); err != nil {
+		if by.Kind() == tenure.ServiceToken && f.Workspace == "" {
+			f.Workspace = by.Workspace()
+		}
+		if f.Workspace != "" {
+			if err := lookAfter(ctx, d.DB, by, tenure.ListAccounts, f.Workspace); err != nil {
+				return nil, err
+			}
+			return d.DB.Accounts(ctx, f, d.DB.Now())
+		}
+		if f.Roles, err = d.lookingAfter(ctx, by, err); err != nil {
 			return nil, err
 		}
-		f.Seer, f.Roles = by.User(), append([]tenure.Role{tenure.WorkspaceAdmin}, policy.ServiceMinters...)
+		f.Seer = by.User()
 	}
 	return d.DB.Accounts(ctx, f, d.DB.Now())
+}
+
+// lookingAfter gives the roles in a workspace by which its accounts are seen, or
+// refused when the asker has none of them anywhere.
+func (d *Directory) lookingAfter(ctx context.Context, by tenure.Principal, refused error) ([]tenure.Role, error) {
+	policy, err := d.DB.Policy(ctx, by.Tenant())
+	if err != nil {
+		return nil, err
+	}
+	see := append([]tenure.Role{tenure.WorkspaceAdmin}, policy.ServiceMinters...)
+	own, err := d.DB.Workspaces(ctx, store.WorkspaceFilter{Tenant: by.Tenant(), User: by.User(), Limit: everyAccount})
+	if err != nil {
+		return nil, err
+	}
+	if !slices.ContainsFunc(own, func(w WorkspaceRole) bool { return slices.Contains(see, w.Role) }) {
+		return nil, refused
+	}
+	return see, nil
 }
 
 // AccountChange says what to change of a service account; nil stays as it is.
@@ -314,7 +342,7 @@ const HousekeepEvery = 30 * time.Second
 // so that nothing revives them later: their tokens are dead since that instant.
 // It may run in several processes at once. It gives the number of those it ended.
 func (d *Directory) Housekeep(ctx context.Context) (int, error) {
-	due, err := d.DB.AccountsDue(ctx, d.DB.Now())
+	due, err := d.DB.AccountsDue(ctx, "", d.DB.Now())
 	if err != nil || len(due) == 0 {
 		return 0, err
 	}
@@ -327,11 +355,7 @@ func (d *Directory) Housekeep(ctx context.Context) (int, error) {
 			if err != nil || now.State(tx.Now()) != "expired" {
 				return err
 			}
-			reason := "its end date is past"
-			if !now.GraceEndsAt.IsZero() && !tx.Now().Before(now.GraceEndsAt) {
-				reason = "its owner left, and nobody took it over in time"
-			}
-			ended, err = endAccount(ctx, tx, tenure.Principal{}, now, reason)
+			ended, err = endAccount(ctx, tx, tenure.Principal{}, now, now.WhyExpired(tx.Now()))
 			return err
 		})
 		if err != nil && !tenure.IsKind(err, tenure.NotFound) {

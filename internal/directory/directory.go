@@ -268,7 +268,10 @@ func (d *Directory) Reactivate(ctx context.Context, by tenure.Principal, id tenu
 	var u tenure.User
 	err := d.DB.Tx(ctx, func(ctx context.Context, tx *store.Tx) error {
 		var err error
-		if u, err = tx.User(ctx, by.Tenant(), id); err != nil || u.Active {
+		if u, err = tx.User(ctx, by.Tenant(), id); err != nil {
+			return err
+		}
+		if err := access.Above(by, u.Role); err != nil || u.Active {
 			return err
 		}
 		if _, err := setActive(ctx, tx, by, u, true, ""); err != nil {

@@ -30,10 +30,23 @@ func (d *Directory) Members(ctx context.Context, by tenure.Principal, idOrName s
 func (d *Directory) Memberships(ctx context.Context, by tenure.Principal, f MembershipFilter) ([]tenure.Membership, error) {
 	f.Tenant = by.Tenant()
 	if err := access.Check(by, tenure.ListMembers); err != nil {
-		if by.User() == "" || access.Admits(by, tenure.ListMembers) != nil {
+		switch {
+		case access.Admits(by, tenure.ListMembers) != nil:
+			return nil, err
+		case by.User() != "":
+			own, none := d.DB.Workspaces(ctx, store.WorkspaceFilter{Tenant: by.Tenant(), User: by.User(), Limit: 1})
+			if none != nil {
+				return nil, none
+			}
+			if len(own) == 0 {
+				return nil, err
+			}
+			f.Among = by.User()
+		case by.Kind() == tenure.ServiceToken && (f.Workspace == "" || f.Workspace == by.Workspace()):
+			f.Workspace = by.Workspace()
+		default:
 			return nil, err
 		}
-		f.Among = by.User()
 	}
 	return d.DB.Memberships(ctx, f)
 }

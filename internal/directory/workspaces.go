@@ -128,7 +128,7 @@ func within(ctx context.Context, r reader, by tenure.Principal, idOrName string,
 			return WorkspaceRole{}, err
 		}
 	}
-	return WorkspaceRole{Workspace: w, Role: role}, access.Within(by, action, tenure.ReadWorkspace, role)
+	return WorkspaceRole{Workspace: w, Role: role}, access.Within(by, action, tenure.ReadWorkspace, access.RoleIn(by, w.ID, role))
 }
 
 // Workspace reads a workspace by its id or its name.

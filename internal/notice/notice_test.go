@@ -14,6 +14,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/tenure-gateway/tenure"
+	"github.com/tenure-gateway/tenure/internal/audit"
 	"github.com/tenure-gateway/tenure/internal/store"
 )
 
@@ -252,6 +253,14 @@ func TestAlerts(t *testing.T) {
 	tell("root_token.used", "", "admin.users.list")
 	b.sweep(time.Second)
 	b.is("the next hour", kinds(), "token_reused token_leaked root_used root_used")
+	tell("policy.changed", "", "rotation_overlap")
+	b.sweep(time.Second)
+	b.is("another policy", kinds(), "token_reused token_leaked root_used root_used")
+	b.tx(func(ctx context.Context, tx *store.Tx) error {
+		return tx.Append(ctx, audit.PolicyChanged(b.super(), "admin_scope_approval", "required", "none", false))
+	})
+	b.sweep(time.Second)
+	b.is("approval", kinds(), "token_reused token_leaked root_used root_used approval_off")
 	for _, n := range b.all() {
 		if n.Severity != tenure.Alert || (n.User == b.user.ID) != (n.ObjectKind == "token") {
 			t.Errorf("%+v", n)

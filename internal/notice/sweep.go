@@ -216,7 +216,7 @@ func (n *Notices) accounts(ctx context.Context) error {
 }
 
 // alerts are what the audit log has that cannot wait.
-var alerts = []string{"token.reuse_detected", "token.leaked", "root_token.used"}
+var alerts = []string{"token.reuse_detected", "token.leaked", "root_token.used", "policy.changed"}
 
 // alerts turns events into notices, each once; uses of the root token once an hour
 // and actor.
@@ -243,7 +243,9 @@ func (n *Notices) alerts(ctx context.Context) error {
 			if err != nil {
 				return err
 			}
-			all = append(all, one)
+			if one.Kind != "" {
+				all = append(all, one)
+			}
 		}
 		if err := n.raise(ctx, all); err != nil {
 			return fmt.Errorf("notices of events: %w", err)
@@ -272,6 +274,11 @@ func (n *Notices) alert(ctx context.Context, e tenure.AuditEvent) (tenure.Notice
 		one.Kind, one.ObjectKind, one.ObjectID, one.Object = tenure.NoticeRootUsed, "root_token", e.ActorID, e.Actor
 		one.Dedupe = fmt.Sprintf("root_token:%s:%d", e.ActorID, e.At.Unix()/3600)
 		one.Message = fmt.Sprintf("The root token was used%s at %s, first for %s. Further uses of this hour are in the audit log.", where, at(e.At), e.Object)
+	case "policy.changed":
+		if e.Object == "admin_scope_approval" && e.Detail["after"] == "none" { // no other change is
+			one.Kind, one.ObjectKind, one.ObjectID = tenure.NoticeApprovalOff, "policy", e.Object
+			one.Message = fmt.Sprintf("%s set the policy admin_scope_approval to none%s at %s: one super admin alone now grants scopes of administration.", e.Actor, where, at(e.At))
+		}
 	case "token.leaked":
 		one.Kind = tenure.NoticeTokenLeaked
 		one.Message = fmt.Sprintf("The token %q was reported as leaked at %s.", e.Object, at(e.At))

@@ -97,6 +97,7 @@ func (p *Policies) Set(ctx context.Context, by tenure.Principal, values map[stri
 		return nil, err
 	}
 	var out []Entry
+	var over []tenure.ServiceAccount
 	changed := false
 	err := p.DB.Tx(ctx, func(ctx context.Context, tx *store.Tx) error {
 		out, changed = nil, false
@@ -111,6 +112,9 @@ func (p *Policies) Set(ctx context.Context, by tenure.Principal, values map[stri
 		if err := p.guardRoot(ctx, tx, by, before, after); err != nil {
 			return err
 		}
+		if over, err = endOverdue(ctx, tx, by, values); err != nil {
+			return err
+		}
 		if changed, err = write(ctx, tx, by, values, before, after); err != nil {
 			return err
 		}
@@ -120,6 +124,9 @@ func (p *Policies) Set(ctx context.Context, by tenure.Principal, values map[stri
 	})
 	if err != nil {
 		return nil, fmt.Errorf("set policy: %w", err)
+	}
+	for _, a := range over {
+		p.Live.Cut(store.Change{Kind: "service_account", ID: string(a.ID)}, live.Account(a.ID), tenure.ErrRevoked)
 	}
 	if changed {
 		p.Live.Changed(ctx, store.Change{Kind: "policy", ID: string(by.Tenant())})
@@ -188,6 +195,28 @@ func (p *Policies) guardRoot(ctx context.Context, tx *store.Tx, by tenure.Princi
 		}
 	}
 	return err
+}
+
+// endOverdue ends the service accounts whose time is over by the grace that was, when
+// it is to be another: a longer one brings nothing back.
+func endOverdue(ctx context.Context, tx *store.Tx, by tenure.Principal, values map[string]*string) ([]tenure.ServiceAccount, error) {
+	if _, named := values["orphan_grace"]; !named {
+		return nil, nil
+	}
+	due, err := tx.AccountsDue(ctx, by.Tenant(), tx.Now())
+	if err != nil {
+		return nil, err
+	}
+	for _, a := range due {
+		tokens, was, err := tx.EndAccount(ctx, a, "system", a.WhyExpired(tx.Now()))
+		if err == nil && was {
+			err = tx.Append(ctx, audit.AccountEnded(tenure.Principal{}, a, tokens, a.WhyExpired(tx.Now())))
+		}
+		if err != nil {
+			return nil, err
+		}
+	}
+	return due, nil
 }
 
 // write stores what differs and tells of it.

@@ -95,11 +95,12 @@ func rankOf(role tenure.Role) int {
 	return 0
 }
 
-// AccountsDue lists, over all tenants, the service accounts that have not ended
-// though their end date or the grace after their owner left is past.
-func (r reads) AccountsDue(ctx context.Context, now time.Time) ([]tenure.ServiceAccount, error) {
+// AccountsDue lists the service accounts of a tenant, or with "" of all, that have
+// not ended though their end date or the grace after their owner left is past.
+func (r reads) AccountsDue(ctx context.Context, tenant tenure.TenantID, now time.Time) ([]tenure.ServiceAccount, error) {
 	rows, err := many(ctx, r.run, scanAccount, `SELECT `+accountColumns+`
-		WHERE a.active = 1 AND a.ended_at IS NULL AND (a.expires_at IS NOT NULL OR a.orphaned_at IS NOT NULL) ORDER BY a.id`, stamp(now))
+		WHERE a.active = 1 AND a.ended_at IS NULL AND (a.expires_at IS NOT NULL OR a.orphaned_at IS NOT NULL) AND ($2 = '' OR a.tenant_id = $2)
+		ORDER BY a.id`, stamp(now), tenant)
 	due := rows[:0]
 	for _, a := range rows { // times that a hand wrote compare as times, not as text
 		if a.State(now) == "expired" {

@@ -36,6 +36,7 @@ type Selection struct {
 type Preview struct {
 	Tokens  []tenure.Token // the newest, at most 1000
 	Total   int
+	Skipped int    // those of super admins, which the asker may not end
 	Confirm string // to be given to end exactly these
 }
 
@@ -47,11 +48,11 @@ func (t *Tokens) Preview(ctx context.Context, by tenure.Principal, sel Selection
 	if err := t.Uses.Flush(ctx); err != nil { // what was just used is not unused
 		return Preview{}, err
 	}
-	rows, err := sel.choose(ctx, t.DB, by.Tenant(), t.DB.Now())
+	rows, skipped, err := sel.choose(ctx, t.DB, by, t.DB.Now())
 	if err != nil {
 		return Preview{}, err
 	}
-	return Preview{Tokens: rows[:min(len(rows), previewShown)], Total: len(rows), Confirm: confirmation(rows)}, nil
+	return Preview{Tokens: rows[:min(len(rows), previewShown)], Total: len(rows), Skipped: skipped, Confirm: confirmation(rows)}, nil
 }
 
 // RevokeMany ends every token that sel chooses, if these are those of the preview
@@ -71,9 +72,10 @@ func (t *Tokens) RevokeMany(ctx context.Context, by tenure.Principal, sel Select
 		return tenure.Ended{}, err
 	}
 	var rows []tenure.Token
+	skipped := 0
 	err := t.DB.Tx(ctx, func(ctx context.Context, tx *store.Tx) error {
 		var err error
-		if rows, err = sel.choose(ctx, tx, by.Tenant(), tx.Now()); err != nil {
+		if rows, skipped, err = sel.choose(ctx, tx, by, tx.Now()); err != nil {
 			return err
 		}
 		if confirmation(rows) != confirm {
@@ -98,7 +100,7 @@ func (t *Tokens) RevokeMany(ctx context.Context, by tenure.Principal, sel Select
 	if err != nil {
 		return tenure.Ended{}, fmt.Errorf("revoke tokens: %w", err)
 	}
-	ended := tenure.Ended{Tokens: len(rows), Streams: t.cutMany(rows)}
+	ended := tenure.Ended{Tokens: len(rows), Skipped: skipped, Streams: t.cutMany(rows)}
 	ended.Took = time.Since(start)
 	t.Live.Took(ended.Took)
 	return ended, nil
@@ -118,10 +120,33 @@ type chooser interface {
 	UserByName(context.Context, tenure.TenantID, string) (tenure.User, error)
 	Workspace(context.Context, tenure.TenantID, string) (tenure.Workspace, error)
 	Tokens(context.Context, store.TokenFilter) ([]tenure.Token, error)
+	people
 }
 
-// choose gives the live tokens of the selection, newest first.
-func (s Selection) choose(ctx context.Context, r chooser, tenant tenure.TenantID, now time.Time) ([]tenure.Token, error) {
+// choose gives the live tokens of the selection that the asker may end, newest
+// first, and the number of those that they may not.
+func (s Selection) choose(ctx context.Context, r chooser, by tenure.Principal, now time.Time) ([]tenure.Token, int, error) {
+	rows, err := s.live(ctx, r, by.Tenant(), now)
+	may := rows[:0]
+	known := map[tenure.UserID]error{}
+	for _, row := range rows {
+		refused, asked := known[row.User]
+		if !asked {
+			refused = above(ctx, r, by, row)
+			known[row.User] = refused
+		}
+		switch {
+		case refused == nil:
+			may = append(may, row)
+		case !tenure.IsKind(refused, tenure.Forbidden):
+			return nil, 0, refused
+		}
+	}
+	return may, len(rows) - len(may), err
+}
+
+// live gives the live tokens of the selection, newest first.
+func (s Selection) live(ctx context.Context, r chooser, tenant tenure.TenantID, now time.Time) ([]tenure.Token, error) {
 	if s == (Selection{}) {
 		return nil, tenure.InvalidField("user", "say which tokens: user, workspace, service_account, kind, created_before, unused_since or name; nothing never means all")
 	}

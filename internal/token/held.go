@@ -2,6 +2,7 @@ package token
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/netip"
 	"time"
@@ -58,9 +59,9 @@ func (t *Tokens) Introspect(ctx context.Context, by tenure.Principal, presented 
 	return p, row, nil
 }
 
-// RevokeHeld ends a personal or service token for whoever holds it, and needs no
-// other credential (RFC 7009). What is no token of ours, or has ended, is no
-// error. Invalid (unsupported_token_type): a root token or a connector's.
+// RevokeHeld ends a personal or service token for whoever holds it, with the rest of
+// its line, and needs no other credential (RFC 7009). It does so while the tenant is
+// suspended too. What is no token of ours, or has ended, is no error. Invalid (unsupported_token_type): a root token or a connector's.
 func (t *Tokens) RevokeHeld(ctx context.Context, presented string) (tenure.Ended, error) {
 	kind, ok := tenure.ParseToken(presented)
 	_, set := t.Configured[tenure.DigestOf(presented)]
@@ -73,42 +74,94 @@ func (t *Tokens) RevokeHeld(ctx context.Context, presented string) (tenure.Ended
 	if !ok {
 		return tenure.Ended{}, nil
 	}
-	p, err := t.Resolve(ctx, presented)
+	// By its digest, and not as somebody who asks: a token that is not good now,
+	// because its tenant is suspended, must not be good again later.
+	s, err := t.DB.TokenStanding(ctx, tenure.DigestOf(presented))
 	switch {
-	case tenure.IsKind(err, tenure.Unauthenticated):
+	case tenure.IsKind(err, tenure.NotFound):
 		return tenure.Ended{}, nil
 	case err != nil:
-		return tenure.Ended{}, err
+		return tenure.Ended{}, cannotKnow(err)
 	}
 	const reason = "revoked by its holder (RFC 7009)"
-	return t.end(ctx, p.Tenant(), p.Token(), p.Label(), reason, func(row tenure.Token) tenure.AuditEvent {
-		return audit.TokenRevoked(p, row, reason)
+	return t.end(ctx, s.Tenant, s.Token, s.Label(), reason, ifLive, func(row tenure.Token) tenure.AuditEvent {
+		return audit.TokenRevokedByHolder(s, row, reason)
 	})
 }
 
-// end ends one token, whoever it is that may, and cuts what it carries. A token
+// A judge answers an error when a token may not be ended.
+type judge func(context.Context, *store.Tx, tenure.Token) error
+
+// errEnded tells end that there is nothing to do.
+var errEnded = &tenure.Error{Kind: tenure.Conflict, Code: "token_ended", Msg: "this token has ended"}
+
+// ifLive lets a live token be ended.
+func ifLive(_ context.Context, tx *store.Tx, row tenure.Token) error {
+	if !row.Live(tx.Now()) {
+		return errEnded
+	}
+	return nil
+}
+
+// end ends one token, if may agrees, and cuts what it carries: with a live one the
+// rest of its line that lives, for it is one credential with two secrets. A token
 // that is revoked already stays as it is, and nothing is told.
-func (t *Tokens) end(ctx context.Context, tenant tenure.TenantID, id tenure.TokenID, by, reason string, event func(tenure.Token) tenure.AuditEvent) (tenure.Ended, error) {
+func (t *Tokens) end(ctx context.Context, tenant tenure.TenantID, id tenure.TokenID, by, reason string, may judge, event func(tenure.Token) tenure.AuditEvent) (tenure.Ended, error) {
 	start := time.Now()
-	var ended tenure.Ended
+	var rows []tenure.Token
 	err := t.DB.Tx(ctx, func(ctx context.Context, tx *store.Tx) error {
-		ended = tenure.Ended{}
+		rows = nil
 		row, err := tx.Token(ctx, tenant, id)
+		if err == nil {
+			err = may(ctx, tx, row)
+		}
 		if err != nil {
 			return err
 		}
-		was, err := tx.RevokeToken(ctx, tenant, id, by, reason)
-		if err != nil || !was {
-			return err
-		}
-		ended.Tokens = 1
-		return tx.Append(ctx, event(row))
+		rows, err = endLine(ctx, tx, row, by, reason, event)
+		return err
 	})
+	if errors.Is(err, errEnded) {
+		return tenure.Ended{}, nil
+	}
 	if err != nil {
 		return tenure.Ended{}, fmt.Errorf("revoke token %s: %w", id, err)
 	}
-	ended.Streams = t.Live.Cut(store.Change{Kind: "token", ID: string(id)}, live.Token(id), tenure.ErrRevoked)
+	ended := tenure.Ended{Tokens: len(rows)}
+	ended.Streams = t.Live.Cut(store.Change{Kind: "token", ID: string(id)}, live.Token(id), tenure.ErrRevoked) + t.cutMany(rows)
 	ended.Took = time.Since(start)
 	t.Live.Took(ended.Took)
+	return ended, nil
+}
+
+// endLine revokes a token that is not revoked and, if it lives, what else lives of
+// its line. It gives those that it has ended.
+func endLine(ctx context.Context, tx *store.Tx, row tenure.Token, by, reason string, event func(tenure.Token) tenure.AuditEvent) ([]tenure.Token, error) {
+	line := []tenure.Token{row}
+	if row.Live(tx.Now()) {
+		family, err := tx.Family(ctx, row.Tenant, row.Family)
+		if err != nil {
+			return nil, err
+		}
+		for _, other := range family {
+			if other.ID != row.ID && other.Live(tx.Now()) {
+				line = append(line, other)
+			}
+		}
+	}
+	ended := line[:0]
+	for _, one := range line {
+		was, err := tx.RevokeToken(ctx, one.Tenant, one.ID, by, reason)
+		if err != nil {
+			return nil, err
+		}
+		if !was {
+			continue
+		}
+		if err := tx.Append(ctx, event(one)); err != nil {
+			return nil, err
+		}
+		ended = append(ended, one)
+	}
 	return ended, nil
 }

@@ -30,7 +30,7 @@ type Leaked struct {
 const maxWhere = 300
 
 // ReportLeak ends a token that has leaked, of whichever kind, and cuts what it
-// carries. It asks nobody's leave: who can show a token could use it. What the
+// carries: with a live one the rest of its line. It asks nobody's leave: who can show a token could use it. What the
 // operator's settings carry cannot be ended here: that is told to the audit log
 // and, as an error, to the log.
 func (t *Tokens) ReportLeak(ctx context.Context, l Leak) (Leaked, error) {
@@ -57,7 +57,8 @@ func (t *Tokens) ReportLeak(ctx context.Context, l Leak) (Leaked, error) {
 	if where != "" {
 		reason = "leaked: found at " + where
 	}
-	ended, err := t.end(ctx, s.Tenant, s.Token, l.By, reason, func(row tenure.Token) tenure.AuditEvent {
+	anyway := func(context.Context, *store.Tx, tenure.Token) error { return nil }
+	ended, err := t.end(ctx, s.Tenant, s.Token, l.By, reason, anyway, func(row tenure.Token) tenure.AuditEvent {
 		return audit.TokenLeaked(l.By, row, reason)
 	})
 	if err == nil && ended.Tokens > 0 && (s.Kind == tenure.RootToken || s.Kind == tenure.ConnectorToken) {

@@ -255,3 +255,21 @@ func TestSelectionMustSaySomething(t *testing.T) {
 		}
 	}
 }
+
+// What could not be told now waits on, all of it.
+func TestReuseThatCannotBeToldWaits(t *testing.T) {
+	f := newFixture(t)
+	first, _ := f.mint(t, f.alice)
+	second, _ := f.mint(t, f.alice)
+	for _, id := range []tenure.TokenID{first.ID, second.ID} {
+		f.Reuse.note(f.ctx, &tenure.Standing{Token: id, Tenant: tenure.DefaultTenant})
+	}
+	gone, cancel := context.WithCancel(f.ctx)
+	cancel()
+	if err := f.tellReuse(gone); err == nil || len(f.Reuse.waiting) != 2 {
+		t.Errorf("%v; %d wait", err, len(f.Reuse.waiting))
+	}
+	if err := f.tellReuse(f.ctx); err != nil || len(f.Reuse.waiting) != 0 {
+		t.Errorf("%v; %d wait", err, len(f.Reuse.waiting))
+	}
+}

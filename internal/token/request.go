@@ -42,8 +42,55 @@ func (t *Tokens) Requests(ctx context.Context, by tenure.Principal, after tenure
 	return RequestPage{Requests: rows[:limit], Next: rows[limit-1].ID}, nil
 }
 
+// Two people agree on a token with scopes of administration. The root token and the
+// operator are no second person: a super admin may have the root token. They approve
+// what a person has asked for, and the root token asks, only while there are no two
+// people who could.
+
+// mayAsk answers Forbidden when the root token asks though two super admins could
+// agree: one of them might hold it, and approve.
+func mayAsk(ctx context.Context, tx *store.Tx, by tenure.Principal) error {
+	if !by.IsRoot() {
+		return nil
+	}
+	n, err := tx.CountActive(ctx, by.Tenant(), tenure.SuperAdmin)
+	if err == nil && n > 1 {
+		err = &tenure.Error{
+			Kind: tenure.Forbidden, Code: "second_person_needed",
+			Msg: "there are super admins who can agree on this: one asks in their own name, and another approves",
+		}
+	}
+	return err
+}
+
+// mayApprove answers Forbidden when the root token or the operator would approve a
+// person's request though another super admin could. alone: nobody else could.
+func mayApprove(ctx context.Context, tx *store.Tx, by tenure.Principal, q tenure.TokenRequest) (alone bool, err error) {
+	if by.User() != "" || q.Requester == "" {
+		return false, nil
+	}
+	n, err := tx.CountActive(ctx, q.Tenant, tenure.SuperAdmin)
+	if err != nil {
+		return false, err
+	}
+	switch u, err := tx.User(ctx, q.Tenant, q.Requester); {
+	case err == nil && u.Active && u.Role == tenure.SuperAdmin:
+		n--
+	case err != nil && !tenure.IsKind(err, tenure.NotFound):
+		return false, err
+	}
+	if n > 0 {
+		return false, &tenure.Error{
+			Kind: tenure.Forbidden, Code: "second_person_needed",
+			Msg: "another super admin can decide on this request: the root token and the operator approve only while there is none; they may reject it",
+		}
+	}
+	return true, nil
+}
+
 // Decide approves or rejects somebody else's request; a rejection says why.
-// Forbidden: the request is the asker's own. Conflict: it does not wait any more.
+// Forbidden: the request is the asker's own, or a second person could decide.
+// Conflict: it does not wait any more.
 func (t *Tokens) Decide(ctx context.Context, by tenure.Principal, id tenure.RequestID, approve bool, why string) (tenure.TokenRequest, error) {
 	var q tenure.TokenRequest
 	if err := access.Check(by, tenure.DecideRequest); err != nil {
@@ -69,6 +116,12 @@ func (t *Tokens) Decide(ctx context.Context, by tenure.Principal, id tenure.Requ
 		if s := q.State(tx.Now()); s != tenure.RequestPending {
 			return notWaiting(s)
 		}
+		alone := false
+		if approve {
+			if alone, err = mayApprove(ctx, tx, by, q); err != nil {
+				return err
+			}
+		}
 		q.Stored, q.Decider, q.DecidedBy, q.DecidedAt, q.Decision = tenure.RequestRejected, by.User(), by.Label(), tx.Now(), why
 		if approve {
 			q.Stored = tenure.RequestApproved
@@ -76,7 +129,11 @@ func (t *Tokens) Decide(ctx context.Context, by tenure.Principal, id tenure.Requ
 		if err := tx.DecideTokenRequest(ctx, q); err != nil {
 			return err
 		}
-		return tx.Append(ctx, audit.TokenRequestChanged(by, q, q.Stored, why))
+		e := audit.TokenRequestChanged(by, q, q.Stored, why)
+		if alone {
+			e = audit.WithoutSecond(e)
+		}
+		return tx.Append(ctx, e)
 	})
 	if err != nil {
 		return tenure.TokenRequest{}, fmt.Errorf("decide on the request %s: %w", id, err)

@@ -2,6 +2,8 @@ package token
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -71,6 +73,21 @@ func (r *Reuse) take() map[tenure.TokenID]presented {
 	return out
 }
 
+// again keeps one that could not be told, if there is room.
+func (r *Reuse) again(id tenure.TokenID, p presented) {
+	r.mu.Lock()
+	later, known := r.waiting[id]
+	if known || len(r.waiting) < reuseWaiting {
+		p.times += later.times
+		r.waiting[id] = p
+	}
+	r.mu.Unlock()
+	select {
+	case r.ring <- struct{}{}:
+	default:
+	}
+}
+
 // WatchReuse tells of reuse until ctx ends.
 func (t *Tokens) WatchReuse(ctx context.Context, report func(error)) {
 	for {
@@ -90,14 +107,17 @@ func (t *Tokens) WatchReuse(ctx context.Context, report func(error)) {
 	}
 }
 
+// tellReuse tells of each that waits. What cannot be told now waits on.
 func (t *Tokens) tellReuse(ctx context.Context) error {
+	var all []error
 	for id, p := range t.Reuse.take() {
 		origin := p.origin
 		if err := t.tellReuseOf(tenure.WithOrigin(ctx, &origin), p, id); err != nil && !tenure.IsKind(err, tenure.NotFound) {
-			return err
+			all = append(all, fmt.Errorf("reuse of token %s: %w", id, err))
+			t.Reuse.again(id, p)
 		}
 	}
-	return nil
+	return errors.Join(all...)
 }
 
 // tellReuseOf looks at one token that was presented: whether it died of its
@@ -111,7 +131,6 @@ func (t *Tokens) tellReuseOf(ctx context.Context, p presented, id tenure.TokenID
 	if reused, err := t.diedOfRotation(ctx, row); err != nil || !reused {
 		return err
 	}
-	t.Reuse.seen.Add(p.times)
 	var ended []tenure.Token
 	err = t.DB.Tx(ctx, func(ctx context.Context, tx *store.Tx) error {
 		ended = nil
@@ -133,6 +152,7 @@ func (t *Tokens) tellReuseOf(ctx context.Context, p presented, id tenure.TokenID
 	if err != nil {
 		return err
 	}
+	t.Reuse.seen.Add(p.times)
 	t.cutMany(ended)
 	return nil
 }

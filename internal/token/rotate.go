@@ -22,7 +22,9 @@ var errNotRotatable = &tenure.Error{
 // life as long as the old one's was, within the tenant's policy. The old one
 // lives on for overlap (nil: as the policy says), and not longer than it would
 // have; 0 ends it at once, with what it carries. A personal token is rotated by
-// its owner, or an operator; a service token by who may mint it.
+// its owner, or an operator; a service token by who may mint it. One with scopes of
+// administration is rotated by who collected it, unless the policy needs no second
+// person, and the new one ends when the old one would have.
 // Invalid: overlap is longer than MaxOverlap. NotFound: no such token, or not the
 // asker's. Conflict: it does not live, or was rotated already; of two that try at
 // once only one does.
@@ -88,7 +90,7 @@ func rotatable(ctx context.Context, tx *store.Tx, by tenure.Principal, id tenure
 	case tenure.KindService:
 		r.account, r.policy, err = accountFor(ctx, tx, by, r.old.ServiceAccount)
 		if err == nil && r.old.Scopes&tenure.AdminScopes != 0 {
-			err = access.Check(by, tenure.GrantScopes)
+			err = mayRotateAdmin(by, r.policy, r.old)
 		}
 	case tenure.KindSCIM, tenure.KindRoot: // a connector and the root token are rotated as such
 		err = tenure.ErrNotFound
@@ -97,6 +99,22 @@ func rotatable(ctx context.Context, tx *store.Tx, by tenure.Principal, id tenure
 		err = errNotRotatable
 	}
 	return r, err
+}
+
+// mayRotateAdmin lets whoever collected a token with scopes of administration rotate
+// it, where these need a second person: anybody else would have a secret that was
+// approved for another. Elsewhere whoever grants such scopes does.
+func mayRotateAdmin(by tenure.Principal, p tenure.Policy, old tenure.Token) error {
+	switch {
+	case !p.AdminApproval:
+		return access.Check(by, tenure.GrantScopes)
+	case old.MadeBy != by.User():
+		return &tenure.Error{
+			Kind: tenure.Forbidden, Code: "not_the_collector",
+			Msg: "a token with scopes of administration is rotated by whoever collected it: its secret was approved for nobody else; ask for a token of your own",
+		}
+	}
+	return nil
 }
 
 // mayRotatePAT lets the owner rotate a personal token: whoever else did would have
@@ -150,6 +168,9 @@ func (r *rotation) run(ctx context.Context, tx *store.Tx, by tenure.Principal) e
 	}
 	if kind == tenure.KindService {
 		bound(row, r.account)
+		if old := r.old.ExpiresAt; row.Scopes&tenure.AdminScopes != 0 && !old.IsZero() && row.ExpiresAt.After(old) {
+			row.ExpiresAt = old // what was approved is not made longer
+		}
 	} else {
 		row.User, row.UserName = r.old.User, r.old.UserName
 	}

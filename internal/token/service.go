@@ -27,22 +27,15 @@ func (t *Tokens) MintService(ctx context.Context, by tenure.Principal, id tenure
 	if err := access.Admits(by, tenure.MintServiceToken); err != nil {
 		return Minted{}, err
 	}
-	asked, err := spec.read()
-	if err == nil && asked.scopes == 0 {
-		err = tenure.InvalidField("scopes", "say exactly the scopes that the account needs, for example [\"chat\"]")
-	}
-	if err == nil {
-		err = tenure.CheckText("reason", spec.Reason)
-	}
-	if err != nil {
-		return Minted{}, err
-	}
 	var out Minted
 	secret := tenure.NewToken(tenure.KindService)
-	err = t.DB.Tx(ctx, func(ctx context.Context, tx *store.Tx) error {
+	err := t.DB.Tx(ctx, func(ctx context.Context, tx *store.Tx) error {
 		out = Minted{}
-		asked := asked // it may run twice
 		a, policy, err := accountFor(ctx, tx, by, id)
+		if err != nil {
+			return err
+		}
+		asked, err := spec.forService()
 		if err != nil {
 			return err
 		}
@@ -54,6 +47,9 @@ func (t *Tokens) MintService(ctx context.Context, by tenure.Principal, id tenure
 			return err
 		}
 		if !grants {
+			if err := mayAsk(ctx, tx, by); err != nil {
+				return err
+			}
 			out.Request, err = insertRequest(ctx, tx, by, a, asked, spec.Reason)
 			return err
 		}
@@ -64,6 +60,18 @@ func (t *Tokens) MintService(ctx context.Context, by tenure.Principal, id tenure
 		return Minted{}, fmt.Errorf("mint token of service account %s: %w", id, err)
 	}
 	return out, nil
+}
+
+// forService reads a spec of a service token.
+func (s *Spec) forService() (terms, error) {
+	asked, err := s.read()
+	if err == nil && asked.scopes == 0 {
+		err = tenure.InvalidField("scopes", "say exactly the scopes that the account needs, for example [\"chat\"]")
+	}
+	if err == nil {
+		err = tenure.CheckText("reason", s.Reason)
+	}
+	return asked, err
 }
 
 // accountFor gives a service account that the asker looks after and that goes on,
@@ -100,7 +108,7 @@ func lookAfter(ctx context.Context, r roles, by tenure.Principal, action tenure.
 	if err != nil {
 		return err
 	}
-	return access.LookAfter(by, action, role, policy.ServiceMinters)
+	return access.LookAfter(by, action, access.RoleIn(by, ws, role), policy.ServiceMinters)
 }
 
 // mayGrant reports whether scopes may be given by the asker at once, or need a

@@ -8,7 +8,6 @@ package token
 
 import (
 	"context"
-	"fmt"
 	"time"
 
 	"github.com/tenure-gateway/tenure"
@@ -93,43 +92,50 @@ func (t *Tokens) page(ctx context.Context, f store.TokenFilter) (Page, error) {
 	return Page{Tokens: rows[:limit], Next: rows[limit-1].ID}, nil
 }
 
-// Revoke ends a token, records who asked, and cuts what it still carries. A
-// token that has ended already stays ended, and that is no error. NotFound: no
-// such token, or not the asker's.
+// Revoke ends a token, records who asked, and cuts what it still carries. A live
+// token ends with the rest of its line: what a rotation left good for its overlap is
+// the same credential. A token that has ended already stays ended, and that is no
+// error. NotFound: no such token, or not the asker's. Forbidden: it is a super
+// admin's, and the asker is none.
 func (t *Tokens) Revoke(ctx context.Context, by tenure.Principal, id tenure.TokenID, reason string) (tenure.Ended, error) {
-	start := time.Now()
-	var ended tenure.Ended
-	err := t.DB.Tx(ctx, func(ctx context.Context, tx *store.Tx) error {
-		ended = tenure.Ended{}
-		row, err := tx.Token(ctx, by.Tenant(), id)
-		if err != nil {
-			return err
-		}
-		if err := mayRevoke(ctx, tx, by, row); err != nil {
-			return err
-		}
-		was, err := tx.RevokeToken(ctx, row.Tenant, id, by.Label(), reason)
-		if err != nil || !was {
-			return err
-		}
-		ended.Tokens = 1
-		return tx.Append(ctx, audit.TokenRevoked(by, row, reason))
-	})
-	if err != nil {
-		return tenure.Ended{}, fmt.Errorf("revoke token %s: %w", id, err)
-	}
-	ended.Streams = t.Live.Cut(store.Change{Kind: "token", ID: string(id)}, live.Token(id), tenure.ErrRevoked)
-	ended.Took = time.Since(start)
-	t.Live.Took(ended.Took)
-	return ended, nil
+	return t.end(ctx, by.Tenant(), id, by.Label(), reason, func(ctx context.Context, tx *store.Tx, row tenure.Token) error {
+		return mayRevoke(ctx, tx, by, row)
+	}, func(row tenure.Token) tenure.AuditEvent { return audit.TokenRevoked(by, row, reason) })
 }
 
 // mayRevoke lets the owner revoke a token, those who look after its service
-// account, and those who may revoke any.
+// account, and those who may revoke any: of a super admin, only super admins.
 func mayRevoke(ctx context.Context, tx *store.Tx, by tenure.Principal, row tenure.Token) error {
 	err := access.Owner(by, row.User, tenure.RevokeAnyToken)
 	if err != nil && row.Kind == tenure.KindService {
 		return lookAfter(ctx, tx, by, tenure.UpdateAccount, row.Workspace)
 	}
+	if err == nil && (row.User == "" || row.User != by.User()) {
+		err = above(ctx, tx, by, row)
+	}
 	return err
+}
+
+// people is what above asks: of the database, or in a transaction.
+type people interface {
+	User(context.Context, tenure.TenantID, tenure.UserID) (tenure.User, error)
+}
+
+// above answers Forbidden when a token is a super admin's, or the root token, and
+// the asker is no super admin. Whoever was deleted stands above nobody.
+func above(ctx context.Context, r people, by tenure.Principal, row tenure.Token) error {
+	switch {
+	case row.Kind == tenure.KindRoot:
+		return access.Above(by, tenure.SuperAdmin)
+	case row.User == "" || access.Above(by, tenure.SuperAdmin) == nil:
+		return nil
+	}
+	u, err := r.User(ctx, row.Tenant, row.User)
+	if tenure.IsKind(err, tenure.NotFound) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	return access.Above(by, u.Role)
 }

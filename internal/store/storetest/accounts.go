@@ -129,9 +129,12 @@ func accountsByHand(t *testing.T, f *fixture) {
 	}
 	b := f.account(tenure.DefaultTenant, "nightly") // the name is free
 	f.hand(fmt.Sprintf(`UPDATE service_accounts SET expires_at = 'yesterday' WHERE id = '%s'`, b.ID))
-	due, err := f.db.AccountsDue(f.ctx, f.db.Now())
+	due, err := f.db.AccountsDue(f.ctx, "", f.db.Now())
 	if err != nil || len(due) != 1 || due[0].ID != b.ID {
 		t.Errorf("due: %+v, %v", due, err)
+	}
+	if theirs, err := f.db.AccountsDue(f.ctx, "elsewhere", f.db.Now()); err != nil || len(theirs) != 0 {
+		t.Errorf("due in another tenant: %+v, %v", theirs, err)
 	}
 }
 
