@@ -74,7 +74,7 @@ func notTheLast(ctx context.Context, tx *store.Tx, u tenure.User) error {
 	if u.Role != tenure.SuperAdmin || !u.Active {
 		return nil
 	}
-	active, err := tx.CountActive(ctx, u.Tenant, tenure.SuperAdmin)
+	active, err := tx.CountSupers(ctx, u.Tenant)
 	if err != nil || active > 1 {
 		return err
 	}

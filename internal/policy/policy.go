@@ -187,7 +187,7 @@ func (p *Policies) guardRoot(ctx context.Context, tx *store.Tx, by tenure.Princi
 			Msg: "in single mode the root token is the only way in; it cannot be switched off",
 		}
 	}
-	n, err := tx.CountActive(ctx, by.Tenant(), tenure.SuperAdmin)
+	n, err := tx.CountSupers(ctx, by.Tenant())
 	if err == nil && n == 0 {
 		err = &tenure.Error{
 			Kind: tenure.Conflict, Code: "root_token_needed", Field: rootToken,

@@ -96,18 +96,26 @@ func rankOf(role tenure.Role) int {
 }
 
 // AccountsDue lists the service accounts of a tenant, or with "" of all, that have
-// not ended though their end date or the grace after their owner left is past.
+// not ended though their end date or the grace after their owner left is past. It
+// reads those whose end is near, and orphans, by indexes.
 func (r reads) AccountsDue(ctx context.Context, tenant tenure.TenantID, now time.Time) ([]tenure.ServiceAccount, error) {
-	rows, err := many(ctx, r.run, scanAccount, `SELECT `+accountColumns+`
-		WHERE a.active = 1 AND a.ended_at IS NULL AND (a.expires_at IS NOT NULL OR a.orphaned_at IS NOT NULL) AND ($2 = '' OR a.tenant_id = $2)
-		ORDER BY a.id`, stamp(now), tenant)
-	due := rows[:0]
-	for _, a := range rows { // times that a hand wrote compare as times, not as text
-		if a.State(now) == "expired" {
-			due = append(due, a)
+	// Times that a hand wrote compare as times, not as text: what may be past in
+	// some zone is read, and what is no time at all, which sorts behind.
+	seen := map[tenure.ServiceAccountID]bool{}
+	var due []tenure.ServiceAccount
+	for _, near := range [...]string{`a.expires_at <= $2`, `a.expires_at >= ':' AND $2 <> ''`, `a.orphaned_at IS NOT NULL AND $2 <> ''`} {
+		rows, err := many(ctx, r.run, scanAccount, `SELECT `+accountColumns+` WHERE a.active = 1 AND a.ended_at IS NULL AND ($3 = '' OR a.tenant_id = $3) AND `+near,
+			stamp(now), stamp(now.Add(24*time.Hour)), tenant)
+		if err != nil {
+			return nil, err
+		}
+		for _, a := range rows {
+			if a.State(now) == "expired" && !seen[a.ID] {
+				due, seen[a.ID] = append(due, a), true
+			}
 		}
 	}
-	return due, err
+	return due, nil
 }
 
 // InsertAccount stores a new service account. Conflict: the workspace has one of

@@ -53,6 +53,53 @@ func TestReplaceByHand(t *testing.T) {
 	}
 }
 
+// Whoever is thrown out by INSERT OR REPLACE, or comes back inactive by it, leaves
+// orphans as any leaver does.
+func TestReplacedOwnersLeaveOrphans(t *testing.T) {
+	for what, statement := range map[string]string{
+		"inactive":          `INSERT OR REPLACE INTO users (id, tenant_id, user_name, user_name_fold, active, source, created_at, updated_at) VALUES ('u', 'default', 'u', 'u', 0, 'scim', 'x', 'x')`,
+		"deleted":           `INSERT OR REPLACE INTO users (id, tenant_id, user_name, user_name_fold, deleted_at, source, created_at, updated_at) VALUES ('u', 'default', 'u', 'u', 'x', 'scim', 'x', 'x')`,
+		"displaced":         `INSERT OR REPLACE INTO users (id, tenant_id, user_name, user_name_fold, source, created_at, updated_at) VALUES ('v', 'default', 'u', 'u', 'scim', 'x', 'x')`,
+		"of another tenant": `INSERT OR REPLACE INTO users (id, tenant_id, user_name, user_name_fold, source, created_at, updated_at) VALUES ('u', 'other', 'u', 'u', 'scim', 'x', 'x')`,
+		"moved":             `UPDATE users SET tenant_id = 'other' WHERE id = 'u'`,
+	} {
+		for _, grace := range []string{"30d", "0"} {
+			db, hand := open(t)
+			hand(`INSERT INTO users (id, tenant_id, user_name, user_name_fold, source, created_at, updated_at) VALUES ('u', 'default', 'u', 'u', 'scim', 'x', 'x');
+				INSERT INTO service_accounts (id, tenant_id, workspace_id, name, owner_user_id, created_at) VALUES ('a', 'default', 'default', 'a', 'u', 'x');
+				INSERT INTO policies (tenant_id, key, value, updated_at) VALUES ('default', 'orphan_grace', '` + grace + `', 'x')`)
+			hand(statement)
+			a, err := db.Account(context.Background(), tenure.DefaultTenant, "a", db.Now())
+			if err != nil || a.OrphanedAt.IsZero() || a.EndedAt.IsZero() != (grace != "0") {
+				t.Errorf("%s, grace %s: %+v, %v", what, grace, a, err)
+			}
+		}
+	}
+}
+
+// A group that INSERT OR REPLACE throws out gives no role any more.
+func TestReplacedGroupsMeanNothing(t *testing.T) {
+	db, hand := open(t)
+	hand(`INSERT INTO users (id, tenant_id, user_name, user_name_fold, source, created_at, updated_at) VALUES ('u', 'default', 'u', 'u', 'scim', 'x', 'x');
+		INSERT INTO groups (id, tenant_id, display_name, display_name_fold, created_at, updated_at) VALUES ('g', 'default', 'g', 'g', 'x', 'x');
+		INSERT INTO group_members (group_id, user_id, added_at) VALUES ('g', 'u', 'x');
+		INSERT INTO workspace_groups (tenant_id, workspace_id, group_id, role, created_at) VALUES ('default', 'default', 'g', 'member', 'x')`)
+	role := func() tenure.Role {
+		got, err := db.RoleIn(context.Background(), tenure.DefaultTenant, tenure.DefaultWorkspace, "u")
+		if err != nil {
+			t.Fatal(err)
+		}
+		return got
+	}
+	if role() != tenure.Member {
+		t.Fatalf("role %q", role())
+	}
+	hand(`INSERT OR REPLACE INTO groups (id, tenant_id, display_name, display_name_fold, created_at, updated_at) VALUES ('h', 'default', 'G', 'g', 'x', 'x')`)
+	if role() != "" {
+		t.Errorf("role %q", role())
+	}
+}
+
 func TestFilesArePrivate(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "tenure.db")
 	db, err := store.OpenSQLite(context.Background(), path, nil)

@@ -57,7 +57,11 @@ func (r reads) Tokens(ctx context.Context, f TokenFilter) ([]tenure.Token, error
 	if f.Account != "" {
 		w.and(`t.service_account_id = ?`, f.Account)
 	}
-	if f.Kind != "" {
+	switch f.Kind {
+	case "":
+	case tenure.KindRoot:
+		w.and(`t.kind = 'root'`) // said for the index
+	default:
 		w.and(`t.kind = ?`, f.Kind)
 	}
 	if f.Unrevoked {
@@ -100,8 +104,8 @@ func (tx *Tx) RevokeTokensOf(ctx context.Context, tenant tenure.TenantID, user t
 		WHERE tenant_id = $4 AND user_id = $5 AND revoked_at IS NULL`, stamp(tx.now), by, reason, tenant, user)
 }
 
-// RevokeTokensOfKind ends every token of a kind in the tenant and gives their number.
-func (tx *Tx) RevokeTokensOfKind(ctx context.Context, tenant tenure.TenantID, kind tenure.TokenKind, by, reason string) (int, error) {
+// RevokeRoot ends every root token of the tenant and gives their number.
+func (tx *Tx) RevokeRoot(ctx context.Context, tenant tenure.TenantID, by, reason string) (int, error) {
 	return tx.exec(ctx, `UPDATE api_tokens SET revoked_at = $1, revoked_by = $2, revoked_reason = $3
-		WHERE tenant_id = $4 AND kind = $5 AND revoked_at IS NULL`, stamp(tx.now), by, reason, tenant, kind)
+		WHERE tenant_id = $4 AND kind = 'root' AND revoked_at IS NULL`, stamp(tx.now), by, reason, tenant)
 }

@@ -53,7 +53,7 @@ func (t *Tokens) RotateRoot(ctx context.Context, by tenure.Principal) (tenure.Se
 		if ended.Sessions, err = tx.EndRootSessions(ctx, tenure.DefaultTenant, by.Label(), "root token rotated"); err != nil {
 			return err
 		}
-		if ended.Tokens, err = tx.RevokeTokensOfKind(ctx, tenure.DefaultTenant, tenure.KindRoot, by.Label(), "rotated"); err != nil {
+		if ended.Tokens, err = tx.RevokeRoot(ctx, tenure.DefaultTenant, by.Label(), "rotated"); err != nil {
 			return err
 		}
 		row, err := insertRoot(ctx, tx, secret)

@@ -40,7 +40,7 @@ func policies(t *testing.T, f *fixture) {
 func superAdmins(t *testing.T, f *fixture) {
 	want := func(n int) {
 		t.Helper()
-		if got, err := f.db.CountActive(f.ctx, tenure.DefaultTenant, tenure.SuperAdmin); err != nil || got != n {
+		if got, err := f.db.CountSupers(f.ctx, tenure.DefaultTenant); err != nil || got != n {
 			t.Errorf("%d super admins, want %d (%v)", got, n, err)
 		}
 	}

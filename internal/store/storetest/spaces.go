@@ -2,6 +2,8 @@ package storetest
 
 import (
 	"context"
+	"fmt"
+	"maps"
 	"slices"
 	"testing"
 
@@ -226,6 +228,82 @@ func lastRole(t *testing.T, f *fixture) {
 		t.Errorf("without a role: lives %t, %q", lives(), reason())
 	}
 	f.mustLive("the token of the workspace default")
+}
+
+// Whoever loses the last role by a changed key loses their tokens there too.
+func lastRoleByKey(t *testing.T, f *fixture) {
+	for what, statement := range map[string]string{
+		"the member's row names somebody else": `UPDATE group_members SET user_id = 'somebody' WHERE group_id = '%[2]s'`,
+		"the member's row names another group": `UPDATE group_members SET group_id = 'another' WHERE group_id = '%[2]s'`,
+		"the mapping is of another group":      `UPDATE workspace_groups SET group_id = 'another2' WHERE group_id = '%[2]s'`,
+		"the mapping is of another workspace":  `UPDATE workspace_groups SET workspace_id = 'another' WHERE workspace_id = '%[1]s'`,
+		"the group has another id":             `UPDATE groups SET id = 'another3' WHERE id = '%[2]s'`,
+	} {
+		w, g := f.addSpace(what), f.addGroup(what)
+		f.mapped(w, g, tenure.Member)
+		lives, reason := f.mintIn(w)
+		f.hand(fmt.Sprintf(`UPDATE workspace_groups SET role = 'workspace_admin' WHERE group_id = '%s'`, g.ID))
+		if !lives() {
+			t.Errorf("%s: another role ended the token", what)
+		}
+		f.hand(fmt.Sprintf(statement, w.ID, g.ID))
+		if lives() || reason() != "database: membership removed" || f.roleIn(w) != "" {
+			t.Errorf("%s: lives %t, %q, role %q", what, lives(), reason(), f.roleIn(w))
+		}
+	}
+}
+
+// A workspace's members come page by page, from all sources, each once.
+func memberPages(t *testing.T, f *fixture) {
+	w, groups := f.addSpace("W"), []tenure.Group{f.addGroup("one"), f.addGroup("two")}
+	f.mapped(w, groups[0], tenure.Viewer)
+	f.mapped(w, groups[1], tenure.Member)
+	want := map[tenure.UserID]string{f.user.ID: "member  2"}
+	f.tx(func(ctx context.Context, tx *store.Tx) error {
+		for i := range 12 {
+			u := person(tx.Now(), tenure.DefaultTenant, fmt.Sprintf("p%d@example.com", i))
+			if err := tx.InsertUser(ctx, u); err != nil {
+				return err
+			}
+			role, direct, n := tenure.Role(""), tenure.Role(""), 0
+			if i%3 != 0 {
+				role, direct = tenure.Viewer, tenure.Viewer
+				if err := tx.SetMembership(ctx, w.Tenant, w.ID, u.ID, direct); err != nil {
+					return err
+				}
+			}
+			if i%2 == 0 {
+				if _, err := tx.AddMember(ctx, w.Tenant, groups[1].ID, u.ID); err != nil {
+					return err
+				}
+				role, n = tenure.Member, 1
+			}
+			if role != "" {
+				want[u.ID] = fmt.Sprintf("%s %s %d", role, direct, n)
+			}
+		}
+		return nil
+	})
+	got := map[tenure.UserID]string{}
+	page := store.MembershipFilter{Tenant: w.Tenant, Workspace: w.ID, Limit: 3}
+	for {
+		rows, err := f.db.Memberships(f.ctx, page)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, m := range rows {
+			if m.User <= page.AfterUser || m.Name != "W" || m.UserName == "" {
+				t.Errorf("%+v behind %s", m, page.AfterUser)
+			}
+			got[m.User], page.AfterWorkspace, page.AfterUser = fmt.Sprintf("%s %s %d", m.Role, m.Direct, len(m.Groups)), m.Workspace, m.User
+		}
+		if len(rows) < page.Limit {
+			break
+		}
+	}
+	if !maps.Equal(got, want) {
+		t.Errorf("paged %v, want %v", got, want)
+	}
 }
 
 func tenantRows(t *testing.T, f *fixture) {

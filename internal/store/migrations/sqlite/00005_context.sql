@@ -28,6 +28,8 @@ CREATE INDEX api_tokens_by_workspace ON api_tokens (workspace_id, id);
 CREATE INDEX api_tokens_by_maker ON api_tokens (created_by_user) WHERE created_by_user <> '';
 CREATE INDEX api_tokens_by_end ON api_tokens (expires_at) WHERE revoked_at IS NULL;
 CREATE INDEX api_tokens_by_age ON api_tokens (tenant_id, created_at) WHERE revoked_at IS NULL;
+CREATE INDEX api_tokens_of_root ON api_tokens (tenant_id, id) WHERE kind = 'root';
+CREATE INDEX users_super ON users (tenant_id) WHERE role = 'super_admin' AND active = 1 AND deleted_at IS NULL;
 CREATE INDEX service_accounts_by_end ON service_accounts (expires_at) WHERE ended_at IS NULL;
 CREATE INDEX service_accounts_orphaned ON service_accounts (orphaned_at) WHERE orphaned_at IS NOT NULL AND ended_at IS NULL;
 CREATE INDEX api_tokens_by_family ON api_tokens (family_id) WHERE family_id <> '';
@@ -40,6 +42,10 @@ ALTER TABLE scim_connectors ADD COLUMN created_by_user TEXT NOT NULL DEFAULT '';
 CREATE INDEX provider_credentials_by_maker ON provider_credentials (created_by_user) WHERE created_by_user <> '';
 CREATE INDEX scim_connectors_by_maker ON scim_connectors (created_by_user) WHERE created_by_user <> '';
 CREATE INDEX audit_events_by_object ON audit_events (tenant_id, object_id, seq);
+CREATE INDEX audit_events_by_object_name ON audit_events (tenant_id, object, seq);
+CREATE INDEX audit_events_by_actor ON audit_events (tenant_id, actor_id, seq);
+CREATE INDEX audit_events_by_actor_name ON audit_events (tenant_id, actor, seq);
+CREATE INDEX audit_events_by_request ON audit_events (tenant_id, request_id, seq) WHERE request_id <> '';
 CREATE INDEX audit_events_by_action ON audit_events (tenant_id, action, at);
 
 -- What a group of the identity provider is in a workspace. Only roles of a
@@ -253,6 +259,47 @@ BEGIN
 END;
 -- +goose StatementEnd
 
+-- +goose StatementBegin
+CREATE TRIGGER users_orphan_on_insert AFTER INSERT ON users WHEN NEW.active = 0 OR NEW.deleted_at IS NOT NULL
+BEGIN
+    UPDATE service_accounts SET orphaned_at = strftime('%Y-%m-%dT%H:%M:%fZ', 'now')
+        WHERE owner_user_id = NEW.id AND orphaned_at IS NULL AND active = 1;
+    UPDATE service_accounts SET active = 0, ended_at = strftime('%Y-%m-%dT%H:%M:%fZ', 'now'), ended_by = 'policy', ended_reason = 'its owner left'
+        WHERE owner_user_id = NEW.id AND active = 1
+          AND EXISTS (SELECT 1 FROM policies WHERE tenant_id = service_accounts.tenant_id AND key = 'orphan_grace' AND value = '0');
+END;
+-- +goose StatementEnd
+
+-- INSERT OR REPLACE throws out whoever has the name, or the id in another tenant.
+-- +goose StatementBegin
+CREATE TRIGGER users_orphan_on_displace BEFORE INSERT ON users
+BEGIN
+    UPDATE service_accounts SET orphaned_at = strftime('%Y-%m-%dT%H:%M:%fZ', 'now')
+        WHERE owner_user_id IN (SELECT id FROM users WHERE id <> NEW.id AND tenant_id = NEW.tenant_id AND user_name_fold = NEW.user_name_fold
+            AND deleted_at IS NULL AND NEW.deleted_at IS NULL UNION ALL SELECT id FROM users WHERE id = NEW.id AND tenant_id <> NEW.tenant_id) AND orphaned_at IS NULL AND active = 1;
+    UPDATE service_accounts SET active = 0, ended_at = strftime('%Y-%m-%dT%H:%M:%fZ', 'now'), ended_by = 'policy', ended_reason = 'its owner left'
+        WHERE owner_user_id IN (SELECT id FROM users WHERE id <> NEW.id AND tenant_id = NEW.tenant_id AND user_name_fold = NEW.user_name_fold
+            AND deleted_at IS NULL AND NEW.deleted_at IS NULL UNION ALL SELECT id FROM users WHERE id = NEW.id AND tenant_id <> NEW.tenant_id) AND active = 1
+          AND EXISTS (SELECT 1 FROM policies WHERE tenant_id = service_accounts.tenant_id AND key = 'orphan_grace' AND value = '0');
+END;
+-- +goose StatementEnd
+
+-- Whoever has another id, or is of another tenant, is not who was there before.
+-- +goose StatementBegin
+CREATE TRIGGER users_moved AFTER UPDATE OF id, tenant_id ON users WHEN NEW.id <> OLD.id OR NEW.tenant_id <> OLD.tenant_id
+BEGIN
+    UPDATE api_tokens SET revoked_at = strftime('%Y-%m-%dT%H:%M:%fZ', 'now'), revoked_by = 'database', revoked_reason = 'user replaced'
+        WHERE user_id = OLD.id AND revoked_at IS NULL;
+    UPDATE sessions SET ended_at = strftime('%Y-%m-%dT%H:%M:%fZ', 'now'), ended_by = 'database', ended_reason = 'user replaced'
+        WHERE user_id = OLD.id AND ended_at IS NULL;
+    UPDATE service_accounts SET orphaned_at = strftime('%Y-%m-%dT%H:%M:%fZ', 'now')
+        WHERE owner_user_id = OLD.id AND orphaned_at IS NULL AND active = 1;
+    UPDATE service_accounts SET active = 0, ended_at = strftime('%Y-%m-%dT%H:%M:%fZ', 'now'), ended_by = 'policy', ended_reason = 'its owner left'
+        WHERE owner_user_id = OLD.id AND active = 1
+          AND EXISTS (SELECT 1 FROM policies WHERE tenant_id = service_accounts.tenant_id AND key = 'orphan_grace' AND value = '0');
+END;
+-- +goose StatementEnd
+
 -- workspace_groups
 -- +goose StatementBegin
 CREATE TRIGGER workspace_groups_inserted AFTER INSERT ON workspace_groups
@@ -343,6 +390,48 @@ BEGIN
           AND NOT EXISTS (SELECT 1 FROM memberships WHERE workspace_id = OLD.workspace_id AND user_id = api_tokens.user_id)
           AND NOT EXISTS (SELECT 1 FROM workspace_groups g JOIN group_members m ON m.group_id = g.group_id
               WHERE g.workspace_id = OLD.workspace_id AND m.user_id = api_tokens.user_id);
+END;
+-- +goose StatementEnd
+
+-- +goose StatementBegin
+CREATE TRIGGER group_members_end_on_update AFTER UPDATE OF group_id, user_id ON group_members WHEN EXISTS (SELECT 1 FROM workspace_groups WHERE group_id = OLD.group_id)
+BEGIN
+    UPDATE api_tokens SET revoked_at = strftime('%Y-%m-%dT%H:%M:%fZ', 'now'), revoked_by = 'database', revoked_reason = 'membership removed'
+        WHERE user_id = OLD.user_id AND revoked_at IS NULL
+          AND workspace_id IN (SELECT workspace_id FROM workspace_groups WHERE group_id = OLD.group_id)
+          AND NOT EXISTS (SELECT 1 FROM memberships WHERE workspace_id = api_tokens.workspace_id AND user_id = OLD.user_id)
+          AND NOT EXISTS (SELECT 1 FROM workspace_groups g JOIN group_members m ON m.group_id = g.group_id
+              WHERE g.workspace_id = api_tokens.workspace_id AND m.user_id = OLD.user_id);
+END;
+-- +goose StatementEnd
+
+-- +goose StatementBegin
+CREATE TRIGGER workspace_groups_end_on_update AFTER UPDATE OF workspace_id, group_id ON workspace_groups
+BEGIN
+    UPDATE api_tokens SET revoked_at = strftime('%Y-%m-%dT%H:%M:%fZ', 'now'), revoked_by = 'database', revoked_reason = 'membership removed'
+        WHERE workspace_id = OLD.workspace_id AND revoked_at IS NULL
+          AND user_id IN (SELECT user_id FROM group_members WHERE group_id = OLD.group_id)
+          AND NOT EXISTS (SELECT 1 FROM memberships WHERE workspace_id = OLD.workspace_id AND user_id = api_tokens.user_id)
+          AND NOT EXISTS (SELECT 1 FROM workspace_groups g JOIN group_members m ON m.group_id = g.group_id
+              WHERE g.workspace_id = OLD.workspace_id AND m.user_id = api_tokens.user_id);
+END;
+-- +goose StatementEnd
+
+-- A group that is thrown out by INSERT OR REPLACE, or gets another id or tenant,
+-- means nothing any more. Rows of the two tables above displace only rows of the
+-- same keys: nobody loses a role by that.
+-- +goose StatementBegin
+CREATE TRIGGER groups_displaced BEFORE INSERT ON groups
+BEGIN
+    DELETE FROM workspace_groups WHERE group_id IN (SELECT id FROM groups WHERE tenant_id = NEW.tenant_id AND display_name_fold = NEW.display_name_fold
+        AND id <> NEW.id UNION ALL SELECT id FROM groups WHERE id = NEW.id AND tenant_id <> NEW.tenant_id);
+END;
+-- +goose StatementEnd
+
+-- +goose StatementBegin
+CREATE TRIGGER groups_moved AFTER UPDATE OF id, tenant_id ON groups WHEN NEW.id <> OLD.id OR NEW.tenant_id <> OLD.tenant_id
+BEGIN
+    DELETE FROM workspace_groups WHERE group_id = OLD.id;
 END;
 -- +goose StatementEnd
 
