@@ -88,6 +88,8 @@ func (r rule) person(s *tenure.Standing, a tenure.Action, within tenure.Role) (s
 		return "everybody signed in may", nil
 	case slices.Contains(r.roles, s.Role):
 		return fmt.Sprintf("the role %s in the tenant may", s.Role), nil
+	case s.Role == tenure.Auditor && slices.Contains(r.within, within):
+		return "", refuse("an auditor reads everything and changes nothing: their role in the workspace does not permit %s", a)
 	case within != "" && s.Role != "" && slices.Contains(r.within, within):
 		return fmt.Sprintf("the role %s in the workspace may", within), nil
 	case r.scope&tenure.PersonalScopes != 0:

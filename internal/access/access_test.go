@@ -144,6 +144,25 @@ func TestModelAllocatesNothing(t *testing.T) {
 	}
 }
 
+// An auditor changes nothing, whatever they are in a workspace, besides what is
+// their own.
+func TestAuditorsChangeNothing(t *testing.T) {
+	auditor := principal(t, func(s *tenure.Standing) { s.Kind, s.Role = tenure.BrowserSession, tenure.Auditor })
+	for _, row := range access.Matrix() {
+		if len(row.Within) == 0 || row.Personal || slices.Contains(row.Roles, tenure.Auditor) {
+			continue
+		}
+		for _, role := range row.Within {
+			if access.CheckIn(auditor, row.Action, role) == nil {
+				t.Errorf("an auditor who is %s may %s", role, row.Action)
+			}
+		}
+	}
+	if access.CheckIn(auditor, tenure.ReadWorkspace, tenure.Viewer) != nil || access.Check(auditor, tenure.MintToken) != nil {
+		t.Error("an auditor neither reads nor has a token of their own")
+	}
+}
+
 func TestLookAfter(t *testing.T) {
 	member := principal(t, func(s *tenure.Standing) { s.Kind, s.Role = tenure.BrowserSession, tenure.Member })
 	admin := principal(t, func(s *tenure.Standing) { s.Kind, s.Role = tenure.BrowserSession, tenure.Admin })
@@ -165,6 +184,8 @@ func TestLookAfter(t *testing.T) {
 		"an admin":                       {admin, tenure.CreateAccount, "", none, tenure.Internal},
 		"an auditor reads":               {auditor, tenure.ReadAccount, "", heads, tenure.Internal},
 		"an auditor":                     {auditor, tenure.CreateAccount, "", heads, tenure.Forbidden},
+		"an auditor who is a head":       {auditor, tenure.CreateAccount, tenure.WorkspaceAdmin, heads, tenure.Forbidden},
+		"such an auditor reads":          {auditor, tenure.ReadAccount, tenure.WorkspaceAdmin, heads, tenure.Internal},
 		"nobody of the workspace":        {member, tenure.ReadAccount, "", members, tenure.NotFound},
 	} {
 		err := access.LookAfter(c.who, c.action, c.within, c.minters)

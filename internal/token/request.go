@@ -53,7 +53,7 @@ func mayAsk(ctx context.Context, tx *store.Tx, by tenure.Principal) error {
 	if !by.IsRoot() {
 		return nil
 	}
-	n, err := tx.CountActive(ctx, by.Tenant(), tenure.SuperAdmin)
+	n, err := tx.CountSupers(ctx, by.Tenant())
 	if err == nil && n > 1 {
 		err = &tenure.Error{
 			Kind: tenure.Forbidden, Code: "second_person_needed",
@@ -69,7 +69,7 @@ func mayApprove(ctx context.Context, tx *store.Tx, by tenure.Principal, q tenure
 	if by.User() != "" || q.Requester == "" {
 		return false, nil
 	}
-	n, err := tx.CountActive(ctx, q.Tenant, tenure.SuperAdmin)
+	n, err := tx.CountSupers(ctx, q.Tenant)
 	if err != nil {
 		return false, err
 	}
