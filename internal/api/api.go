@@ -2,8 +2,9 @@
 // administration. It owns the shapes of its requests and answers, its errors as
 // RFC 9457 problem details, and the OpenAPI document made from them.
 //
-// It holds no rule: every act is another room's and checks access itself. An
-// access token opens none of it.
+// It holds no rule: every act is another room's and checks access itself. A
+// personal access token opens none of it; a service token opens what its scopes
+// of administration say.
 package api
 
 import (
@@ -52,7 +53,7 @@ func (a *API) Routes() []web.Route {
 	cfg.OpenAPIPath, cfg.DocsPath, cfg.SchemasPath = "", "", ""
 	cfg.CreateHooks = nil
 	cfg.Transformers = append(cfg.Transformers, withoutValues)
-	cfg.Info.Description = "Self-service and administration. Sign in by session or by the identity that the trusted proxy asserts; a personal access token opens nothing here."
+	cfg.Info.Description = "Self-service and administration. Sign in by session or by the identity that the trusted proxy asserts; a personal access token opens nothing here, and a service token what its scopes of administration say."
 	m := &mounting{collector: c, api: humago.New(c, cfg)}
 	a.mountSelf(m)
 	a.mountUsers(m)

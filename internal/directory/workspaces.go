@@ -4,10 +4,7 @@ import (
 	"context"
 	"fmt"
 	"reflect"
-	"strings"
 	"time"
-	"unicode"
-	"unicode/utf8"
 
 	"github.com/tenure-gateway/tenure"
 	"github.com/tenure-gateway/tenure/internal/access"
@@ -30,13 +27,13 @@ type WorkspaceSpec struct {
 // apply writes what the spec says into w.
 func (s WorkspaceSpec) apply(w *tenure.Workspace) error {
 	if s.Name != nil {
-		if err := checkName(*s.Name, "a workspace", "Research"); err != nil {
+		if err := tenure.CheckName(*s.Name, tenure.MaxName, "Research"); err != nil {
 			return err
 		}
 		w.Name = *s.Name
 	}
 	if s.About != nil {
-		if err := checkText("about", *s.About); err != nil {
+		if err := tenure.CheckText("about", *s.About); err != nil {
 			return err
 		}
 		w.About = *s.About
@@ -47,38 +44,6 @@ func (s WorkspaceSpec) apply(w *tenure.Workspace) error {
 			return err
 		}
 		w.Models = models
-	}
-	return nil
-}
-
-// checkName answers Invalid for what is no name of a thing that people name.
-func checkName(name, what, example string) error {
-	bad := name == "" || len(name) > tenure.MaxName || !utf8.ValidString(name) || strings.TrimSpace(name) != name
-	for _, r := range name {
-		bad = bad || !unicode.IsPrint(r)
-	}
-	switch {
-	case bad:
-		return tenure.InvalidField("name", "the name of %s has 1 to %d bytes of printable text without spaces around it, for example %q", what, tenure.MaxName, example)
-	case strings.Contains(name, "*"):
-		return tenure.InvalidField("name", "a name has no wildcard in it: leave out the *")
-	case tenure.MentionsToken(name):
-		return tenure.InvalidField("name", "the name has a token in it; a name is shown and logged")
-	}
-	return nil
-}
-
-// checkText answers Invalid for what is no description.
-func checkText(field, text string) error {
-	bad := len(text) > tenure.MaxText || !utf8.ValidString(text)
-	for _, r := range text {
-		bad = bad || !unicode.IsPrint(r) && r != '\n'
-	}
-	if bad {
-		return tenure.InvalidField(field, "%s: at most %d bytes of printable text", field, tenure.MaxText)
-	}
-	if tenure.MentionsToken(text) {
-		return tenure.InvalidField(field, "%s: it has a token in it; it is shown to people", field)
 	}
 	return nil
 }

@@ -12,7 +12,10 @@ import (
 )
 
 // How many authentications may fail. Nobody guesses a token of 238 random bits:
-// what is kept small is the noise, and the work for whoever tries.
+// what is kept small is the noise, and what whoever tries gets out of it. Each
+// try is looked up first, also from who was told to slow down: a token that is
+// made up with a right checksum costs one read by index. It is not remembered
+// that there is none, since that would cost memory for what anybody makes up.
 const (
 	// throttleBurst is how many failures a source has before it is told to slow
 	// down: a team behind one address, each of whose clients retries a few times
