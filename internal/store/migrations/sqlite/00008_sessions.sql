@@ -1,7 +1,5 @@
 -- +goose Up
--- Who did what, by the person; and sessions end when a role in the tenant changes.
-
-CREATE INDEX audit_events_by_actor ON audit_events (tenant_id, actor_id, seq);
+-- Sessions end when a role in the tenant changes.
 
 -- What a browser may do does not grow, or shrink, behind an old cookie: whoever has
 -- a new role signs in anew. Also when the role was typed by hand.
@@ -15,4 +13,3 @@ END;
 
 -- +goose Down
 DROP TRIGGER users_role_ends_sessions;
-DROP INDEX audit_events_by_actor;
