@@ -46,7 +46,7 @@ func (a asker) may(row access.Row) bool {
 	case "pat":
 		return row.Personal && a.has(row.Scope) && slices.Contains(row.Within, a.within)
 	case "service":
-		return row.Scope != 0 && a.has(row.Scope) && !(a.away && len(row.Within) > 0 && !row.Personal)
+		return row.Scope != 0 && a.has(row.Scope) && (!a.away || len(row.Within) == 0 || row.Personal)
 	case "connector":
 		return row.Connector
 	case "root":
