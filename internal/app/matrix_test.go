@@ -42,7 +42,7 @@ func (a asker) may(row access.Row) bool {
 		if a.kind == "session" && (row.Fresh >= access.NotIdle && a.idle || row.Fresh >= access.Recent && a.old) {
 			return false
 		}
-		return slices.Contains(row.Roles, a.role) || !row.Personal && slices.Contains(row.Within, a.within)
+		return slices.Contains(row.Roles, a.role) || !row.Personal && a.role != tenure.Auditor && slices.Contains(row.Within, a.within)
 	case "pat":
 		return row.Personal && a.has(row.Scope) && slices.Contains(row.Within, a.within)
 	case "service":
