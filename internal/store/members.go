@@ -81,9 +81,8 @@ func (r reads) Memberships(ctx context.Context, f MembershipFilter) ([]tenure.Me
 	query := `SELECT w.id, w.name, u.id, u.user_name, u.active, x.rank, x.direct
 		FROM (SELECT workspace_id, user_id, MIN(rank) AS rank, COALESCE(MIN(CASE WHEN group_id = '' THEN rank END), 0) AS direct
 			FROM workspace_roles` + w.String() + ` GROUP BY workspace_id, user_id) x
-		JOIN workspaces w ON w.id = x.workspace_id AND w.deleted_at IS NULL
-		JOIN users u ON u.id = x.user_id AND u.deleted_at IS NULL`
-	query += ` WHERE w.tenant_id = ` + w.arg(f.Tenant) + ` AND u.tenant_id = ` + w.arg(f.Tenant) + ` ORDER BY w.id, u.id LIMIT ` + w.arg(f.Limit)
+		CROSS JOIN workspaces w CROSS JOIN users u`
+	query += ` WHERE w.id = x.workspace_id AND w.deleted_at IS NULL AND u.id = x.user_id AND u.deleted_at IS NULL AND w.tenant_id = ` + w.arg(f.Tenant) + ` AND u.tenant_id = ` + w.arg(f.Tenant) + ` ORDER BY w.id, u.id LIMIT ` + w.arg(f.Limit)
 	out, err := many(ctx, r.run, func(row scanner) (tenure.Membership, error) {
 		var m tenure.Membership
 		var rank, direct int
