@@ -52,6 +52,8 @@ const MaxOverlap = 7 * 24 * time.Hour
 // setting is one key of a policy.
 type setting struct {
 	what string
+	of   []string // the words that it is made of; nil: it is free text
+	many bool     // of which it has any number
 	get  func(*Policy) string
 	set  func(*Policy, string) error
 }
@@ -74,6 +76,7 @@ func settings() map[string]setting {
 		"orphan_grace":               span("How long a leaver's service accounts go on without a new owner; 0: they stop at once", 0, 90*24*time.Hour, func(p *Policy) *time.Duration { return &p.OrphanGrace }),
 		"new_member": {
 			what: "What somebody new is in the workspace \"default\": member, viewer or none",
+			of:   []string{string(Member), string(Viewer), "none"},
 			get: func(p *Policy) string {
 				if p.NewMember == "" {
 					return "none"
@@ -126,6 +129,13 @@ func PolicyKeys() []string {
 
 // PolicyMeaning says what a key of a policy means.
 func PolicyMeaning(key string) string { return settings()[key].what }
+
+// PolicyWords gives the words that the value of a key is made of, and whether it may
+// have several of them; none: it is free text.
+func PolicyWords(key string) (words []string, many bool) {
+	s := settings()[key]
+	return s.of, s.many
+}
 
 // Get gives the value of a key as it is stored and shown.
 func (p *Policy) Get(key string) string {
@@ -216,8 +226,8 @@ func number(what string, low, high int, at func(*Policy) *int) setting {
 // scopes is a set of at least so many scopes.
 func scopes(what string, within Scopes, least int, at func(*Policy) *Scopes) setting {
 	return setting{
-		what: what,
-		get:  func(p *Policy) string { return at(p).String() },
+		what: what, of: within.Names(), many: true,
+		get: func(p *Policy) string { return at(p).String() },
 		set: func(p *Policy, v string) error {
 			set, err := ParseScopes(v)
 			if err != nil {
@@ -234,7 +244,7 @@ func scopes(what string, within Scopes, least int, at func(*Policy) *Scopes) set
 
 func roles(what string, at func(*Policy) *[]Role) setting {
 	return setting{
-		what: what,
+		what: what, of: []string{string(WorkspaceAdmin), string(Member), string(Viewer)}, many: true,
 		get: func(p *Policy) string {
 			var names []string
 			for _, r := range *at(p) {
@@ -262,7 +272,7 @@ func roles(what string, at func(*Policy) *[]Role) setting {
 // choice is a setting of two words, the first of which sets the flag.
 func choice(what, yes, no string, at func(*Policy) *bool) setting {
 	return setting{
-		what: what,
+		what: what, of: []string{yes, no},
 		get: func(p *Policy) string {
 			if *at(p) {
 				return yes

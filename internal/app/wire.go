@@ -63,7 +63,10 @@ func (a *App) router() (*web.Router, error) {
 		},
 	}
 	pages := &dash.Dash{
-		Acts:  dash.Acts{Tokens: a.Tokens, Directory: a.Directory, Governance: a.Governance, Notices: a.Notices},
+		Acts: dash.Acts{
+			Tokens: a.Tokens, Directory: a.Directory, Governance: a.Governance, Notices: a.Notices,
+			Connectors: a.Connectors, Policies: a.Policies, Vault: a.Vault,
+		},
 		Doors: dash.Doors{Establish: si.Establish, WithRoot: si.WithRoot, Again: si.Again, SignOut: si.SignOut},
 		Base:  base, Suggest: a.suggest, Single: !cfg.Teams,
 	}

@@ -15,10 +15,13 @@ import (
 	"strings"
 
 	"github.com/tenure-gateway/tenure"
+	"github.com/tenure-gateway/tenure/internal/connector"
 	"github.com/tenure-gateway/tenure/internal/directory"
 	"github.com/tenure-gateway/tenure/internal/governance"
 	"github.com/tenure-gateway/tenure/internal/notice"
+	"github.com/tenure-gateway/tenure/internal/policy"
 	"github.com/tenure-gateway/tenure/internal/token"
+	"github.com/tenure-gateway/tenure/internal/vault"
 	"github.com/tenure-gateway/tenure/internal/web"
 )
 
@@ -28,6 +31,9 @@ type Acts struct {
 	Directory  *directory.Directory
 	Governance *governance.Governance
 	Notices    *notice.Notices
+	Connectors *connector.Connectors
+	Policies   *policy.Policies
+	Vault      *vault.Vault
 }
 
 // Doors are how a browser comes in and goes out.
@@ -65,7 +71,8 @@ type Dash struct {
 func (d *Dash) Routes() ([]web.Route, error) {
 	var err error
 	if d.pages, err = parsePages("tokens", "rotate", "root", "sessions", "activity", "confirm", "rotated", "login", "drift", "report", "access", "notices", "fail",
-		"people", "person", "owner", "alltokens", "bulk", "audit"); err != nil {
+		"people", "person", "owner", "alltokens", "bulk", "audit",
+		"form", "accounts", "account", "requests", "workspaces", "workspace", "providers", "connectors", "connector", "policies"); err != nil {
 		return nil, fmt.Errorf("dash: %w", err)
 	}
 	routes := []web.Route{
@@ -90,6 +97,7 @@ func (d *Dash) Routes() ([]web.Route, error) {
 		d.route("/admin/", tenure.Unrouted, nowhere),
 		d.route("/", tenure.Unrouted, nowhere),
 	}
+	routes = append(routes, d.administration()...)
 	if d.Single {
 		return append(routes,
 			d.route("POST /login", tenure.Public, d.signInWithRoot),
@@ -115,15 +123,15 @@ func (d *Dash) route(pattern string, action tenure.Action, handle func(http.Resp
 	}}
 }
 
-// policy lets a page load what this server sends, and nothing else: no inline
+// csp lets a page load what this server sends, and nothing else: no inline
 // script, no inline style, no frame, no other host.
-const policy = "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self'; font-src 'self'; " +
+const csp = "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self'; font-src 'self'; " +
 	"connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
 
 // secure sets the headers that every answer of the dashboard carries.
 func (d *Dash) secure(w http.ResponseWriter, r *http.Request) {
 	h := w.Header()
-	h.Set("Content-Security-Policy", policy)
+	h.Set("Content-Security-Policy", csp)
 	h.Set("X-Content-Type-Options", "nosniff")
 	h.Set("Referrer-Policy", "same-origin") // under no-referrer a form's Origin would be "null"
 	h.Set("Cache-Control", "no-store")

@@ -26,6 +26,9 @@ type navLink struct {
 	action tenure.Action
 	// teams and single tell in which mode there is such a page.
 	teams, single bool
+	// leads shows it also to those whose role in a workspace opens it, and not to
+	// everybody who might have such a role.
+	leads bool
 }
 
 // nav lists the pages, in the order of the side navigation.
@@ -40,6 +43,12 @@ func nav() []navGroup {
 		{ID: "administration", Name: "Administration", Links: []navLink{
 			{Name: "People", Path: "/admin/people", action: tenure.ListUsers, teams: true},
 			{Name: "Tokens", Path: "/admin/tokens", action: tenure.ListAllTokens, teams: true},
+			{Name: "Service accounts", Path: accountsPath, action: tenure.ListAccounts, teams: true, leads: true},
+			{Name: "Requests", Path: requestsPath, action: tenure.ListAllTokens, teams: true, leads: true},
+			{Name: "Workspaces", Path: workspacesPath, action: tenure.ReadWorkspace, teams: true, leads: true},
+			{Name: "Providers", Path: providersPath, action: tenure.ListProviders, teams: true, single: true},
+			{Name: "SCIM connectors", Path: connectorsPath, action: tenure.ListConnectors, teams: true},
+			{Name: "Policies", Path: policiesPath, action: tenure.ReadPolicy, teams: true},
 			{Name: "Audit", Path: "/admin/audit", action: tenure.ReadAudit, teams: true, single: true},
 			{Name: "Drift", Path: "/admin/drift", action: tenure.ListUsers, teams: true},
 			{Name: "Notices", Path: "/admin/notices", action: tenure.ListAllNotices, teams: true},
@@ -57,7 +66,7 @@ func (d *Dash) navFor(r *http.Request) []navGroup {
 	for _, group := range nav() {
 		var links []navLink
 		for _, l := range group.Links {
-			if d.Single && !l.single || !d.Single && !l.teams || l.action != "" && !mayOpen(p, l.action) {
+			if d.Single && !l.single || !d.Single && !l.teams || !d.shows(r, p, l) {
 				continue
 			}
 			links = append(links, l)
@@ -81,6 +90,17 @@ func (d *Dash) navFor(r *http.Request) []navGroup {
 		}
 	}
 	return out
+}
+
+// shows reports whether a page belongs in somebody's navigation.
+func (d *Dash) shows(r *http.Request, p tenure.Principal, l navLink) bool {
+	switch {
+	case l.action == "":
+		return true
+	case l.leads:
+		return may(p, l.action) || p.User() != "" && d.leads(r, l.action)
+	}
+	return mayOpen(p, l.action)
 }
 
 // mayOpen reports whether a page belongs in somebody's navigation: also where

@@ -21,7 +21,8 @@ func parsePages(names ...string) (map[string]*template.Template, error) {
 	words := template.FuncMap{
 		"asset": assetURL, "sentence": sentence, "pair": pair, "kind": kind, "role": roleWord, "count": plural, "htmx": func() string { return htmxConfig },
 	}
-	shared, err := template.New("frame.html").Funcs(words).ParseFS(templateFiles, "templates/frame.html", "templates/parts.html", "templates/lists.html")
+	shared, err := template.New("frame.html").Funcs(words).ParseFS(templateFiles,
+		"templates/frame.html", "templates/parts.html", "templates/lists.html", "templates/fields.html")
 	if err != nil {
 		return nil, err
 	}

@@ -60,7 +60,7 @@ func total(e tenure.Ended) string {
 	for _, c := range [...]struct {
 		n   int
 		one string
-	}{{e.Tokens, "token"}, {e.Sessions, "session"}, {e.Streams, "stream"}} {
+	}{{len(e.Accounts), "service account"}, {e.Tokens, "token"}, {e.Sessions, "session"}, {e.Streams, "stream"}} {
 		if c.n > 0 {
 			parts = append(parts, plural(c.n, c.one))
 		}

@@ -124,6 +124,19 @@ func lookAfter(ctx context.Context, r roles, by tenure.Principal, action tenure.
 	return access.LookAfter(by, action, access.RoleIn(by, ws, role), policy.ServiceMinters)
 }
 
+// LooksAfter reports whether the asker may do an action on the service accounts of a
+// workspace in which they have a role, or could after a fresh sign-in.
+func (d *Directory) LooksAfter(ctx context.Context, by tenure.Principal, action tenure.Action, ws tenure.WorkspaceID) bool {
+	err := lookAfter(ctx, d.DB, by, action, ws)
+	return err == nil || tenure.AsError(err).Code == "reauth_required"
+}
+
+// AccountSeers are the roles in a workspace whose holders see its service accounts.
+func (d *Directory) AccountSeers(ctx context.Context, by tenure.Principal) ([]tenure.Role, error) {
+	policy, err := d.DB.Policy(ctx, by.Tenant())
+	return append([]tenure.Role{tenure.WorkspaceAdmin}, policy.ServiceMinters...), err
+}
+
 // Account reads a service account. NotFound: there is none, or none that the
 // asker may see.
 func (d *Directory) Account(ctx context.Context, by tenure.Principal, id tenure.ServiceAccountID) (tenure.ServiceAccount, error) {

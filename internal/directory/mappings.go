@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/tenure-gateway/tenure"
+	"github.com/tenure-gateway/tenure/internal/access"
 	"github.com/tenure-gateway/tenure/internal/audit"
 	"github.com/tenure-gateway/tenure/internal/store"
 )
@@ -17,6 +18,28 @@ func (d *Directory) Mappings(ctx context.Context, by tenure.Principal, idOrName 
 		return nil, err
 	}
 	return d.DB.Mappings(ctx, by.Tenant(), w.ID, after, limit)
+}
+
+// FindGroups lists groups that the identity provider pushed and that have part in
+// their displayName, by name, for those who may say what a group is in a workspace.
+func (d *Directory) FindGroups(ctx context.Context, by tenure.Principal, part string, limit int) ([]tenure.Group, error) {
+	if err := access.Check(by, tenure.SetMapping); err != nil {
+		return nil, err
+	}
+	f := GroupFilter{Tenant: by.Tenant(), Order: Order{By: FieldDisplayName}, Limit: limit}
+	if part != "" {
+		f.Where = &Cond{Op: CondContains, Field: FieldDisplayName, Value: tenure.FoldUserName(part)}
+	}
+	return d.DB.Groups(ctx, f)
+}
+
+// Mapping reads what the group with this id is in a workspace. NotFound: nothing.
+func (d *Directory) Mapping(ctx context.Context, by tenure.Principal, idOrName, group string) (tenure.GroupRole, error) {
+	w, err := within(ctx, d.DB, by, idOrName, tenure.ListMappings)
+	if err != nil {
+		return tenure.GroupRole{}, err
+	}
+	return d.DB.Mapping(ctx, by.Tenant(), w.ID, tenure.GroupID(group))
 }
 
 // groupOf reads a group of the asker's tenant by its id or its displayName.

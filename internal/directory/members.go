@@ -51,9 +51,49 @@ func (d *Directory) Memberships(ctx context.Context, by tenure.Principal, f Memb
 	return d.DB.Memberships(ctx, f)
 }
 
+// Member reads what one person is in a workspace.
+// NotFound: no such workspace, or they are nothing there.
+func (d *Directory) Member(ctx context.Context, by tenure.Principal, idOrName string, user tenure.UserID) (tenure.Membership, error) {
+	rows, err := d.Members(ctx, by, idOrName, MembershipFilter{User: user, Limit: 1})
+	if err != nil {
+		return tenure.Membership{}, err
+	}
+	if len(rows) == 0 {
+		return tenure.Membership{}, tenure.ErrNotFound
+	}
+	return rows[0], nil
+}
+
+// TokensIn counts the live tokens that a person would lose with their last role in
+// a workspace.
+func (d *Directory) TokensIn(ctx context.Context, by tenure.Principal, idOrName string, user tenure.UserID) (int, error) {
+	w, err := within(ctx, d.DB, by, idOrName, tenure.RemoveMember)
+	if err != nil {
+		return 0, err
+	}
+	return d.DB.TokensIn(ctx, by.Tenant(), w.ID, user, d.DB.Now())
+}
+
+// TokensThrough counts the live tokens that RemoveMapping would end.
+func (d *Directory) TokensThrough(ctx context.Context, by tenure.Principal, idOrName string, group tenure.GroupID) (int, error) {
+	w, err := within(ctx, d.DB, by, idOrName, tenure.RemoveMapping)
+	if err != nil {
+		return 0, err
+	}
+	return d.DB.TokensThrough(ctx, by.Tenant(), w.ID, group, d.DB.Now())
+}
+
+// RolesHeld gives the roles that the asker has in any workspace.
+func (d *Directory) RolesHeld(ctx context.Context, by tenure.Principal) ([]tenure.Role, error) {
+	if by.User() == "" {
+		return nil, nil
+	}
+	return d.DB.RolesHeld(ctx, by.Tenant(), by.User())
+}
+
 // SetMember makes a person a member of a workspace by themselves, or changes their
-// role there. It holds from the next request on. NotFound: no such workspace, or
-// nobody of the tenant has this id.
+// role there. It holds from the next request on. The person is named by their id or
+// their userName. NotFound: no such workspace, or nobody of the tenant.
 func (d *Directory) SetMember(ctx context.Context, by tenure.Principal, idOrName string, user tenure.UserID, role tenure.Role) (tenure.Membership, error) {
 	var m tenure.Membership
 	role, err := tenure.ParseWorkspaceRole(string(role))
@@ -65,6 +105,7 @@ func (d *Directory) SetMember(ctx context.Context, by tenure.Principal, idOrName
 		if err != nil {
 			return err
 		}
+		user = u.ID
 		if m, err = membership(ctx, tx, w, u); err != nil || m.Direct == role {
 			return err
 		}
@@ -91,6 +132,9 @@ func memberIn(ctx context.Context, tx *store.Tx, by tenure.Principal, idOrName s
 		return tenure.Workspace{}, tenure.User{}, err
 	}
 	u, err := tx.User(ctx, by.Tenant(), user)
+	if tenure.IsKind(err, tenure.NotFound) {
+		u, err = tx.UserByName(ctx, by.Tenant(), string(user))
+	}
 	if tenure.IsKind(err, tenure.NotFound) {
 		err = &tenure.Error{Kind: tenure.NotFound, Code: "user_not_found", Msg: "there is no such person in this tenant; whoever signs in or is provisioned becomes known"}
 	}
@@ -127,6 +171,7 @@ func (d *Directory) RemoveMember(ctx context.Context, by tenure.Principal, idOrN
 		case m.Direct == "":
 			return onlyThroughGroups(m)
 		}
+		user = u.ID
 		if _, ended.Tokens, err = tx.RemoveMembership(ctx, by.Tenant(), w.ID, user, by.Label(), "removed from the workspace"); err != nil {
 			return err
 		}

@@ -67,10 +67,35 @@ func (d *Directory) OwnWorkspaces(ctx context.Context, by tenure.Principal, afte
 // Workspaces lists the workspaces that the asker may read about, in the order of
 // their making: all of the tenant, or those in which they have a role.
 func (d *Directory) Workspaces(ctx context.Context, by tenure.Principal, after tenure.WorkspaceID, limit int) ([]WorkspaceRole, error) {
+	return d.FindWorkspaces(ctx, by, "", after, limit)
+}
+
+// FindWorkspaces is Workspaces, of those that have part in their name or their
+// description, without regard to case.
+func (d *Directory) FindWorkspaces(ctx context.Context, by tenure.Principal, part string, after tenure.WorkspaceID, limit int) ([]WorkspaceRole, error) {
+	f := store.WorkspaceFilter{Tenant: by.Tenant(), Viewpoint: by.User(), Part: part, After: after, Limit: limit}
 	if access.Check(by, tenure.ReadWorkspace) != nil {
-		return d.OwnWorkspaces(ctx, by, after, limit)
+		if by.User() == "" {
+			return d.OwnWorkspaces(ctx, by, after, limit)
+		}
+		if err := access.Check(by, tenure.ListWorkspaces); err != nil {
+			return nil, err
+		}
+		f.User = by.User()
 	}
-	return d.DB.Workspaces(ctx, store.WorkspaceFilter{Tenant: by.Tenant(), Viewpoint: by.User(), After: after, Limit: limit})
+	return d.DB.Workspaces(ctx, f)
+}
+
+// WorkspaceCounts tell how much is in a workspace.
+type WorkspaceCounts = store.WorkspaceCounts
+
+// CountWorkspace counts what is in a workspace that the asker may read about.
+func (d *Directory) CountWorkspace(ctx context.Context, by tenure.Principal, idOrName string) (WorkspaceCounts, error) {
+	w, err := within(ctx, d.DB, by, idOrName, tenure.ReadWorkspace)
+	if err != nil {
+		return WorkspaceCounts{}, err
+	}
+	return d.DB.CountWorkspace(ctx, by.Tenant(), w.ID, d.DB.Now())
 }
 
 // reader is what of the store a look at a workspace needs: the database or a

@@ -49,11 +49,13 @@ type AccountFilter struct {
 	Workspace tenure.WorkspaceID
 	Owner     tenure.UserID
 	// Seer chooses those of workspaces in which the person has one of Roles.
-	Seer  tenure.UserID
-	Roles []tenure.Role
-	Ended bool                    // those that have ended too
-	After tenure.ServiceAccountID // the cursor
-	Limit int
+	Seer     tenure.UserID
+	Roles    []tenure.Role
+	Part     string                  // in the name, the description or the owner's userName
+	Orphaned bool                    // those that wait for an owner only
+	Ended    bool                    // those that have ended too
+	After    tenure.ServiceAccountID // the cursor
+	Limit    int
 }
 
 // Accounts lists service accounts in the order of their making.
@@ -74,6 +76,12 @@ func (r reads) Accounts(ctx context.Context, f AccountFilter, now time.Time) ([]
 		}
 		w.and(`(SELECT MIN(r.rank) FROM workspace_roles r WHERE r.tenant_id = a.tenant_id AND r.workspace_id = a.workspace_id AND r.user_id = ?) IN (`+
 			strings.Join(ranks, ", ")+`)`, f.Seer)
+	}
+	if f.Part != "" {
+		w.part(f.Part, "a.name", "a.description", "u.user_name")
+	}
+	if f.Orphaned {
+		w.and(`a.orphaned_at IS NOT NULL`)
 	}
 	if !f.Ended {
 		w.and(`a.active = 1 AND a.ended_at IS NULL`)

@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"time"
 
 	"github.com/tenure-gateway/tenure"
 )
@@ -12,6 +13,16 @@ func (r reads) RoleIn(ctx context.Context, tenant tenure.TenantID, ws tenure.Wor
 	rank, err := one(ctx, r.run, scalar[int],
 		`SELECT COALESCE(MIN(rank), 0) FROM workspace_roles WHERE tenant_id = $1 AND workspace_id = $2 AND user_id = $3`, tenant, ws, user)
 	return roleOfRank(rank), err
+}
+
+// RolesHeld gives the roles that a person has in any workspace of the tenant, the
+// highest first.
+func (r reads) RolesHeld(ctx context.Context, tenant tenure.TenantID, user tenure.UserID) ([]tenure.Role, error) {
+	return many(ctx, r.run, func(row scanner) (tenure.Role, error) {
+		var rank int
+		err := row.Scan(&rank)
+		return roleOfRank(rank), err
+	}, `SELECT DISTINCT rank FROM workspace_roles WHERE tenant_id = $1 AND user_id = $2 ORDER BY rank`, tenant, user)
 }
 
 // SetMembership makes a person a member of a workspace, or changes their role there.
@@ -68,6 +79,23 @@ func (f MembershipFilter) where(tenant, ws, user string) where {
 		w.and(`(`+ws+`, `+user+`) > (?, ?)`, f.AfterWorkspace, f.AfterUser)
 	}
 	return w
+}
+
+// TokensIn counts the tokens of a person that live in a workspace at now.
+func (r reads) TokensIn(ctx context.Context, tenant tenure.TenantID, ws tenure.WorkspaceID, user tenure.UserID, now time.Time) (int, error) {
+	return one(ctx, r.run, scalar[int], `SELECT COUNT(*) FROM api_tokens WHERE tenant_id = $1 AND workspace_id = $2 AND user_id = $3
+		AND revoked_at IS NULL AND (expires_at IS NULL OR expires_at > $4)`, tenant, ws, user, stamp(now))
+}
+
+// TokensThrough counts the tokens that live in a workspace at now and whose owners
+// have a role there through this group alone.
+func (r reads) TokensThrough(ctx context.Context, tenant tenure.TenantID, ws tenure.WorkspaceID, group tenure.GroupID, now time.Time) (int, error) {
+	return one(ctx, r.run, scalar[int], `SELECT COUNT(*) FROM api_tokens WHERE tenant_id = $1 AND workspace_id = $2
+		AND revoked_at IS NULL AND (expires_at IS NULL OR expires_at > $3)
+		AND user_id IN (SELECT user_id FROM group_members WHERE group_id = $4)
+		AND NOT EXISTS (SELECT 1 FROM memberships WHERE workspace_id = $2 AND user_id = api_tokens.user_id)
+		AND NOT EXISTS (SELECT 1 FROM workspace_groups g JOIN group_members m ON m.group_id = g.group_id
+			WHERE g.workspace_id = $2 AND g.group_id <> $4 AND m.user_id = api_tokens.user_id)`, tenant, ws, stamp(now), group)
 }
 
 // Memberships lists what people are in workspaces, by themselves and through

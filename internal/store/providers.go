@@ -27,6 +27,13 @@ func (r reads) Providers(ctx context.Context, tenant tenure.TenantID, ws tenure.
 		WHERE tenant_id = $1 AND workspace_id = $2 ORDER BY name`, tenant, ws)
 }
 
+// AllProviders lists the providers of a tenant in the order of their making, those
+// after one: the cursor.
+func (r reads) AllProviders(ctx context.Context, tenant tenure.TenantID, after tenure.ProviderID, limit int) ([]tenure.Provider, error) {
+	return many(ctx, r.run, scanProvider, `SELECT `+providerColumns+` FROM provider_credentials
+		WHERE tenant_id = $1 AND id > $2 ORDER BY id LIMIT $3`, tenant, after, limit)
+}
+
 // Provider reads one provider of the tenant by id.
 func (r reads) Provider(ctx context.Context, tenant tenure.TenantID, id tenure.ProviderID) (tenure.Provider, error) {
 	return one(ctx, r.run, scanProvider, `SELECT `+providerColumns+` FROM provider_credentials

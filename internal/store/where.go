@@ -3,6 +3,8 @@ package store
 import (
 	"strconv"
 	"strings"
+
+	"github.com/tenure-gateway/tenure"
 )
 
 // where gathers conditions and their arguments.
@@ -24,6 +26,17 @@ func (w *where) and(cond string, args ...any) {
 		b.WriteString("$" + strconv.Itoa(len(w.args)))
 	}
 	w.conds = append(w.conds, b.String())
+}
+
+// part chooses rows of which one of the columns has part in it, without regard to
+// the case of its letters.
+func (w *where) part(part string, columns ...string) {
+	like := w.arg("%" + strings.NewReplacer("!", "!!", "%", "!%", "_", "!_").Replace(tenure.FoldUserName(part)) + "%")
+	conds := make([]string, len(columns))
+	for i, column := range columns {
+		conds[i] = `LOWER(` + column + `) LIKE ` + like + ` ESCAPE '!'`
+	}
+	w.conds = append(w.conds, `(`+strings.Join(conds, ` OR `)+`)`)
 }
 
 // String is the WHERE clause, or nothing.

@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"time"
 
 	"github.com/tenure-gateway/tenure"
 )
@@ -29,6 +30,7 @@ type WorkspaceFilter struct {
 	// of this person, or of Viewpoint where all are chosen.
 	User      tenure.UserID
 	Viewpoint tenure.UserID
+	Part      string             // in the name or the description
 	After     tenure.WorkspaceID // those made after this one: the cursor
 	Limit     int
 }
@@ -53,6 +55,9 @@ func (r reads) Workspaces(ctx context.Context, f WorkspaceFilter) ([]WorkspaceRo
 	if f.User != "" {
 		w.and(`r.rank IS NOT NULL`)
 	}
+	if f.Part != "" {
+		w.part(f.Part, "w.name", "w.description")
+	}
 	if f.After != "" {
 		w.and(`w.id > ?`, f.After)
 	}
@@ -65,6 +70,30 @@ func (r reads) Workspaces(ctx context.Context, f WorkspaceFilter) ([]WorkspaceRo
 		v.Models, v.Role = tenure.StoredModels(models), roleOfRank(rank)
 		return v, err
 	}, `SELECT COALESCE(r.rank, 0), `+workspaceColumns+roles+w.String()+` ORDER BY w.id LIMIT `+limit, w.args...)
+}
+
+// WorkspaceCounts tell how much is in a workspace.
+type WorkspaceCounts struct {
+	Members   int // people, by themselves and through groups
+	Groups    int // that mean something there
+	Tokens    int // that live
+	Accounts  int // service accounts that have not ended
+	Providers int
+}
+
+// CountWorkspace counts what is in a workspace at now.
+func (r reads) CountWorkspace(ctx context.Context, tenant tenure.TenantID, ws tenure.WorkspaceID, now time.Time) (WorkspaceCounts, error) {
+	return one(ctx, r.run, func(row scanner) (WorkspaceCounts, error) {
+		var c WorkspaceCounts
+		err := row.Scan(&c.Members, &c.Groups, &c.Tokens, &c.Accounts, &c.Providers)
+		return c, err
+	}, `SELECT
+		(SELECT COUNT(DISTINCT x.user_id) FROM workspace_roles x JOIN users u ON u.id = x.user_id AND u.deleted_at IS NULL
+			WHERE x.tenant_id = $1 AND x.workspace_id = $2),
+		(SELECT COUNT(*) FROM workspace_groups WHERE tenant_id = $1 AND workspace_id = $2),
+		(SELECT COUNT(*) FROM api_tokens WHERE tenant_id = $1 AND workspace_id = $2 AND revoked_at IS NULL AND (expires_at IS NULL OR expires_at > $3)),
+		(SELECT COUNT(*) FROM service_accounts WHERE tenant_id = $1 AND workspace_id = $2 AND active = 1 AND ended_at IS NULL),
+		(SELECT COUNT(*) FROM provider_credentials WHERE tenant_id = $1 AND workspace_id = $2)`, tenant, ws, stamp(now))
 }
 
 // InsertWorkspace stores a new workspace. Conflict: the name is taken.

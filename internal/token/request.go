@@ -88,6 +88,22 @@ func mayApprove(ctx context.Context, tx *store.Tx, by tenure.Principal, q tenure
 	return true, nil
 }
 
+// Request reads a request for a token: the asker's own, or any for those who may
+// list all tokens.
+func (t *Tokens) Request(ctx context.Context, by tenure.Principal, id tenure.RequestID) (tenure.TokenRequest, error) {
+	if err := access.Check(by, tenure.ListRequests); err != nil {
+		return tenure.TokenRequest{}, err
+	}
+	q, err := t.DB.TokenRequest(ctx, by.Tenant(), id)
+	if err == nil && !q.AskedBy(by) && access.Check(by, tenure.ListAllTokens) != nil {
+		err = tenure.ErrNotFound
+	}
+	if err != nil {
+		return tenure.TokenRequest{}, err
+	}
+	return q, nil
+}
+
 // Decide approves or rejects somebody else's request; a rejection says why.
 // Forbidden: the request is the asker's own, or a second person could decide.
 // Conflict: it does not wait any more.

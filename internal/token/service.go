@@ -3,6 +3,7 @@ package token
 import (
 	"context"
 	"fmt"
+	"time"
 
 	"github.com/tenure-gateway/tenure"
 	"github.com/tenure-gateway/tenure/internal/access"
@@ -89,6 +90,34 @@ func accountFor(ctx context.Context, tx *store.Tx, by tenure.Principal, id tenur
 	}
 	policy, err := tx.Policy(ctx, by.Tenant())
 	return a, policy, err
+}
+
+// Terms are what a token of a service account may be, by the tenant's policy.
+type Terms struct {
+	Longest  time.Duration
+	Usual    time.Duration // when nothing is said
+	Scopes   tenure.Scopes
+	Approval bool // the asker needs a second person for scopes of administration
+}
+
+// ServiceTerms tells what MintService would allow the asker.
+func (t *Tokens) ServiceTerms(ctx context.Context, by tenure.Principal, id tenure.ServiceAccountID) (Terms, error) {
+	a, err := t.DB.Account(ctx, by.Tenant(), id, t.DB.Now())
+	if err != nil {
+		return Terms{}, err
+	}
+	if err := lookAfter(ctx, t.DB, by, tenure.MintServiceToken, a.Workspace); err != nil {
+		return Terms{}, err
+	}
+	policy, err := t.DB.Policy(ctx, by.Tenant())
+	if err != nil {
+		return Terms{}, err
+	}
+	grants, err := mayGrant(by, policy, tenure.AdminScopes)
+	return Terms{
+		Longest: policy.ServiceMaxLife, Usual: min(policy.ServiceLife, policy.ServiceMaxLife), Approval: !grants && err == nil,
+		Scopes: tenure.DataPlane | policy.ExtraScopes | tenure.AdminScopes,
+	}, nil
 }
 
 // roles is what lookAfter asks: of the database, or in a transaction.

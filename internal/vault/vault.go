@@ -165,6 +165,23 @@ func (v *Vault) List(ctx context.Context, by tenure.Principal, workspace string)
 	return v.DB.Providers(ctx, by.Tenant(), ws.ID)
 }
 
+// All lists the providers of every workspace of the asker's tenant, without their
+// keys, in the order of their making.
+func (v *Vault) All(ctx context.Context, by tenure.Principal, after tenure.ProviderID, limit int) ([]tenure.Provider, error) {
+	if err := access.Check(by, tenure.ListProviders); err != nil {
+		return nil, err
+	}
+	return v.DB.AllProviders(ctx, by.Tenant(), after, limit)
+}
+
+// Get reads one provider of the asker's tenant, without its key.
+func (v *Vault) Get(ctx context.Context, by tenure.Principal, id tenure.ProviderID) (tenure.Provider, error) {
+	if err := access.Check(by, tenure.ListProviders); err != nil {
+		return tenure.Provider{}, err
+	}
+	return v.DB.Provider(ctx, by.Tenant(), id)
+}
+
 // Remove deletes a provider and its key.
 func (v *Vault) Remove(ctx context.Context, by tenure.Principal, id tenure.ProviderID) error {
 	if err := access.Check(by, tenure.DeleteProvider); err != nil {

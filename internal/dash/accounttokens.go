@@ -1,0 +1,260 @@
+package dash
+
+import (
+	"fmt"
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/tenure-gateway/tenure"
+	"github.com/tenure-gateway/tenure/internal/token"
+	"github.com/tenure-gateway/tenure/internal/web"
+)
+
+// opens says what a scope opens, in a line.
+func opens(scope string) string {
+	return map[string]string{
+		"chat": "OpenAI’s chat completions", "messages": "Anthropic’s messages", "models": "the list of models", "beliefs": "the stream of beliefs",
+		"responses": "OpenAI’s responses", "embeddings": "embeddings",
+		"users.read": "read who there is", "users.deactivate": "end a person’s access", "tokens.read": "read what tokens there are",
+		"tokens.revoke": "revoke anybody’s tokens", "workspaces.read": "read workspaces and their members", "members.write": "change the members of workspaces",
+		"reports.read": "the leaver’s reports", "audit.read": "the audit log", "health.read": "what the process knows of itself",
+		"introspect": "ask what other tokens are good for, as another gateway does",
+	}[scope]
+}
+
+// scopeOptions are scopes to choose from, under a heading each of those of models
+// and of administration.
+func scopeOptions(scopes tenure.Scopes) []option {
+	var out []option
+	for _, part := range []struct {
+		heading string
+		of      tenure.Scopes
+	}{{"Models", tenure.PersonalScopes}, {"Administration", tenure.AdminScopes}} {
+		heading := part.heading
+		for _, name := range (scopes & part.of).Names() {
+			out = append(out, option{Value: name, Label: name, Hint: opens(name), Group: heading})
+			heading = ""
+		}
+	}
+	return out
+}
+
+func (d *Dash) serviceTokenForm(r *http.Request) (*formPage, tenure.ServiceAccount, error) {
+	ctx, by, id := r.Context(), web.Principal(r.Context()), tenure.ServiceAccountID(r.PathValue("id"))
+	a, err := d.Directory.Account(ctx, by, id)
+	if err != nil {
+		return nil, a, err
+	}
+	terms, err := d.Tokens.ServiceTerms(ctx, by, id)
+	if err != nil {
+		return nil, a, err
+	}
+	path := accountsPath + "/" + string(id)
+	page := &formPage{
+		frame: d.frame(r, "New token of "+a.Name), Heading: "New token of “" + a.Name + "”", Action: path + "/tokens", Button: "Generate token", Back: path,
+		Lead: []string{"It asks the models of the workspace " + d.spaceNames(r)(a.Workspace) + ". Give it exactly what the account needs."},
+	}
+	page.Address = path + "/tokens/new"
+	why := "For whoever decides, if a scope of administration is chosen."
+	if terms.Approval {
+		page.Lead = append(page.Lead, "With a scope of administration this becomes a request, on which a second person decides; you collect the token once it is approved.")
+	}
+	page.Fields = []field{
+		{Kind: textField, Name: "name", Label: "Name", Most: tenure.MaxTokenName, Needed: true, Example: "cluster ops-1"},
+		{Kind: manyField, Name: "scopes", Label: "Scopes", Options: scopeOptions(terms.Scopes)},
+		{Kind: pickField, Name: "expires_in", Label: "Expires", Options: lifeOptions(terms, page.Now, a.ExpiresAt)},
+	}
+	if terms.Approval {
+		page.Fields = append(page.Fields, field{Kind: areaField, Name: "reason", Label: "Why", Hint: why, Most: tenure.MaxText})
+	}
+	page.Fold = "Narrow it further"
+	page.Folded = []field{
+		{Kind: textField, Name: "models", Label: "Models", Code: true, Example: "gpt-4o* anthropic/*", Hint: "Patterns with spaces between; empty: every model that the workspace allows."},
+		{Kind: textField, Name: "cidrs", Label: "Networks", Code: true, Example: "203.0.113.0/24", Hint: "From where it is good, with spaces between; empty: from anywhere."},
+	}
+	return page, a, nil
+}
+
+// lifeOptions are the lifetimes that are offered: the usual ones that the policy
+// allows, its own, and its longest. None outlives the account.
+func lifeOptions(terms token.Terms, now, end time.Time) []option {
+	all := []time.Duration{terms.Usual, terms.Longest}
+	for _, days := range lives {
+		if d := time.Duration(days) * 24 * time.Hour; d < terms.Longest {
+			all = append(all, d)
+		}
+	}
+	slices.Sort(all)
+	var out []option
+	for _, d := range slices.Compact(all) {
+		until := now.Add(d)
+		o := option{Value: strconv.FormatInt(int64(d/time.Second), 10), Label: "in " + span(d) + ", on " + day(until), On: d == terms.Usual}
+		if d < 48*time.Hour {
+			o.Label = "in " + tenure.FormatSpan(d)
+		}
+		if !end.IsZero() && end.Before(until) { // what is longer is the same
+			o.Label, o.On = "with the account, on "+day(end), o.On || terms.Usual > d
+			return append(out, o)
+		}
+		out = append(out, o)
+	}
+	return out
+}
+
+// day is a date for people.
+func day(t time.Time) string { return t.UTC().Format("2 Jan 2006") }
+
+func (d *Dash) newServiceToken(w http.ResponseWriter, r *http.Request) error {
+	page, _, err := d.serviceTokenForm(r)
+	if err != nil {
+		return err
+	}
+	return d.ask(w, page)
+}
+
+// mintServiceToken makes a token of a service account and shows it, this once, or
+// tells of the request that was made in its place.
+func (d *Dash) mintServiceToken(w http.ResponseWriter, r *http.Request) error {
+	id := tenure.ServiceAccountID(r.PathValue("id"))
+	spec := token.Spec{Name: sent(r, "name"), Scopes: words(r, "scopes"), Models: words(r, "models"), Networks: words(r, "cidrs"), Reason: lines(r, "reason")}
+	seconds, err := strconv.ParseInt(sent(r, "expires_in"), 10, 64)
+	if err != nil || seconds <= 0 || seconds > int64(tenure.MaxTokenLife/time.Second) {
+		err = tenure.InvalidField("expires_in", "choose one of the lifetimes offered")
+	}
+	var made token.Minted
+	if err == nil {
+		spec.Life = time.Duration(seconds) * time.Second
+		made, err = d.Tokens.MintService(r.Context(), web.Principal(r.Context()), id, spec)
+	}
+	if err != nil {
+		page, _, failed := d.serviceTokenForm(r)
+		if failed != nil {
+			return failed
+		}
+		return d.askAgain(w, r, page, err)
+	}
+	if made.Request != nil {
+		return d.showRequests(w, r, fmt.Sprintf("Your request for “%s” waits for a second person. When it is approved, collect the token here.", made.Request.Name))
+	}
+	return d.showAccount(w, r, id, accountPage{Reveal: &reveal{Name: made.Token.Name, Secret: made.Secret, Base: d.Base(r)}})
+}
+
+// accountToken reads a token of the service account that the address names.
+func (d *Dash) accountToken(r *http.Request) (tenure.Token, error) {
+	t, err := d.Tokens.Get(r.Context(), web.Principal(r.Context()), tenure.TokenID(r.PathValue("token")))
+	if err == nil && (t.ServiceAccount == "" || string(t.ServiceAccount) != r.PathValue("id")) {
+		err = tenure.ErrNotFound
+	}
+	return t, err
+}
+
+// tokenFacts tell which token it is.
+func (f frame) tokenFacts(t tenure.Token) []fact {
+	return []fact{
+		{Name: "Token", Text: t.Prefix + "…", Code: true},
+		{Name: "Scopes", Text: strings.Join(t.Scopes.Names(), ", ")},
+		{Name: "Created", At: f.At(t.CreatedAt)},
+		{Name: "Last used", At: f.At(t.LastUsedAt)},
+		{Name: "Expires", At: f.At(t.ExpiresAt)},
+	}
+}
+
+// overlaps are how long the old secret of a rotated token may live on.
+func overlaps() []option {
+	return []option{
+		{Value: "0", Label: "No overlap: the old secret ends at once, with what it carries"},
+		{Value: "1h", Label: "1 hour"}, {Value: "24h", Label: "24 hours"}, {Value: "7d", Label: "7 days"},
+	}
+}
+
+func (d *Dash) rotateForm(r *http.Request) (*formPage, error) {
+	t, err := d.accountToken(r)
+	if err != nil {
+		return nil, err
+	}
+	path := accountsPath + "/" + string(t.ServiceAccount)
+	page := &formPage{
+		frame: d.frame(r, "Rotate a token"), Heading: fmt.Sprintf("Rotate “%s”", t.Name), Action: path + "/tokens/" + string(t.ID) + "/rotate",
+		Button: "Rotate", Back: path,
+		Lead: []string{"It gets a new secret with the same name, scopes and bounds. The new one is shown once, on the next page."},
+	}
+	page.Address, page.Facts = page.Action, page.tokenFacts(t)
+	page.Fields = []field{{
+		Kind: oneField, Name: "overlap", Label: "How long the old secret lives on", Options: overlaps(),
+		Hint: "Time to put the new one in its place. Without a choice, as the tenant’s policy says.",
+	}}
+	return page, nil
+}
+
+func (d *Dash) askRotateServiceToken(w http.ResponseWriter, r *http.Request) error {
+	page, err := d.rotateForm(r)
+	if err != nil {
+		return err
+	}
+	return d.ask(w, page)
+}
+
+func (d *Dash) rotateServiceToken(w http.ResponseWriter, r *http.Request) error {
+	t, err := d.accountToken(r)
+	if err != nil {
+		return err
+	}
+	var overlap *time.Duration
+	if text := sent(r, "overlap"); text != "" {
+		overlap, err = token.ParseOverlap(text)
+	}
+	var next tenure.Token
+	var secret tenure.Secret
+	if err == nil {
+		next, secret, err = d.Tokens.Rotate(r.Context(), web.Principal(r.Context()), t.ID, overlap)
+	}
+	if err != nil {
+		page, failed := d.rotateForm(r)
+		if failed != nil {
+			return failed
+		}
+		return d.askAgain(w, r, page, err)
+	}
+	return d.showAccount(w, r, t.ServiceAccount, accountPage{Reveal: &reveal{Name: next.Name, Secret: secret, Base: d.Base(r)}})
+}
+
+func (d *Dash) askRevokeServiceToken(w http.ResponseWriter, r *http.Request) error {
+	t, err := d.accountToken(r)
+	if err != nil {
+		return err
+	}
+	path := accountsPath + "/" + string(t.ServiceAccount)
+	page := confirmPage{
+		frame: d.frame(r, "Revoke a token"), Heading: fmt.Sprintf("Revoke “%s” of %s?", t.Name, t.AccountName), Button: "Revoke",
+		Back: path, Action: path + "/tokens/" + string(t.ID) + "/revoke",
+		Ends: []string{
+			"This token ends at once, on every replica.",
+			"So does every request and stream that it carries at that moment.",
+			"The account and its other tokens go on.",
+		},
+	}
+	page.Facts = page.tokenFacts(t)
+	if !t.Live(page.Now) {
+		page.Over = "This token has ended already: it is " + t.State(page.Now) + "."
+	}
+	return d.show(w, http.StatusOK, "confirm", page)
+}
+
+func (d *Dash) revokeServiceToken(w http.ResponseWriter, r *http.Request) error {
+	t, err := d.accountToken(r)
+	if err != nil {
+		return err
+	}
+	ended, err := d.Tokens.Revoke(r.Context(), web.Principal(r.Context()), t.ID, byAdmin)
+	if err != nil {
+		return err
+	}
+	notice := fmt.Sprintf("“%s” is revoked: %s ended in %s.", t.Name, total(ended), took(ended.Took))
+	if ended.Tokens == 0 {
+		notice = fmt.Sprintf("“%s” had ended already.", t.Name)
+	}
+	return d.showAccount(w, r, t.ServiceAccount, accountPage{Notice: notice})
+}
