@@ -56,11 +56,29 @@ func (d *Dash) accountSpaces(r *http.Request) ([]option, error) {
 	rows, err := d.Directory.Workspaces(ctx, by, "", maxChoices)
 	var out []option
 	for _, w := range rows {
-		if may(by, tenure.CreateAccount) || d.Directory.LooksAfter(ctx, by, tenure.CreateAccount, w.ID) {
+		if may(by, tenure.CreateAccount) || d.looksAfter(r, tenure.CreateAccount, w.ID) {
 			out = append(out, option{Value: string(w.ID), Label: w.Name, On: w.Name == string(tenure.DefaultWorkspace)})
 		}
 	}
 	return out, err
+}
+
+// looksAfter reports whether the asker may do an action on the service accounts of a
+// workspace, or could after a fresh sign-in.
+func (d *Dash) looksAfter(r *http.Request, action tenure.Action, ws tenure.WorkspaceID) bool {
+	err := d.Directory.LookAfter(r.Context(), web.Principal(r.Context()), action, ws)
+	return err == nil || tenure.AsError(err).Code == "reauth_required"
+}
+
+// accountFor reads the service account that the address names, for who may do an
+// action on it.
+func (d *Dash) accountFor(r *http.Request, action tenure.Action) (tenure.ServiceAccount, error) {
+	ctx, by := r.Context(), web.Principal(r.Context())
+	a, err := d.Directory.Account(ctx, by, tenure.ServiceAccountID(r.PathValue("id")))
+	if err == nil {
+		err = d.Directory.LookAfter(ctx, by, action, a.Workspace)
+	}
+	return a, err
 }
 
 // maxChoices is how many workspaces a form offers; in a tenant with more, one is
@@ -172,7 +190,7 @@ func (d *Dash) showAccount(w http.ResponseWriter, r *http.Request, id tenure.Ser
 	page.frame, page.listing = d.frame(r, a.Name), d.listing(r, accountsPath+"/"+string(id))
 	page.Address = page.Path
 	page.Account = accountRow{a, d.spaceNames(r)(a.Workspace), a.State(page.Now)}
-	page.May = d.Directory.LooksAfter(ctx, by, tenure.UpdateAccount, a.Workspace)
+	page.May = d.looksAfter(r, tenure.UpdateAccount, a.Workspace)
 	page.Over = page.Account.How == "ended" || page.Account.How == "expired"
 	tokens, err := d.Tokens.OfAccount(ctx, by, id, tenure.TokenID(r.URL.Query().Get("cursor")), perPage)
 	if err != nil {
@@ -200,7 +218,7 @@ func lastDay(end time.Time) string {
 }
 
 func (d *Dash) changeForm(r *http.Request) (*formPage, tenure.ServiceAccount, error) {
-	a, err := d.Directory.Account(r.Context(), web.Principal(r.Context()), tenure.ServiceAccountID(r.PathValue("id")))
+	a, err := d.accountFor(r, tenure.UpdateAccount)
 	if err != nil {
 		return nil, a, err
 	}
@@ -259,7 +277,7 @@ func (d *Dash) updateAccount(w http.ResponseWriter, r *http.Request) error {
 }
 
 func (d *Dash) askEndAccount(w http.ResponseWriter, r *http.Request) error {
-	a, err := d.Directory.Account(r.Context(), web.Principal(r.Context()), tenure.ServiceAccountID(r.PathValue("id")))
+	a, err := d.accountFor(r, tenure.DeleteAccount)
 	if err != nil {
 		return err
 	}

@@ -44,7 +44,7 @@ func scopeOptions(scopes tenure.Scopes) []option {
 
 func (d *Dash) serviceTokenForm(r *http.Request) (*formPage, tenure.ServiceAccount, error) {
 	ctx, by, id := r.Context(), web.Principal(r.Context()), tenure.ServiceAccountID(r.PathValue("id"))
-	a, err := d.Directory.Account(ctx, by, id)
+	a, err := d.accountFor(r, tenure.MintServiceToken)
 	if err != nil {
 		return nil, a, err
 	}
@@ -142,10 +142,15 @@ func (d *Dash) mintServiceToken(w http.ResponseWriter, r *http.Request) error {
 	return d.showAccount(w, r, id, accountPage{Reveal: &reveal{Name: made.Token.Name, Secret: made.Secret, Base: d.Base(r)}})
 }
 
-// accountToken reads a token of the service account that the address names.
+// accountToken reads a token of the service account that the address names, for who
+// looks after it.
 func (d *Dash) accountToken(r *http.Request) (tenure.Token, error) {
+	a, err := d.accountFor(r, tenure.UpdateAccount)
+	if err != nil {
+		return tenure.Token{}, err
+	}
 	t, err := d.Tokens.Get(r.Context(), web.Principal(r.Context()), tenure.TokenID(r.PathValue("token")))
-	if err == nil && (t.ServiceAccount == "" || string(t.ServiceAccount) != r.PathValue("id")) {
+	if err == nil && t.ServiceAccount != a.ID {
 		err = tenure.ErrNotFound
 	}
 	return t, err
@@ -153,13 +158,14 @@ func (d *Dash) accountToken(r *http.Request) (tenure.Token, error) {
 
 // tokenFacts tell which token it is.
 func (f frame) tokenFacts(t tenure.Token) []fact {
-	return []fact{
-		{Name: "Token", Text: t.Prefix + "…", Code: true},
-		{Name: "Scopes", Text: strings.Join(t.Scopes.Names(), ", ")},
-		{Name: "Created", At: f.At(t.CreatedAt)},
-		{Name: "Last used", At: f.At(t.LastUsedAt)},
-		{Name: "Expires", At: f.At(t.ExpiresAt)},
+	facts := []fact{{Name: "Token", Text: t.Prefix + "…", Code: true}, {Name: "Scopes", Text: strings.Join(t.Scopes.Names(), ", ")}}
+	if m := t.Models.String(); m != tenure.AnyModel {
+		facts = append(facts, fact{Name: "Models", Text: m, Code: true})
 	}
+	if len(t.Networks) > 0 {
+		facts = append(facts, fact{Name: "Networks", Text: strings.Join(tenure.NetworkNames(t.Networks), ", "), Code: true})
+	}
+	return append(facts, fact{Name: "Created", At: f.At(t.CreatedAt)}, fact{Name: "Last used", At: f.At(t.LastUsedAt)}, fact{Name: "Expires", At: f.At(t.ExpiresAt)})
 }
 
 // overlaps are how long the old secret of a rotated token may live on.

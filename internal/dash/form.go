@@ -186,8 +186,11 @@ type listing struct {
 	First bool   // this is the first page
 }
 
-// At is the address of the page of the list that begins at a cursor, or of the first.
-func (l listing) At(cursor string) string {
+// List is what the templates of a search and of its pages take.
+func (l listing) List() listing { return l }
+
+// From is the address of the page of the list that begins at a cursor, or of the first.
+func (l listing) From(cursor string) string {
 	v := url.Values{}
 	for name, value := range map[string]string{"q": l.Query, "state": l.State, "cursor": cursor} {
 		if value != "" {

@@ -18,12 +18,15 @@ import (
 	"github.com/tenure-gateway/tenure"
 	"github.com/tenure-gateway/tenure/internal/access"
 	"github.com/tenure-gateway/tenure/internal/audit"
+	"github.com/tenure-gateway/tenure/internal/connector"
 	"github.com/tenure-gateway/tenure/internal/directory"
 	"github.com/tenure-gateway/tenure/internal/governance"
 	"github.com/tenure-gateway/tenure/internal/live"
 	"github.com/tenure-gateway/tenure/internal/notice"
+	"github.com/tenure-gateway/tenure/internal/policy"
 	"github.com/tenure-gateway/tenure/internal/store"
 	"github.com/tenure-gateway/tenure/internal/token"
+	"github.com/tenure-gateway/tenure/internal/vault"
 	"github.com/tenure-gateway/tenure/internal/web"
 )
 
@@ -48,6 +51,10 @@ func open(t *testing.T, single bool) *house {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = db.Close() })
+	key, err := vault.LoadMasterKey(t.Context(), db, filepath.Join(t.TempDir(), "master.key"))
+	if err != nil {
+		t.Fatal(err)
+	}
 	reg := prometheus.NewRegistry()
 	l := &live.Live{
 		Check: func(tenure.Principal, tenure.Action) error { return nil },
@@ -67,7 +74,10 @@ func open(t *testing.T, single bool) *house {
 	h.Dash = &Dash{
 		Acts: Acts{
 			Tokens: tokens, Directory: people, Governance: &governance.Governance{DB: db, Live: l, SessionIdle: time.Hour},
-			Notices: &notice.Notices{DB: db, Log: slog.New(slog.DiscardHandler), Metrics: notice.NewMetrics(reg)},
+			Notices:    &notice.Notices{DB: db, Log: slog.New(slog.DiscardHandler), Metrics: notice.NewMetrics(reg)},
+			Connectors: &connector.Connectors{DB: db, Live: l, Use: &store.ConnectorUse{DB: db}},
+			Policies:   &policy.Policies{DB: db, Live: l, Single: single},
+			Vault:      &vault.Vault{DB: db, Live: l, Key: key},
 		},
 		Doors:  Doors{Establish: h.establish, WithRoot: h.withRoot, Again: h.again, SignOut: h.signOut},
 		Single: single, Base: func(r *http.Request) string { return "http://" + r.Host },

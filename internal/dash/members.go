@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/tenure-gateway/tenure"
+	"github.com/tenure-gateway/tenure/internal/access"
 	"github.com/tenure-gateway/tenure/internal/directory"
 	"github.com/tenure-gateway/tenure/internal/web"
 )
@@ -24,9 +25,19 @@ func roleField(now tenure.Role) field {
 	}}
 }
 
+// spaceFor reads the workspace that the address names, for who may do an action there.
+func (d *Dash) spaceFor(r *http.Request, action tenure.Action) (directory.WorkspaceRole, error) {
+	by := web.Principal(r.Context())
+	ws, err := d.Directory.Workspace(r.Context(), by, r.PathValue("id"))
+	if err == nil {
+		err = access.CheckIn(by, action, ws.Role)
+	}
+	return ws, err
+}
+
 // inSpace begins a form about a workspace.
-func (d *Dash) inSpace(r *http.Request, title, below, button string) (*formPage, directory.WorkspaceRole, error) {
-	ws, err := d.Directory.Workspace(r.Context(), web.Principal(r.Context()), r.PathValue("id"))
+func (d *Dash) inSpace(r *http.Request, action tenure.Action, title, below, button string) (*formPage, directory.WorkspaceRole, error) {
+	ws, err := d.spaceFor(r, action)
 	if err != nil {
 		return nil, ws, err
 	}
@@ -37,7 +48,7 @@ func (d *Dash) inSpace(r *http.Request, title, below, button string) (*formPage,
 }
 
 func (d *Dash) memberForm(r *http.Request) (*formPage, error) {
-	page, ws, err := d.inSpace(r, "Add somebody", "/members/add", "Add")
+	page, ws, err := d.inSpace(r, tenure.SetMember, "Add somebody", "/members/add", "Add")
 	if err != nil {
 		return nil, err
 	}
@@ -117,7 +128,7 @@ func (d *Dash) memberRoleForm(r *http.Request) (*formPage, error) {
 	if err != nil {
 		return nil, err
 	}
-	page, ws, err := d.inSpace(r, "Change a role", "/members/"+string(m.User)+"/role", "Save")
+	page, ws, err := d.inSpace(r, tenure.SetMember, "Change a role", "/members/"+string(m.User)+"/role", "Save")
 	if err != nil {
 		return nil, err
 	}
@@ -156,6 +167,9 @@ func (d *Dash) setMemberRole(w http.ResponseWriter, r *http.Request) error {
 }
 
 func (d *Dash) askRemoveMember(w http.ResponseWriter, r *http.Request) error {
+	if _, err := d.spaceFor(r, tenure.RemoveMember); err != nil {
+		return err
+	}
 	m, err := d.Directory.Member(r.Context(), web.Principal(r.Context()), r.PathValue("id"), tenure.UserID(r.PathValue("user")))
 	if err != nil {
 		return err
@@ -203,7 +217,7 @@ func (d *Dash) removeMember(w http.ResponseWriter, r *http.Request) error {
 }
 
 func (d *Dash) mappingForm(r *http.Request) (*formPage, error) {
-	page, ws, err := d.inSpace(r, "Add a group", "/groups/add", "Add")
+	page, ws, err := d.inSpace(r, tenure.SetMapping, "Add a group", "/groups/add", "Add")
 	if err != nil {
 		return nil, err
 	}
@@ -268,7 +282,7 @@ func (d *Dash) groupRoleForm(r *http.Request) (*formPage, error) {
 	if err != nil {
 		return nil, err
 	}
-	page, ws, err := d.inSpace(r, "Change a role", "/groups/"+string(g.Group)+"/role", "Save")
+	page, ws, err := d.inSpace(r, tenure.SetMapping, "Change a role", "/groups/"+string(g.Group)+"/role", "Save")
 	if err != nil {
 		return nil, err
 	}

@@ -115,7 +115,7 @@ func (d *Dash) showWorkspace(w http.ResponseWriter, r *http.Request, id, notice 
 	page.Edit, page.Delete = may(by, tenure.UpdateWorkspace), may(by, tenure.DeleteWorkspace) && !page.Start
 	page.Add, page.Remove = mayIn(by, tenure.SetMember, ws.Role), mayIn(by, tenure.RemoveMember, ws.Role)
 	page.Map, page.Unmap = may(by, tenure.SetMapping), may(by, tenure.RemoveMapping)
-	page.Accounts = d.Directory.LooksAfter(ctx, by, tenure.ListAccounts, ws.ID)
+	page.Accounts = d.looksAfter(r, tenure.ListAccounts, ws.ID)
 	if page.Counts, err = d.Directory.CountWorkspace(ctx, by, string(ws.ID)); err != nil {
 		return err
 	}

@@ -124,11 +124,10 @@ func lookAfter(ctx context.Context, r roles, by tenure.Principal, action tenure.
 	return access.LookAfter(by, action, access.RoleIn(by, ws, role), policy.ServiceMinters)
 }
 
-// LooksAfter reports whether the asker may do an action on the service accounts of a
-// workspace in which they have a role, or could after a fresh sign-in.
-func (d *Directory) LooksAfter(ctx context.Context, by tenure.Principal, action tenure.Action, ws tenure.WorkspaceID) bool {
-	err := lookAfter(ctx, d.DB, by, action, ws)
-	return err == nil || tenure.AsError(err).Code == "reauth_required"
+// LookAfter answers nil when the asker may do an action on the service accounts of a
+// workspace.
+func (d *Directory) LookAfter(ctx context.Context, by tenure.Principal, action tenure.Action, ws tenure.WorkspaceID) error {
+	return lookAfter(ctx, d.DB, by, action, ws)
 }
 
 // AccountSeers are the roles in a workspace whose holders see its service accounts.
