@@ -47,6 +47,17 @@ type field struct {
 	Code    bool // it is an identifier, an address or a pattern
 	Options []option
 	Wrong   string
+	Part    string // a heading before it, or ""
+}
+
+// Flat tells that the options are words alone, which go side by side.
+func (f field) Flat() bool {
+	for _, o := range f.Options {
+		if o.Hint != "" || o.Group != "" || len(o.Label) > 20 {
+			return false
+		}
+	}
+	return true
 }
 
 type fieldKind string

@@ -81,8 +81,12 @@ func (d *Dash) policyForm(r *http.Request) (*formPage, []policy.Entry, error) {
 	}
 	page.Address = policiesPath + "/edit"
 	for _, part := range policyParts(entries) {
-		for _, e := range part.Entries {
-			page.Fields = append(page.Fields, policyField(e), field{Kind: hiddenField, Name: was + e.Key, Value: e.Value})
+		for i, e := range part.Entries {
+			f := policyField(e)
+			if i == 0 {
+				f.Part = part.Heading
+			}
+			page.Fields = append(page.Fields, f, field{Kind: hiddenField, Name: was + e.Key, Value: e.Value})
 		}
 	}
 	return page, entries, nil

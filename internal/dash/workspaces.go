@@ -180,14 +180,15 @@ func (d *Dash) askDeleteWorkspace(w http.ResponseWriter, r *http.Request) error 
 	page := confirmPage{
 		frame: d.frame(r, "Delete a workspace"), Heading: fmt.Sprintf("Delete “%s”?", ws.Name), Back: path, Action: path + "/delete",
 		Button: "Delete workspace and end " + plural(n.Tokens, "token"),
-		Ends: []string{
-			"Its " + plural(n.Tokens, "live token") + " end" + third(n.Tokens) + " for good, with every request and stream carried at that moment.",
-			"Its " + plural(n.Accounts, "service account") + " end" + third(n.Accounts) + " too.",
-			"The keys of its " + plural(n.Providers, "provider") + " are forgotten.",
-			people(n.Members) + " no longer in it. They keep what they have in other workspaces.",
-			"Nothing brings it back. Its name is free again.",
-		},
+		Ends:   []string{"Its " + plural(n.Tokens, "live token") + " end" + third(n.Tokens) + " for good, with every request and stream carried at that moment."},
 	}
+	if n.Accounts > 0 {
+		page.Ends = append(page.Ends, "Its "+plural(n.Accounts, "service account")+" end"+third(n.Accounts)+" too.")
+	}
+	if n.Providers > 0 {
+		page.Ends = append(page.Ends, "The keys of its "+plural(n.Providers, "provider")+" are forgotten.")
+	}
+	page.Ends = append(page.Ends, people(n.Members)+" no longer in it. They keep what they have in other workspaces.", "Nothing brings it back. Its name is free again.")
 	page.Facts = []fact{{Name: "About", Text: dashed(ws.About)}, {Name: "Created", At: page.At(ws.CreatedAt)}}
 	if ws.Name == string(tenure.DefaultWorkspace) {
 		page.Over = "The workspace “default” cannot be deleted: whoever is new begins there."

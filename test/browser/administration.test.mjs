@@ -58,7 +58,7 @@ for (const scripted of [true, false]) {
       await page.goto('/settings');
       await go(page, 'Workspaces');
       await follow(page, 'New workspace');
-      await page.getByLabel('Name').fill(named('Research'));
+      await page.getByLabel('Name', { exact: true }).fill(named('Research'));
       await page.getByLabel('Models').fill('gpt-4o*\nanthropic/*');
       await press(page, 'Create workspace');
       await told(page, 'Nobody is in it yet');
@@ -97,11 +97,11 @@ for (const scripted of [true, false]) {
       await told(page, 'is saved');
       if (scripted) {
         await follow(page, 'Change');
-        await page.getByLabel('Name').fill('default');
+        await page.getByLabel('Name', { exact: true }).fill('default');
         await press(page, 'Save');
         await page.getByText('exists already').waitFor();
-        assert.equal(await page.getByLabel('Name').getAttribute('aria-invalid'), 'true');
-        assert.equal(await page.getByLabel('Name').inputValue(), 'default');
+        assert.equal(await page.getByLabel('Name', { exact: true }).getAttribute('aria-invalid'), 'true');
+        assert.equal(await page.getByLabel('Name', { exact: true }).inputValue(), 'default');
         await follow(page, 'Cancel');
       }
       await follow(page, 'Delete');
@@ -115,14 +115,14 @@ for (const scripted of [true, false]) {
     await visit(browser, server, { user: root, ...options }, async (page) => {
       await page.goto('/admin/service-accounts');
       await follow(page, 'New service account');
-      await page.getByLabel('Name').fill(named('nightly'));
+      await page.getByLabel('Name', { exact: true }).fill(named('nightly'));
       await page.getByLabel('What it is for').fill('Writes the nightly report.\nRuns in ops-1.');
       await page.getByLabel('Owner').fill('alice@example.com');
       await press(page, 'Create service account');
       await told(page, 'Generate its first token below');
 
       await follow(page, 'Generate token');
-      await page.getByLabel('Name').fill('ops-1');
+      await page.getByLabel('Name', { exact: true }).fill('ops-1');
       await page.getByRole('checkbox', { name: /^chat/ }).check();
       await page.getByRole('checkbox', { name: /^models/ }).check();
       await press(page, 'Generate token');
@@ -166,7 +166,7 @@ for (const scripted of [true, false]) {
     await visit(browser, server, { user: root, ...options }, async (page) => {
       for (const name of [named('log copy'), named('not needed')]) {
         await page.goto(`/admin/service-accounts/${account.id}/tokens/new`);
-        await page.getByLabel('Name').fill(name);
+        await page.getByLabel('Name', { exact: true }).fill(name);
         await page.getByRole('checkbox', { name: /^audit.read/ }).check();
         await page.getByLabel('Why').fill('The archive needs it.');
         await press(page, 'Generate token');
@@ -181,7 +181,8 @@ for (const scripted of [true, false]) {
       await page.goto('/settings');
       await go(page, 'Requests');
       await row(page, named('log copy')).getByRole('link', { name: /Approve/ }).click();
-      await page.getByText('The archive needs it.').waitFor();
+      await page.getByRole('heading', { name: `Approve “${named('log copy')}”?` }).waitFor();
+      await page.locator('.facts').getByText('The archive needs it.').waitFor();
       await press(page, 'Approve');
       await told(page, `${root} collects the token`);
     });
@@ -201,10 +202,11 @@ for (const scripted of [true, false]) {
       await page.goto('/settings');
       await go(page, 'Providers');
       await follow(page, 'Add provider');
-      await page.getByLabel('Name').fill(scripted ? 'openai' : 'other');
+      await page.getByLabel('Name', { exact: true }).fill(scripted ? 'openai' : 'other');
       await page.getByLabel('Base URL').fill('ftp://x');
       await page.getByLabel('Key', { exact: true }).fill(key);
       await press(page, 'Add provider');
+      await page.getByText('The base URL must be http or https').waitFor();
       assert.equal(await page.getByLabel('Base URL').getAttribute('aria-invalid'), 'true');
       assert.equal(await page.getByLabel('Key', { exact: true }).inputValue(), '');
       await page.getByLabel('Base URL').fill('');
@@ -224,7 +226,7 @@ for (const scripted of [true, false]) {
       await page.goto('/settings');
       await go(page, 'SCIM connectors');
       await follow(page, 'New connector');
-      await page.getByLabel('Name').fill(named('Okta'));
+      await page.getByLabel('Name', { exact: true }).fill(named('Okta'));
       await press(page, 'Create connector');
       const secret = await page.locator('#secret').textContent();
       assert.match(secret, /^tscim_[0-9A-Za-z]{46}$/);
@@ -249,6 +251,7 @@ for (const scripted of [true, false]) {
       await page.getByLabel('pat_max_lifetime').fill('a while');
       await page.getByLabel('service_token_max_lifetime').fill('200d');
       await press(page, 'Save');
+      await page.getByText('is no length of time').waitFor();
       assert.equal(await page.getByLabel('pat_max_lifetime').getAttribute('aria-invalid'), 'true');
       assert.equal(await page.getByLabel('service_token_max_lifetime').inputValue(), '200d');
       await page.getByLabel('pat_max_lifetime').fill('180d');
@@ -332,7 +335,7 @@ for (const colorScheme of ['light', 'dark']) {
           await shot(page, `${name}-${tag}`);
         }
         await page.goto(`${at}/tokens/new`);
-        await page.getByLabel('Name').fill('desk');
+        await page.getByLabel('Name', { exact: true }).fill('desk');
         await page.getByRole('checkbox', { name: /^chat/ }).check();
         await press(page, 'Generate token');
         await page.locator('#secret').waitFor();

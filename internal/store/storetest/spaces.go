@@ -100,6 +100,8 @@ func workspaces(t *testing.T, f *fixture) {
 		{"one's own", store.WorkspaceFilter{User: f.user.ID}, []string{"B viewer", "default member"}},
 		{"the next page", store.WorkspaceFilter{User: f.user.ID, After: b.ID}, []string{"default member"}},
 		{"another tenant's", store.WorkspaceFilter{Tenant: "other"}, nil},
+		{"by a part of the name", store.WorkspaceFilter{Viewpoint: f.user.ID, Part: "FAUL"}, []string{"default member"}},
+		{"by what stands for any text elsewhere", store.WorkspaceFilter{Part: "%"}, nil},
 	} {
 		if got := names(c.f); !slices.Equal(got, c.want) {
 			t.Errorf("%s: %q, want %q", c.what, got, c.want)
@@ -337,4 +339,68 @@ func tenantRows(t *testing.T, f *fixture) {
 		return tx.SetTenantActive(ctx, tenure.DefaultTenant, true)
 	})
 	f.mustLive("resumed")
+}
+
+func counted(t *testing.T, f *fixture) {
+	a := f.addSpace("A")
+	g := f.addGroup("Engineering")
+	f.tx(func(ctx context.Context, tx *store.Tx) error {
+		_, err := tx.AddMember(ctx, g.Tenant, g.ID, f.user.ID)
+		return err
+	})
+	f.mapped(a, g, tenure.Viewer)
+	f.mintIn(a)
+	f.mintIn(a)
+	account := tenure.ServiceAccount{
+		ID: "acc", Tenant: a.Tenant, Workspace: a.ID, Name: "job", About: "of the NIGHT", Owner: f.user.ID, ExpiresAt: f.db.Now().AddDate(1, 0, 0), CreatedAt: f.db.Now(),
+	}
+	f.tx(func(ctx context.Context, tx *store.Tx) error {
+		if err := tx.InsertProvider(ctx, tenure.Provider{ID: "p", Tenant: a.Tenant, Workspace: a.ID, Name: "openai", CreatedAt: tx.Now(), UpdatedAt: tx.Now()}, store.SealedKey{}); err != nil {
+			return err
+		}
+		return tx.InsertAccount(ctx, account)
+	})
+	count := func(want store.WorkspaceCounts, through int) {
+		t.Helper()
+		got, err := f.db.CountWorkspace(f.ctx, a.Tenant, a.ID, f.db.Now())
+		if err != nil || got != want {
+			t.Errorf("%+v, %v; want %+v", got, err, want)
+		}
+		in, err := f.db.TokensIn(f.ctx, a.Tenant, a.ID, f.user.ID, f.db.Now())
+		if err != nil || in != want.Tokens {
+			t.Errorf("%d tokens of the person, %v", in, err)
+		}
+		if n, err := f.db.TokensThrough(f.ctx, a.Tenant, a.ID, g.ID, f.db.Now()); err != nil || n != through {
+			t.Errorf("%d tokens through the group, %v; want %d", n, err, through)
+		}
+	}
+	count(store.WorkspaceCounts{Members: 1, Groups: 1, Tokens: 2, Accounts: 1, Providers: 1}, 2)
+	if held, err := f.db.RolesHeld(f.ctx, a.Tenant, f.user.ID); err != nil || !slices.Equal(held, []tenure.Role{tenure.Member, tenure.Viewer}) {
+		t.Errorf("roles %v, %v", held, err)
+	}
+	for part, want := range map[string]int{"": 1, "night": 1, "JO": 1, f.user.UserName: 1, "j_b": 0, "!": 0} {
+		rows, err := f.db.Accounts(f.ctx, store.AccountFilter{Tenant: a.Tenant, Part: part, Limit: 10}, f.db.Now())
+		if err != nil || len(rows) != want {
+			t.Errorf("%q finds %d, %v", part, len(rows), err)
+		}
+	}
+	if rows, err := f.db.Accounts(f.ctx, store.AccountFilter{Tenant: a.Tenant, Orphaned: true, Limit: 10}, f.db.Now()); err != nil || len(rows) != 0 {
+		t.Errorf("orphans %+v, %v", rows, err)
+	}
+	if rows, err := f.db.AllProviders(f.ctx, a.Tenant, "", 10); err != nil || len(rows) != 1 || rows[0].Name != "openai" {
+		t.Errorf("providers %+v, %v", rows, err)
+	}
+	if rows, err := f.db.AllProviders(f.ctx, a.Tenant, "p", 10); err != nil || len(rows) != 0 {
+		t.Errorf("providers after the last %+v, %v", rows, err)
+	}
+	// With a role of their own nothing hangs on the group.
+	f.tx(func(ctx context.Context, tx *store.Tx) error {
+		return tx.SetMembership(ctx, a.Tenant, a.ID, f.user.ID, tenure.Member)
+	})
+	count(store.WorkspaceCounts{Members: 1, Groups: 1, Tokens: 2, Accounts: 1, Providers: 1}, 0)
+	f.tx(func(ctx context.Context, tx *store.Tx) error {
+		_, err := tx.DeleteWorkspace(ctx, a.Tenant, a.ID, "me", "")
+		return err
+	})
+	count(store.WorkspaceCounts{}, 0)
 }

@@ -70,6 +70,7 @@ func Run(t *testing.T, open Open) {
 		{"what is done under a key is noted with it, once", once},
 		{"workspaces are listed from a point of view and end with what is in them", workspaces},
 		{"roles come through groups too, and the highest counts", rolesThroughGroups},
+		{"what is in a workspace is counted, and what of it hangs on one role", counted},
 		{"who loses the last role in a workspace loses the tokens there", lastRole},
 		{"and by a changed key too", lastRoleByKey},
 		{"members of a workspace come in pages from all sources", memberPages},
