@@ -128,12 +128,12 @@ type membershipsIn struct {
 
 type memberIn struct {
 	ID   string `path:"id" maxLength:"200" doc:"Id or name"`
-	User string `path:"user" maxLength:"200" doc:"The person's id"`
+	User string `path:"user" maxLength:"200" doc:"The person's id or userName"`
 }
 
 type memberRoleIn struct {
 	ID   string `path:"id" maxLength:"200" doc:"Id or name"`
-	User string `path:"user" maxLength:"200" doc:"The person's id"`
+	User string `path:"user" maxLength:"200" doc:"The person's id or userName"`
 	Body RoleBody
 }
 
