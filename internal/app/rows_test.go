@@ -161,13 +161,14 @@ func (h *hand) place(tenant, marker string) place {
 		return all
 	}
 	group := h.name(marker, "group")
-	var token, session row
+	var token, service, session row
 	var connector []row
 	p["tokens"], _, token = tokenRow(tenure.KindPAT, tenant, p["workspaces"], owner, "", h.name(marker, "token"), "chat models")
+	p["service-tokens"], _, service = tokenRow(tenure.KindService, tenant, p["workspaces"], "", p["service-accounts"], h.name(marker, "token"), "chat")
 	p["sessions"], _, session = sessionRow(tenant, owner, time.Now(), time.Now())
 	p["scim-connectors"], _, connector = connectorRows(tenant, h.name(marker, "connector"))
 	h.write(append(
-		connector, person, token, session,
+		connector, person, token, service, session,
 		row{"workspaces", in(map[string]any{"id": p["workspaces"], "name": h.name(marker, "workspace"), "description": marker})},
 		row{"memberships", in(map[string]any{"workspace_id": p["workspaces"], "user_id": owner, "role": "member"})},
 		row{"groups", in(map[string]any{"id": p["groups"], "display_name": group, "display_name_fold": strings.ToLower(group), "updated_at": now})},

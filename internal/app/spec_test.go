@@ -138,7 +138,11 @@ func path(pattern string, p place, none func() string) string {
 	route, whole := strings.CutSuffix(route, "{$}")
 	route = parameter.ReplaceAllStringFunc(route, func(found string) string {
 		before, _, _ := strings.Cut(found, "/")
-		if id := p[before]; id != "" {
+		part := before
+		if before == "tokens" && strings.HasPrefix(route, "/admin/service-accounts/") {
+			part = "service-tokens" // the page of an account has its tokens below it
+		}
+		if id := p[part]; id != "" {
 			return before + "/" + id
 		}
 		return before + "/" + none()

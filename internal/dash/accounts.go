@@ -13,6 +13,12 @@ import (
 
 const accountsPath = "/admin/service-accounts"
 
+// errNoAccounts refuses those to whom no service account could ever be shown.
+var errNoAccounts = &tenure.Error{
+	Kind: tenure.Forbidden, Code: "insufficient_role",
+	Msg: "you look after the service accounts of no workspace; those who administer one do",
+}
+
 // An accountsPage lists service accounts.
 type accountsPage struct {
 	frame
@@ -30,6 +36,9 @@ type accountRow struct {
 
 func (d *Dash) accounts(w http.ResponseWriter, r *http.Request) error {
 	ctx, by := r.Context(), web.Principal(r.Context())
+	if !may(by, tenure.ListAccounts) && !d.leads(r, tenure.ListAccounts) {
+		return errNoAccounts
+	}
 	page := accountsPage{frame: d.frame(r, "Service accounts"), listing: d.listing(r, accountsPath)}
 	rows, err := d.Directory.Accounts(ctx, by, directory.AccountFilter{
 		Part: page.Query, Ended: page.State == "all", Orphaned: page.State == "orphaned",
@@ -38,9 +47,9 @@ func (d *Dash) accounts(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	name := d.spaceNames(r)
+	names := map[tenure.WorkspaceID]string{}
 	for _, a := range cut(&page.listing, rows, func(a tenure.ServiceAccount) string { return string(a.ID) }) {
-		page.Rows = append(page.Rows, accountRow{a, name(a.Workspace), a.State(page.Now)})
+		page.Rows = append(page.Rows, accountRow{a, d.spaceName(r, names, a.Workspace), a.State(page.Now)})
 	}
 	spaces, err := d.accountSpaces(r)
 	page.May = len(spaces) > 0
@@ -105,6 +114,9 @@ func (d *Dash) accountForm(r *http.Request) (*formPage, error) {
 	if err != nil {
 		return nil, err
 	}
+	if len(spaces) == 0 {
+		return nil, errNoAccounts
+	}
 	owner := ""
 	if by := web.Principal(r.Context()); by.User() != "" {
 		owner = by.Label()
@@ -113,10 +125,14 @@ func (d *Dash) accountForm(r *http.Request) (*formPage, error) {
 		{Kind: textField, Name: "name", Label: "Name", Most: tenure.MaxName, Needed: true, Example: "nightly reports"},
 		spaceField(spaces, "Its tokens ask the models of this workspace."),
 		{Kind: areaField, Name: "description", Label: "What it is for", Most: tenure.MaxText, Needed: true, Example: "Writes the nightly report; runs in the cluster ops-1"},
-		{Kind: textField, Name: "owner", Label: "Owner", Value: owner, Most: tenure.MaxUserName, Needed: true,
-			Hint: "The userName of the person who answers for it. When they leave, it waits for a new owner, and stops when none is found in time."},
-		{Kind: dateField, Name: "expires_at", Label: "End date", Value: page.Now.Add(directory.AccountLife).UTC().Format(time.DateOnly), Needed: true,
-			Hint: "It and its tokens are good through this day (UTC), at most two years ahead."},
+		{
+			Kind: textField, Name: "owner", Label: "Owner", Value: owner, Most: tenure.MaxUserName, Needed: true,
+			Hint: "The userName of the person who answers for it. When they leave, it waits for a new owner, and stops when none is found in time.",
+		},
+		{
+			Kind: dateField, Name: "expires_at", Label: "End date", Value: page.Now.Add(directory.AccountLife).UTC().Format(time.DateOnly), Needed: true,
+			Hint: "It and its tokens are good through this day (UTC), at most two years ahead.",
+		},
 	}
 	return page, nil
 }
@@ -130,6 +146,10 @@ func (d *Dash) newAccount(w http.ResponseWriter, r *http.Request) error {
 }
 
 func (d *Dash) createAccount(w http.ResponseWriter, r *http.Request) error {
+	page, err := d.accountForm(r)
+	if err != nil {
+		return err
+	}
 	end, err := endOfDay(sent(r, "expires_at"))
 	var a tenure.ServiceAccount
 	if err == nil {
@@ -138,10 +158,6 @@ func (d *Dash) createAccount(w http.ResponseWriter, r *http.Request) error {
 		})
 	}
 	if err != nil {
-		page, failed := d.accountForm(r)
-		if failed != nil {
-			return failed
-		}
 		return d.askAgain(w, r, page, err)
 	}
 	return d.showAccount(w, r, a.ID, accountPage{Notice: fmt.Sprintf("“%s” is there. Generate its first token below.", a.Name)})
@@ -189,7 +205,7 @@ func (d *Dash) showAccount(w http.ResponseWriter, r *http.Request, id tenure.Ser
 	}
 	page.frame, page.listing = d.frame(r, a.Name), d.listing(r, accountsPath+"/"+string(id))
 	page.Address = page.Path
-	page.Account = accountRow{a, d.spaceNames(r)(a.Workspace), a.State(page.Now)}
+	page.Account = accountRow{a, d.spaceName(r, nil, a.Workspace), a.State(page.Now)}
 	page.May = d.looksAfter(r, tenure.UpdateAccount, a.Workspace)
 	page.Over = page.Account.How == "ended" || page.Account.How == "expired"
 	tokens, err := d.Tokens.OfAccount(ctx, by, id, tenure.TokenID(r.URL.Query().Get("cursor")), perPage)
@@ -231,8 +247,10 @@ func (d *Dash) changeForm(r *http.Request) (*formPage, tenure.ServiceAccount, er
 	page.Fields = []field{
 		{Kind: textField, Name: "owner", Label: "Owner", Value: a.OwnerName, Most: tenure.MaxUserName, Needed: true, Hint: "The userName of an active person who answers for it."},
 		{Kind: areaField, Name: "description", Label: "What it is for", Value: a.About, Most: tenure.MaxText, Needed: true},
-		{Kind: dateField, Name: "expires_at", Label: "End date", Value: lastDay(a.ExpiresAt), Needed: true,
-			Hint: "It and its tokens are good through this day (UTC). Tokens that exist keep their own, earlier ends."},
+		{
+			Kind: dateField, Name: "expires_at", Label: "End date", Value: lastDay(a.ExpiresAt), Needed: true,
+			Hint: "It and its tokens are good through this day (UTC). Tokens that exist keep their own, earlier ends.",
+		},
 	}
 	return page, a, nil
 }
@@ -294,7 +312,7 @@ func (d *Dash) askEndAccount(w http.ResponseWriter, r *http.Request) error {
 		page.Ends = append(page.Ends, "Its "+plural(a.Tokens, "live token")+" end"+third(a.Tokens)+" with it.")
 	}
 	page.Facts = []fact{
-		{Name: "Workspace", Text: d.spaceNames(r)(a.Workspace)},
+		{Name: "Workspace", Text: d.spaceName(r, nil, a.Workspace)},
 		{Name: "What it is for", Text: a.About},
 		{Name: "Owner", Text: a.OwnerName},
 		{Name: "End date", Text: lastDay(a.ExpiresAt)},

@@ -42,20 +42,20 @@ func scopeOptions(scopes tenure.Scopes) []option {
 	return out
 }
 
-func (d *Dash) serviceTokenForm(r *http.Request) (*formPage, tenure.ServiceAccount, error) {
+func (d *Dash) serviceTokenForm(r *http.Request) (*formPage, error) {
 	ctx, by, id := r.Context(), web.Principal(r.Context()), tenure.ServiceAccountID(r.PathValue("id"))
 	a, err := d.accountFor(r, tenure.MintServiceToken)
 	if err != nil {
-		return nil, a, err
+		return nil, err
 	}
 	terms, err := d.Tokens.ServiceTerms(ctx, by, id)
 	if err != nil {
-		return nil, a, err
+		return nil, err
 	}
 	path := accountsPath + "/" + string(id)
 	page := &formPage{
 		frame: d.frame(r, "New token of "+a.Name), Heading: "New token of “" + a.Name + "”", Action: path + "/tokens", Button: "Generate token", Back: path,
-		Lead: []string{"It asks the models of the workspace " + d.spaceNames(r)(a.Workspace) + ". Give it exactly what the account needs."},
+		Lead: []string{"It asks the models of the workspace " + d.spaceName(r, nil, a.Workspace) + ". Give it exactly what the account needs."},
 	}
 	page.Address = path + "/tokens/new"
 	why := "For whoever decides, if a scope of administration is chosen."
@@ -75,7 +75,7 @@ func (d *Dash) serviceTokenForm(r *http.Request) (*formPage, tenure.ServiceAccou
 		{Kind: textField, Name: "models", Label: "Models", Code: true, Example: "gpt-4o* anthropic/*", Hint: "Patterns with spaces between; empty: every model that the workspace allows."},
 		{Kind: textField, Name: "cidrs", Label: "Networks", Code: true, Example: "203.0.113.0/24", Hint: "From where it is good, with spaces between; empty: from anywhere."},
 	}
-	return page, a, nil
+	return page, nil
 }
 
 // lifeOptions are the lifetimes that are offered: the usual ones that the policy
@@ -108,7 +108,7 @@ func lifeOptions(terms token.Terms, now, end time.Time) []option {
 func day(t time.Time) string { return t.UTC().Format("2 Jan 2006") }
 
 func (d *Dash) newServiceToken(w http.ResponseWriter, r *http.Request) error {
-	page, _, err := d.serviceTokenForm(r)
+	page, err := d.serviceTokenForm(r)
 	if err != nil {
 		return err
 	}
@@ -130,7 +130,7 @@ func (d *Dash) mintServiceToken(w http.ResponseWriter, r *http.Request) error {
 		made, err = d.Tokens.MintService(r.Context(), web.Principal(r.Context()), id, spec)
 	}
 	if err != nil {
-		page, _, failed := d.serviceTokenForm(r)
+		page, failed := d.serviceTokenForm(r)
 		if failed != nil {
 			return failed
 		}
@@ -172,7 +172,9 @@ func (f frame) tokenFacts(t tenure.Token) []fact {
 func overlaps() []option {
 	return []option{
 		{Value: "0", Label: "No overlap: the old secret ends at once, with what it carries"},
-		{Value: "1h", Label: "1 hour"}, {Value: "24h", Label: "24 hours"}, {Value: "7d", Label: "7 days"},
+		{Value: "1h", Label: "1 hour"},
+		{Value: "24h", Label: "24 hours"},
+		{Value: "7d", Label: "7 days"},
 	}
 }
 

@@ -229,18 +229,18 @@ func cut[Row any](l *listing, rows []Row, id func(Row) string) []Row {
 	return rows
 }
 
-// spaceNames gives the names of workspaces by their ids, for a page.
-func (d *Dash) spaceNames(r *http.Request) func(tenure.WorkspaceID) string {
-	known := map[tenure.WorkspaceID]string{}
-	return func(id tenure.WorkspaceID) string {
-		name, ok := known[id]
-		if !ok {
-			name = string(id)
-			if w, err := d.Directory.Workspace(r.Context(), web.Principal(r.Context()), string(id)); err == nil {
-				name = w.Name
-			}
-			known[id] = name
-		}
+// spaceName gives the name of a workspace by its id. known keeps those that a page
+// has asked for already.
+func (d *Dash) spaceName(r *http.Request, known map[tenure.WorkspaceID]string, id tenure.WorkspaceID) string {
+	if name := known[id]; name != "" {
 		return name
 	}
+	w, err := d.Directory.Workspace(r.Context(), web.Principal(r.Context()), string(id))
+	if err != nil {
+		w.Name = string(id) // deleted, or not theirs to read about
+	}
+	if known != nil {
+		known[id] = w.Name
+	}
+	return w.Name
 }

@@ -54,8 +54,10 @@ func (d *Dash) memberForm(r *http.Request) (*formPage, error) {
 	}
 	ctx, by := r.Context(), web.Principal(r.Context())
 	page.Lead = []string{"To the workspace “" + ws.Name + "”. It holds from the next request on."}
-	name := field{Kind: textField, Name: "user", Label: "Person", Most: tenure.MaxUserName, Needed: true, Example: "alice@example.com",
-		Hint: "Their userName, in full. Whoever has signed in or was provisioned is known."}
+	name := field{
+		Kind: textField, Name: "user", Label: "Person", Most: tenure.MaxUserName, Needed: true, Example: "alice@example.com",
+		Hint: "Their userName, in full. Whoever has signed in or was provisioned is known.",
+	}
 	if may(by, tenure.ListUsers) {
 		page.Find = &finder{Label: "Find people by name", Value: strings.TrimSpace(r.URL.Query().Get("q")), Action: page.Action}
 		f := directory.UserFilter{Limit: found, Uncounted: true, Order: directory.Order{By: directory.FieldUserName}}
@@ -100,7 +102,8 @@ func (d *Dash) addMember(w http.ResponseWriter, r *http.Request) error {
 }
 
 func (d *Dash) setMember(w http.ResponseWriter, r *http.Request, user string, form func(*http.Request) (*formPage, error)) error {
-	m, err := tenure.Membership{}, error(nil)
+	var m tenure.Membership
+	var err error
 	if user == "" {
 		err = tenure.InvalidField("user", "choose who, or write their userName")
 	} else {
@@ -261,7 +264,8 @@ func (d *Dash) addGroup(w http.ResponseWriter, r *http.Request) error {
 }
 
 func (d *Dash) setGroup(w http.ResponseWriter, r *http.Request, group string, form func(*http.Request) (*formPage, error)) error {
-	g, err := tenure.GroupRole{}, error(nil)
+	var g tenure.GroupRole
+	var err error
 	if group == "" {
 		err = tenure.InvalidField("group", "choose a group")
 	} else {

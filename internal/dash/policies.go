@@ -39,8 +39,11 @@ func policyParts(entries []policy.Entry) []policyPart {
 		{ID: "others", Heading: "Members, notices and the rest"},
 	}
 	keys := [][]string{
-		{"pat_", "extra_scopes"}, {"service_token_", "admin_scope_approval", "orphan_grace"}, {"rotat", "reuse"},
-		{"session_", "admin_idle", "reauth", "root_token"}, {""},
+		{"pat_", "extra_scopes"},
+		{"service_token_", "admin_scope_approval", "orphan_grace"},
+		{"rotat", "reuse"},
+		{"session_", "admin_idle", "reauth", "root_token"},
+		{""},
 	}
 	for _, e := range entries {
 		at := slices.IndexFunc(keys, func(begins []string) bool {

@@ -38,9 +38,9 @@ func (d *Dash) showProviders(w http.ResponseWriter, r *http.Request, notice stri
 	if err != nil {
 		return err
 	}
-	name := d.spaceNames(r)
+	names := map[tenure.WorkspaceID]string{}
 	for _, p := range cut(&page.listing, rows, func(p tenure.Provider) string { return string(p.ID) }) {
-		page.Rows = append(page.Rows, providerRow{p, name(p.Workspace)})
+		page.Rows = append(page.Rows, providerRow{p, d.spaceName(r, names, p.Workspace)})
 	}
 	return d.show(w, http.StatusOK, "providers", page)
 }
@@ -60,8 +60,10 @@ func (d *Dash) providerForm(r *http.Request) (*formPage, error) {
 		spaces = append(spaces, option{Value: string(w.ID), Label: w.Name, On: w.Name == string(tenure.DefaultWorkspace)})
 	}
 	page.Fields = []field{
-		{Kind: textField, Name: "name", Label: "Name", Most: 63, Needed: true, Code: true, Example: "openai",
-			Hint: "What stands before the slash when a model is asked for by its provider: openai/gpt-4o."},
+		{
+			Kind: textField, Name: "name", Label: "Name", Most: 63, Needed: true, Code: true, Example: "openai",
+			Hint: "What stands before the slash when a model is asked for by its provider: openai/gpt-4o.",
+		},
 		spaceField(spaces, "Its members and service accounts ask models through it."),
 		{Kind: oneField, Name: "kind", Label: "Speaks", Options: []option{
 			{Value: string(tenure.OpenAI), Label: "OpenAI", Hint: "and whatever is compatible with it", On: true},
@@ -101,7 +103,7 @@ func (d *Dash) askDeleteProvider(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	space := d.spaceNames(r)(p.Workspace)
+	space := d.spaceName(r, nil, p.Workspace)
 	page := confirmPage{
 		frame: d.frame(r, "Delete a provider"), Heading: fmt.Sprintf("Delete “%s” of %s?", p.Name, space), Button: "Delete provider and its key",
 		Back: providersPath, Action: providersPath + "/" + string(p.ID) + "/delete",

@@ -74,7 +74,7 @@ func (d *Dash) aboutRequest(r *http.Request, verb, heading, button string) (*for
 	page.Address = page.Action
 	page.Facts = []fact{
 		{Name: "Account", Text: q.AccountName},
-		{Name: "Workspace", Text: d.spaceNames(r)(q.Workspace)},
+		{Name: "Workspace", Text: d.spaceName(r, nil, q.Workspace)},
 		{Name: "Scopes", Text: strings.Join(q.Scopes.Names(), ", ")},
 		{Name: "Models", Text: strings.Join(q.Models, ", "), Code: true},
 		{Name: "Networks", Text: strings.Join(tenure.NetworkNames(q.Networks), ", ")},

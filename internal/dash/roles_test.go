@@ -33,7 +33,9 @@ func TestEachRoleSeesItsOwn(t *testing.T) {
 		t.Errorf("a member sees %s", got)
 	}
 	mallory := h.as("mallory@example.com")
-	mallory.get("/admin/service-accounts").must(http.StatusOK).one(".empty").says("None that you look after")
+	for _, path := range []string{"/admin/service-accounts", "/admin/service-accounts/new"} {
+		mallory.get(path).must(http.StatusForbidden).one("main").says("You look after the service accounts of no workspace")
+	}
 	for _, path := range []string{
 		"/admin/service-accounts/" + theirs, "/admin/service-accounts/" + theirs + "/tokens/new", "/admin/workspaces/" + space, "/admin/workspaces/" + space + "/members/add",
 	} {

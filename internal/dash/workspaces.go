@@ -43,8 +43,10 @@ func workspaceFields(name, about string, models tenure.Models) []field {
 	return []field{
 		{Kind: textField, Name: "name", Label: "Name", Value: name, Most: tenure.MaxName, Needed: true, Example: "Research"},
 		{Kind: areaField, Name: "about", Label: "About", Value: about, Most: tenure.MaxText, Hint: "What it is for, and who may join. It may stay empty."},
-		{Kind: areaField, Name: "models", Label: "Models", Value: strings.Join(models, "\n"), Code: true,
-			Hint: "Patterns of the models that may be asked here, one a line: gpt-4o* for every model whose name begins so, anthropic/* for every model of a provider, * for every model. A token may narrow this, and never widen it."},
+		{
+			Kind: areaField, Name: "models", Label: "Models", Value: strings.Join(models, "\n"), Code: true,
+			Hint: "Patterns of the models that may be asked here, one a line: gpt-4o* for every model whose name begins so, anthropic/* for every model of a provider, * for every model. A token may narrow this, and never widen it.",
+		},
 	}
 }
 
@@ -134,20 +136,20 @@ func (d *Dash) showWorkspace(w http.ResponseWriter, r *http.Request, id, notice 
 	return d.show(w, http.StatusOK, "workspace", page)
 }
 
-func (d *Dash) changeWorkspaceForm(r *http.Request) (*formPage, directory.WorkspaceRole, error) {
+func (d *Dash) changeWorkspaceForm(r *http.Request) (*formPage, error) {
 	ws, err := d.Directory.Workspace(r.Context(), web.Principal(r.Context()), r.PathValue("id"))
 	if err != nil {
-		return nil, ws, err
+		return nil, err
 	}
 	path := workspacesPath + "/" + string(ws.ID)
 	page := &formPage{frame: d.frame(r, "Change "+ws.Name), Heading: "Change “" + ws.Name + "”", Action: path, Button: "Save", Back: path}
 	page.Lead = []string{"A model that is not allowed any more is refused from the next request on."}
 	page.Address, page.Fields = path+"/edit", workspaceFields(ws.Name, ws.About, ws.Models)
-	return page, ws, nil
+	return page, nil
 }
 
 func (d *Dash) editWorkspace(w http.ResponseWriter, r *http.Request) error {
-	page, _, err := d.changeWorkspaceForm(r)
+	page, err := d.changeWorkspaceForm(r)
 	if err != nil {
 		return err
 	}
@@ -157,7 +159,7 @@ func (d *Dash) editWorkspace(w http.ResponseWriter, r *http.Request) error {
 func (d *Dash) updateWorkspace(w http.ResponseWriter, r *http.Request) error {
 	ws, err := d.Directory.UpdateWorkspace(r.Context(), web.Principal(r.Context()), r.PathValue("id"), workspaceSpec(r))
 	if err != nil {
-		page, _, failed := d.changeWorkspaceForm(r)
+		page, failed := d.changeWorkspaceForm(r)
 		if failed != nil {
 			return failed
 		}
