@@ -218,7 +218,7 @@ func (w *worker) anything() reply {
 			body[name] = strings.ToLower(w.hand.name(w.side.marker, "made"))
 		}
 	}
-	if r.Action == tenure.CreateProvider { // one that was made up would be asked for models
+	if r.Action == tenure.CreateProvider && body != nil { // one that was made up would be asked for models
 		body["base_url"] = "nowhere"
 	}
 	target := path(r.Pattern, mixed, id)
