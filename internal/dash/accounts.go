@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/tenure-gateway/tenure"
+	"github.com/tenure-gateway/tenure/internal/access"
 	"github.com/tenure-gateway/tenure/internal/directory"
 	"github.com/tenure-gateway/tenure/internal/web"
 )
@@ -62,6 +63,9 @@ func (d *Dash) accounts(w http.ResponseWriter, r *http.Request) error {
 // accountSpaces are the workspaces in which the asker may make service accounts.
 func (d *Dash) accountSpaces(r *http.Request) ([]option, error) {
 	ctx, by := r.Context(), web.Principal(r.Context())
+	if access.Admits(by, tenure.CreateAccount) != nil && !may(by, tenure.CreateAccount) {
+		return nil, nil
+	}
 	rows, err := d.Directory.Workspaces(ctx, by, "", maxChoices)
 	var out []option
 	for _, w := range rows {

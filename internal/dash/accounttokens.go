@@ -13,18 +13,6 @@ import (
 	"github.com/tenure-gateway/tenure/internal/web"
 )
 
-// opens says what a scope opens, in a line.
-func opens(scope string) string {
-	return map[string]string{
-		"chat": "OpenAI’s chat completions", "messages": "Anthropic’s messages", "models": "the list of models", "beliefs": "the stream of beliefs",
-		"responses": "OpenAI’s responses", "embeddings": "embeddings",
-		"users.read": "read who there is", "users.deactivate": "end a person’s access", "tokens.read": "read what tokens there are",
-		"tokens.revoke": "revoke anybody’s tokens", "workspaces.read": "read workspaces and their members", "members.write": "change the members of workspaces",
-		"reports.read": "the leaver’s reports", "audit.read": "the audit log", "health.read": "what the process knows of itself",
-		"introspect": "ask what other tokens are good for, as another gateway does",
-	}[scope]
-}
-
 // scopeOptions are scopes to choose from, under a heading each of those of models
 // and of administration.
 func scopeOptions(scopes tenure.Scopes) []option {
@@ -82,7 +70,7 @@ func (d *Dash) serviceTokenForm(r *http.Request) (*formPage, error) {
 // allows, its own, and its longest. None outlives the account.
 func lifeOptions(terms token.Terms, now, end time.Time) []option {
 	all := []time.Duration{terms.Usual, terms.Longest}
-	for _, days := range lives {
+	for _, days := range [...]int{7, 30, 90, 180, 365} {
 		if d := time.Duration(days) * 24 * time.Hour; d < terms.Longest {
 			all = append(all, d)
 		}
@@ -139,7 +127,7 @@ func (d *Dash) mintServiceToken(w http.ResponseWriter, r *http.Request) error {
 	if made.Request != nil {
 		return d.showRequests(w, r, fmt.Sprintf("Your request for “%s” waits for a second person. When it is approved, collect the token here.", made.Request.Name))
 	}
-	return d.showAccount(w, r, id, accountPage{Reveal: &reveal{Name: made.Token.Name, Secret: made.Secret, Base: d.Base(r)}})
+	return d.showAccount(w, r, id, accountPage{Reveal: d.revealed(r, made.Token, made.Secret, "")})
 }
 
 // accountToken reads a token of the service account that the address names, for who
@@ -226,7 +214,7 @@ func (d *Dash) rotateServiceToken(w http.ResponseWriter, r *http.Request) error 
 		}
 		return d.askAgain(w, r, page, err)
 	}
-	return d.showAccount(w, r, t.ServiceAccount, accountPage{Reveal: &reveal{Name: next.Name, Secret: secret, Base: d.Base(r)}})
+	return d.showAccount(w, r, t.ServiceAccount, accountPage{Reveal: d.revealed(r, next, secret, "")})
 }
 
 func (d *Dash) askRevokeServiceToken(w http.ResponseWriter, r *http.Request) error {

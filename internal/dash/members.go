@@ -8,7 +8,6 @@ import (
 	"strings"
 
 	"github.com/tenure-gateway/tenure"
-	"github.com/tenure-gateway/tenure/internal/access"
 	"github.com/tenure-gateway/tenure/internal/directory"
 	"github.com/tenure-gateway/tenure/internal/web"
 )
@@ -25,19 +24,9 @@ func roleField(now tenure.Role) field {
 	}}
 }
 
-// spaceFor reads the workspace that the address names, for who may do an action there.
-func (d *Dash) spaceFor(r *http.Request, action tenure.Action) (directory.WorkspaceRole, error) {
-	by := web.Principal(r.Context())
-	ws, err := d.Directory.Workspace(r.Context(), by, r.PathValue("id"))
-	if err == nil {
-		err = access.CheckIn(by, action, ws.Role)
-	}
-	return ws, err
-}
-
 // inSpace begins a form about a workspace.
 func (d *Dash) inSpace(r *http.Request, action tenure.Action, title, below, button string) (*formPage, directory.WorkspaceRole, error) {
-	ws, err := d.spaceFor(r, action)
+	ws, err := d.Directory.WorkspaceFor(r.Context(), web.Principal(r.Context()), r.PathValue("id"), action)
 	if err != nil {
 		return nil, ws, err
 	}
@@ -127,7 +116,7 @@ func (d *Dash) setMember(w http.ResponseWriter, r *http.Request, user string, fo
 }
 
 func (d *Dash) memberRoleForm(r *http.Request) (*formPage, error) {
-	m, err := d.Directory.Member(r.Context(), web.Principal(r.Context()), r.PathValue("id"), tenure.UserID(r.PathValue("user")))
+	m, err := d.Directory.Member(r.Context(), web.Principal(r.Context()), r.PathValue("id"), tenure.UserID(r.PathValue("user")), tenure.SetMember)
 	if err != nil {
 		return nil, err
 	}
@@ -170,10 +159,7 @@ func (d *Dash) setMemberRole(w http.ResponseWriter, r *http.Request) error {
 }
 
 func (d *Dash) askRemoveMember(w http.ResponseWriter, r *http.Request) error {
-	if _, err := d.spaceFor(r, tenure.RemoveMember); err != nil {
-		return err
-	}
-	m, err := d.Directory.Member(r.Context(), web.Principal(r.Context()), r.PathValue("id"), tenure.UserID(r.PathValue("user")))
+	m, err := d.Directory.Member(r.Context(), web.Principal(r.Context()), r.PathValue("id"), tenure.UserID(r.PathValue("user")), tenure.RemoveMember)
 	if err != nil {
 		return err
 	}
@@ -204,7 +190,7 @@ func (d *Dash) askRemoveMember(w http.ResponseWriter, r *http.Request) error {
 
 func (d *Dash) removeMember(w http.ResponseWriter, r *http.Request) error {
 	ctx, by := r.Context(), web.Principal(r.Context())
-	m, err := d.Directory.Member(ctx, by, r.PathValue("id"), tenure.UserID(r.PathValue("user")))
+	m, err := d.Directory.Member(ctx, by, r.PathValue("id"), tenure.UserID(r.PathValue("user")), tenure.RemoveMember)
 	if err != nil {
 		return err
 	}

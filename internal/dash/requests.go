@@ -206,5 +206,5 @@ func (d *Dash) collect(w http.ResponseWriter, r *http.Request) error {
 		}
 		return d.askAgain(w, r, page, err)
 	}
-	return d.listRequests(w, r, requestsPage{Reveal: &reveal{Name: made.Token.Name, Secret: made.Secret, Base: d.Base(r)}})
+	return d.listRequests(w, r, requestsPage{Reveal: d.revealed(r, made.Token, made.Secret, "")})
 }

@@ -58,7 +58,7 @@ func TestEachRoleSeesItsOwn(t *testing.T) {
 	wanda.get("/admin/service-accounts/" + theirs).must(http.StatusNotFound)
 	wanda.post("/admin/service-accounts/"+theirs+"/tokens", "name", "x", "scopes", "chat", "expires_in", "3600").must(http.StatusNotFound)
 	wanda.post("/admin/service-accounts/"+mine+"/tokens", "name", "x", "scopes", "chat", "expires_in", "3600").must(http.StatusOK).one("#secret")
-	wanda.get("/admin/service-accounts/new").one("select[name=workspace]").says("Research")
+	wanda.get("/admin/service-accounts/new").one("main select[name=workspace]").says("Research")
 	p := wanda.get("/admin/workspaces/" + space).must(http.StatusOK)
 	p.one("section[aria-labelledby=members] .button.primary").says("Add somebody")
 	p.none("section[aria-labelledby=groups] .button.primary")

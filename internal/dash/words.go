@@ -147,6 +147,11 @@ func opens(scope string) string {
 		"beliefs":    "the stream of beliefs, over a WebSocket",
 		"responses":  "OpenAI’s responses",
 		"embeddings": "embeddings, for search",
+
+		"users.read": "read who there is", "users.deactivate": "end a person’s access", "tokens.read": "read what tokens there are",
+		"tokens.revoke": "revoke anybody’s tokens", "workspaces.read": "read workspaces and their members", "members.write": "change the members of workspaces",
+		"reports.read": "the leaver’s reports", "audit.read": "the audit log", "health.read": "what the process knows of itself",
+		"introspect": "ask what other tokens are good for, as another gateway does",
 	}[scope]
 }
 

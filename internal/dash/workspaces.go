@@ -109,6 +109,10 @@ func (d *Dash) workspace(w http.ResponseWriter, r *http.Request) error {
 func (d *Dash) showWorkspace(w http.ResponseWriter, r *http.Request, id, notice string) error {
 	ctx, by := r.Context(), web.Principal(r.Context())
 	ws, err := d.Directory.Workspace(ctx, by, id)
+	if err != nil && notice != "" { // it is done, by somebody who may not read about it
+		http.Redirect(w, r, workspacesPath, http.StatusSeeOther)
+		return nil
+	}
 	if err != nil {
 		return err
 	}

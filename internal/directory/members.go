@@ -51,10 +51,14 @@ func (d *Directory) Memberships(ctx context.Context, by tenure.Principal, f Memb
 	return d.DB.Memberships(ctx, f)
 }
 
-// Member reads what one person is in a workspace.
+// Member reads what one person is in a workspace, for who may do an action there.
 // NotFound: no such workspace, or they are nothing there.
-func (d *Directory) Member(ctx context.Context, by tenure.Principal, idOrName string, user tenure.UserID) (tenure.Membership, error) {
-	rows, err := d.Members(ctx, by, idOrName, MembershipFilter{User: user, Limit: 1})
+func (d *Directory) Member(ctx context.Context, by tenure.Principal, idOrName string, user tenure.UserID, action tenure.Action) (tenure.Membership, error) {
+	w, err := within(ctx, d.DB, by, idOrName, action)
+	if err != nil {
+		return tenure.Membership{}, err
+	}
+	rows, err := d.DB.Memberships(ctx, MembershipFilter{Tenant: by.Tenant(), Workspace: w.ID, User: user, Limit: 1})
 	if err != nil {
 		return tenure.Membership{}, err
 	}

@@ -130,6 +130,16 @@ func (d *Directory) Workspace(ctx context.Context, by tenure.Principal, idOrName
 	return w, nil
 }
 
+// WorkspaceFor reads a workspace for who may do an action there, whether or not they
+// may read about it otherwise.
+func (d *Directory) WorkspaceFor(ctx context.Context, by tenure.Principal, idOrName string, action tenure.Action) (WorkspaceRole, error) {
+	w, err := within(ctx, d.DB, by, idOrName, action)
+	if err != nil {
+		return WorkspaceRole{}, err
+	}
+	return w, nil
+}
+
 // CreateWorkspace makes a workspace, without members. Invalid: the spec is wrong,
 // and how. Conflict: the name is taken.
 func (d *Directory) CreateWorkspace(ctx context.Context, by tenure.Principal, spec WorkspaceSpec) (tenure.Workspace, error) {

@@ -297,7 +297,7 @@ test('each role sees its own', async () => {
     await told(page, 'alice@example.com is a member');
     await go(page, 'Service accounts');
     await follow(page, 'New service account');
-    assert.deepEqual(await page.getByLabel('Workspace', { exact: true }).locator('option').allTextContents(), ['Support']);
+    assert.deepEqual(await page.getByRole('main').getByLabel('Workspace', { exact: true }).locator('option').allTextContents(), ['Support']);
   });
 });
 
