@@ -280,6 +280,9 @@ func (m *matrix) cell(a asker, r web.Route, last place) place {
 			p = m.hand.place("default", "cell")
 			if a.within != "" {
 				m.hand.member("default", p["workspaces"], a.user, a.within)
+				if a.forms != "" {
+					m.hand.member("default", p["workspaces"], a.forms, a.within)
+				}
 			}
 		}
 		_, route, _ := strings.Cut(r.Pattern, " ")
