@@ -98,6 +98,9 @@ const (
 	TestHook        Action = "admin.webhook.test"
 	RotateRoot      Action = "admin.root_token.rotate"
 	ReadHealth      Action = "admin.health.read"
+	ReadOverview    Action = "admin.overview.read"
+	ListStreams     Action = "admin.streams.list"
+	CutStream       Action = "admin.streams.cut"
 )
 
 // The actions of whoever runs the installation, at the command line only.

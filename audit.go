@@ -31,6 +31,8 @@ type Origin struct {
 	RequestID string
 	Address   string // the client's address
 	UserAgent string
+	// Background tells that a page asked by itself: nobody used the session.
+	Background bool
 }
 
 // OriginKey is the key under which a context carries an *Origin.

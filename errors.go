@@ -108,6 +108,12 @@ var (
 		Kind: Unauthenticated, Code: "access_revoked",
 		Msg: "access was revoked while the request was running",
 	}
+	// ErrCut is the cause of a request that an administrator ends, and nothing else
+	// with it.
+	ErrCut = &Error{
+		Kind: Forbidden, Code: "ended_by_administrator",
+		Msg: "an administrator ended this request while it was running; the access token is still good",
+	}
 	// ErrExpired is the cause of a request that is cut because its token expired.
 	ErrExpired = &Error{
 		Kind: Unauthenticated, Code: "access_revoked",

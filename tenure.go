@@ -248,3 +248,6 @@ type Ended struct {
 	Accounts []ServiceAccountID `json:"accounts,omitempty"`
 	Took     time.Duration      `json:"-"` // from the start of the act until the last stream was told to end
 }
+
+// Nothing tells that nothing was left to end.
+func (e Ended) Nothing() bool { return e.Tokens+e.Sessions+e.Streams+len(e.Accounts) == 0 }

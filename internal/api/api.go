@@ -60,6 +60,7 @@ func (a *API) Routes() []web.Route {
 	a.mountSelf(m)
 	a.mountUsers(m)
 	a.mountReport(m)
+	a.mountStreams(m)
 	a.mountAudit(m)
 	a.mountNotices(m)
 	a.mountTokens(m)

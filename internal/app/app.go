@@ -45,6 +45,7 @@ type App struct {
 	Store     *store.DB
 	Live      *live.Live
 	Uses      *store.LastUse
+	Usage     *store.Usage
 	Tokens    *token.Tokens
 	Directory *directory.Directory
 	// Connectors are the identity providers' ways in.
@@ -94,12 +95,14 @@ func (a *App) build(ctx context.Context) error {
 		DB: a.Store, Log: a.Log, Recheck: a.recheck, Forget: a.forget, Check: access.Check, Allows: access.Model,
 		Options: live.Options{Now: time.Now, MaxStaleness: cfg.MaxStaleness, StreamStaleness: cfg.StreamStaleness},
 	}
+	a.Usage = &store.Usage{DB: a.Store}
+	a.Live.Note = a.Usage.NoteEnd
 	a.Live.Metrics = live.NewMetrics(a.Metrics, a.Live)
 	a.Uses = &store.LastUse{DB: a.Store, FirstUse: firstUse}
 	a.events = &audit.Log{DB: a.Store}
 	a.Tokens = &token.Tokens{DB: a.Store, Live: a.Live, Uses: a.Uses, Cache: token.NewCache(cfg.CachedTokens), Reuse: token.NewReuse(), Configured: configured(cfg), Single: !cfg.Teams}
 	a.Directory = &directory.Directory{
-		DB: a.Store, Live: a.Live, Uses: a.Uses, Admins: cfg.Admins,
+		DB: a.Store, Live: a.Live, Uses: a.Uses, Usage: a.Usage, Admins: cfg.Admins,
 		RequireSCIM: cfg.RequireSCIM, SessionIdle: cfg.SessionIdle, SessionLife: cfg.SessionLife, RootStands: a.Tokens.RootStands,
 	}
 	a.Connectors = &connector.Connectors{DB: a.Store, Live: a.Live, Use: &store.ConnectorUse{DB: a.Store}, Builtin: len(cfg.SCIMTokens) > 0}
@@ -134,8 +137,12 @@ func (a *App) forget(c store.Change) {
 	a.gateway.Forget(c.Kind)
 }
 
-// recheck looks at a token anew: no other credential opens a stream.
+// recheck looks anew at what a flight was opened with: a token or, for a page that
+// listens, a session or an asserted identity.
 func (a *App) recheck(ctx context.Context, p tenure.Principal) (tenure.Principal, error) {
+	if p.Kind() == tenure.BrowserSession || p.Kind() == tenure.AssertedIdentity {
+		return a.Directory.RecheckPage(ctx, p)
+	}
 	return a.Tokens.Recheck(ctx, p)
 }
 
@@ -168,7 +175,10 @@ func seeds(cfg *config.Checked) []vault.Spec {
 
 // Close ends what Open began.
 func (a *App) Close() error {
-	err := a.Store.Close()
+	// A verb at the command line serves nothing, and ends access all the same.
+	last, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	defer cancel()
+	err := errors.Join(a.Usage.FlushEnds(last), a.Store.Close())
 	a.logs.Flush()
 	return err
 }
@@ -216,6 +226,7 @@ func (a *App) serve(ctx context.Context, ln net.Listener, h http.Handler, ready 
 	var wg sync.WaitGroup
 	report := func(err error) { a.Log.Error("write behind", "error", err) }
 	wg.Go(func() { a.Uses.Run(behind, report) })
+	wg.Go(func() { a.Usage.Run(behind, report) })
 	wg.Go(func() { a.events.Run(behind, report) })
 	wg.Go(func() { a.Connectors.Use.Run(behind, report) })
 	wg.Go(func() { a.Notices.Run(behind, report) })
@@ -233,6 +244,7 @@ func (a *App) serve(ctx context.Context, ln net.Listener, h http.Handler, ready 
 		Handler: h, ReadHeaderTimeout: 10 * time.Second, ReadTimeout: a.Config.BodyTimeout + 10*time.Second, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 64 << 10, DisableGeneralOptionsHandler: true,
 		ErrorLog: slog.NewLogLogger(a.Log.Handler(), slog.LevelWarn),
 	}
+	srv.RegisterOnShutdown(func() { a.Live.Dismiss(tenure.ErrShutdown) }) // pages that listen would never end
 	select {
 	case <-following:
 		go func() { failed <- srv.Serve(ln) }()

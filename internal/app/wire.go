@@ -1,10 +1,12 @@
 package app
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"io"
 	"net/http"
+	"strings"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -53,7 +55,10 @@ func (a *App) router() (*web.Router, error) {
 	}
 	base := func(r *http.Request) string { return a.base(r, carriers) }
 	rt := &web.Router{
-		Authenticate: si.Authenticate, Known: access.Known, Address: carriers.Address, Observe: si.Observe,
+		Authenticate: si.Authenticate, Known: access.Known, Address: carriers.Address, Observe: func(r *http.Request, ev *web.Event) {
+			si.Observe(r, ev)
+			a.noteUsage(ev)
+		},
 		Log: a.logs, Metrics: web.NewMetrics(a.Metrics), Now: time.Now,
 		Check: func(ctx context.Context, p tenure.Principal, action tenure.Action) error {
 			if err := access.Admits(p, action); err != nil {
@@ -99,6 +104,14 @@ func (a *App) suggest(ctx context.Context, p tenure.Principal) (openai, anthropi
 		ws, allowed = tenure.DefaultWorkspace, func(string, string) bool { return true }
 	}
 	return a.gateway.Suggest(ctx, p.Tenant(), ws, allowed)
+}
+
+// noteUsage counts a request for the pictures of use. What nobody known asked for
+// is counted where the refusals of the audit log are: in the default tenant.
+func (a *App) noteUsage(ev *web.Event) {
+	refused := ev.Err != nil && (ev.Status == http.StatusUnauthorized || ev.Status == http.StatusForbidden || ev.Status == http.StatusTooManyRequests)
+	tenant := cmp.Or(ev.Principal.Tenant(), tenure.DefaultTenant)
+	a.Usage.Note(tenant, ev.Start, strings.HasPrefix(ev.Route, "POST /v1/"), refused, ev.Status >= http.StatusInternalServerError)
 }
 
 // scim is the edge that identity providers speak to.

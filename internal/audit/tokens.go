@@ -1,6 +1,7 @@
 package audit
 
 import (
+	"cmp"
 	"strconv"
 	"time"
 
@@ -28,6 +29,17 @@ func TokenReused(t tenure.Token, ended int) tenure.AuditEvent {
 	}, t)
 	e.Detail["rotated_at"], e.Detail["rotated_to"] = t.RotatedAt.UTC().Format(time.RFC3339), string(t.RotatedTo)
 	e.Detail["family"], e.Detail["ended"] = string(t.Family), strconv.Itoa(ended)
+	return e
+}
+
+// StreamCut tells that somebody ended one request in flight, and nothing else.
+func StreamCut(p tenure.Principal, of *tenure.Standing, id, model string, ran time.Duration) tenure.AuditEvent {
+	e := by(p, "stream.cut")
+	e.Workspace, e.ObjectID, e.Object = of.Workspace, id, cmp.Or(of.UserName, of.Name)
+	e.Detail = map[string]string{"token": string(of.Token), "token_name": of.Name, "ran_seconds": strconv.Itoa(int(ran.Seconds()))}
+	if model != "" {
+		e.Detail["model"] = model
+	}
 	return e
 }
 

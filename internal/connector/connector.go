@@ -167,6 +167,7 @@ func ParseOverlap(text string) (time.Duration, error) {
 func (c *Connectors) Delete(ctx context.Context, by tenure.Principal, id tenure.ConnectorID) (tenure.Ended, error) {
 	start := time.Now()
 	var ended tenure.Ended
+	var row tenure.Connector
 	if err := access.Check(by, tenure.DeleteConnector); err != nil {
 		return ended, err
 	}
@@ -174,8 +175,8 @@ func (c *Connectors) Delete(ctx context.Context, by tenure.Principal, id tenure.
 		return ended, err
 	}
 	err := c.DB.Tx(ctx, func(ctx context.Context, tx *store.Tx) error {
-		row, err := tx.Connector(ctx, by.Tenant(), id)
-		if err != nil {
+		var err error
+		if row, err = tx.Connector(ctx, by.Tenant(), id); err != nil {
 			return err
 		}
 		if ended.Tokens, err = tx.RevokeConnectorTokens(ctx, row.Tenant, id, by.Label(), "connector deleted"); err != nil {
@@ -191,7 +192,7 @@ func (c *Connectors) Delete(ctx context.Context, by tenure.Principal, id tenure.
 	}
 	ended.Streams = c.Live.Cut(store.Change{Kind: "connector", ID: string(id)}, live.Connector(id), tenure.ErrRevoked)
 	ended.Took = time.Since(start)
-	c.Live.Took(ended.Took)
+	c.Live.Ended(by.Tenant(), tenure.Revocation{What: tenure.RevokedConnector, ObjectID: string(id), Object: row.Name, Actor: by.Label(), Ended: ended, Gone: true})
 	return ended, nil
 }
 

@@ -280,13 +280,14 @@ func (c AccountChange) apply(ctx context.Context, tx *store.Tx, a *tenure.Servic
 func (d *Directory) EndAccount(ctx context.Context, by tenure.Principal, id tenure.ServiceAccountID, reason string) (tenure.Ended, error) {
 	start := time.Now()
 	var ended tenure.Ended
+	var a tenure.ServiceAccount
 	if err := tenure.CheckText("reason", reason); err != nil {
 		return ended, err
 	}
 	err := d.DB.Tx(ctx, func(ctx context.Context, tx *store.Tx) error {
+		var err error
 		ended = tenure.Ended{}
-		a, err := tx.Account(ctx, by.Tenant(), id, tx.Now())
-		if err != nil {
+		if a, err = tx.Account(ctx, by.Tenant(), id, tx.Now()); err != nil {
 			return err
 		}
 		if err := lookAfter(ctx, tx, by, tenure.DeleteAccount, a.Workspace); err != nil {
@@ -298,10 +299,7 @@ func (d *Directory) EndAccount(ctx context.Context, by tenure.Principal, id tenu
 	if err != nil {
 		return tenure.Ended{}, fmt.Errorf("end service account %s: %w", id, err)
 	}
-	ended.Streams = d.cutAccount(id)
-	ended.Took = time.Since(start)
-	d.Live.Took(ended.Took)
-	return ended, nil
+	return d.cutEnded(a, by.Label(), ended, start), nil
 }
 
 // endAccount ends an account in the transaction, and tells the audit log.
@@ -315,6 +313,14 @@ func endAccount(ctx context.Context, tx *store.Tx, by tenure.Principal, a tenure
 		return tenure.Ended{Tokens: tokens}, err
 	}
 	return tenure.Ended{Tokens: tokens, Accounts: []tenure.ServiceAccountID{a.ID}}, tx.Append(ctx, audit.AccountEnded(by, a, tokens, reason))
+}
+
+// cutEnded cuts what a service account carried that has ended.
+func (d *Directory) cutEnded(a tenure.ServiceAccount, who string, ended tenure.Ended, start time.Time) tenure.Ended {
+	ended.Streams = d.cutAccount(a.ID)
+	ended.Took = time.Since(start)
+	d.Live.Ended(a.Tenant, tenure.Revocation{What: tenure.RevokedAccount, ObjectID: string(a.ID), Object: a.Name, Actor: who, Ended: ended})
+	return ended
 }
 
 func (d *Directory) cutAccount(id tenure.ServiceAccountID) int {
@@ -373,6 +379,7 @@ func (d *Directory) Housekeep(ctx context.Context) (int, error) {
 	}
 	n := 0
 	for _, a := range due {
+		start := time.Now()
 		var ended tenure.Ended
 		err := d.DB.Tx(ctx, func(ctx context.Context, tx *store.Tx) error {
 			ended = tenure.Ended{}
@@ -388,7 +395,7 @@ func (d *Directory) Housekeep(ctx context.Context) (int, error) {
 		}
 		if len(ended.Accounts) > 0 {
 			n++
-			d.cutAccount(a.ID)
+			d.cutEnded(a, "system", ended, start)
 		}
 	}
 	return n, nil

@@ -29,6 +29,8 @@ type Directory struct {
 	DB   *store.DB
 	Live *live.Live
 	Uses *store.LastUse
+	// Usage holds the figures that an Overview shows.
+	Usage *store.Usage
 	// Admins are the folded userNames that hold the role super_admin of the
 	// default tenant from their first sign-in.
 	Admins map[string]bool
@@ -118,9 +120,11 @@ func (d *Directory) Update(ctx context.Context, by tenure.Principal, id tenure.U
 	if err != nil {
 		return tenure.User{}, fmt.Errorf("update user %s: %w", id, err)
 	}
-	if n := d.settle(ctx, after, before.Active && !after.Active, ended.Accounts, start); before.Active && !after.Active {
-		d.tellEnd(ctx, by, after, n, time.Since(start))
+	if !before.Active || after.Active {
+		d.Live.Changed(ctx, store.Change{Kind: "user", ID: string(after.ID)})
+		return after, nil
 	}
+	d.tellEnd(ctx, by, after, d.cutUser(by, after, true, ended, start))
 	return after, nil
 }
 
@@ -143,28 +147,24 @@ func setActive(ctx context.Context, tx *store.Tx, by tenure.Principal, u tenure.
 	return ended, tx.Append(ctx, event)
 }
 
-// settle tells this process of a committed change of a person: when they have
-// gone, everything that they carry is cut, with what the service accounts carry
-// that ended along with them, and the number of streams returned.
-func (d *Directory) settle(ctx context.Context, u tenure.User, gone bool, accounts []tenure.ServiceAccountID, start time.Time) int {
-	change := store.Change{Kind: "user", ID: string(u.ID)}
-	if !gone {
-		d.Live.Changed(ctx, change)
-		return 0
+// cutUser cuts, after the commit, everything that a person carries, with what the
+// service accounts carry that ended along with them. It fills in how many streams
+// those were and how long the act took.
+func (d *Directory) cutUser(by tenure.Principal, u tenure.User, left bool, ended tenure.Ended, start time.Time) tenure.Ended {
+	ended.Streams = d.Live.Cut(store.Change{Kind: "user", ID: string(u.ID)}, live.User(u.ID), tenure.ErrRevoked)
+	for _, id := range ended.Accounts {
+		ended.Streams += d.cutAccount(id)
 	}
-	n := d.Live.Cut(change, live.User(u.ID), tenure.ErrRevoked)
-	for _, id := range accounts {
-		n += d.cutAccount(id)
-	}
-	d.Live.Took(time.Since(start))
-	return n
+	ended.Took = time.Since(start)
+	d.Live.Ended(u.Tenant, tenure.Revocation{What: tenure.RevokedUser, ObjectID: string(u.ID), Object: u.UserName, Actor: by.Label(), Ended: ended, Gone: left})
+	return ended
 }
 
 // tellEnd tells the audit log how many streams were cut of somebody who has gone,
 // and how long the act took. The act is done: that this failed changes nothing.
-func (d *Directory) tellEnd(ctx context.Context, by tenure.Principal, u tenure.User, streams int, took time.Duration) {
+func (d *Directory) tellEnd(ctx context.Context, by tenure.Principal, u tenure.User, ended tenure.Ended) {
 	err := d.DB.Tx(context.WithoutCancel(tenure.WithoutAsker(ctx)), func(ctx context.Context, tx *store.Tx) error {
-		return tx.Append(ctx, audit.AccessEnded(by, u, streams, took))
+		return tx.Append(ctx, audit.AccessEnded(by, u, ended.Streams, ended.Took))
 	})
 	if err != nil {
 		d.Live.Log.Warn("audit of ended streams", "user", u.ID, "error", err)
@@ -252,10 +252,9 @@ func (d *Directory) end(ctx context.Context, by tenure.Principal, id tenure.User
 	if err != nil {
 		return tenure.User{}, tenure.Ended{}, fmt.Errorf("%s %s: %w", action, id, err)
 	}
-	ended.Streams = d.settle(ctx, u, true, ended.Accounts, start)
-	ended.Took = time.Since(start)
+	ended = d.cutUser(by, u, left, ended, start)
 	if left {
-		d.tellEnd(ctx, by, u, ended.Streams, ended.Took)
+		d.tellEnd(ctx, by, u, ended)
 	}
 	return u, ended, nil
 }
@@ -283,7 +282,7 @@ func (d *Directory) Reactivate(ctx context.Context, by tenure.Principal, id tenu
 	if err != nil {
 		return tenure.User{}, fmt.Errorf("reactivate user %s: %w", id, err)
 	}
-	d.settle(ctx, u, false, nil, time.Now())
+	d.Live.Changed(ctx, store.Change{Kind: "user", ID: string(u.ID)})
 	return u, nil
 }
 

@@ -101,7 +101,7 @@ func (d *Directory) SetMapping(ctx context.Context, by tenure.Principal, idOrNam
 func (d *Directory) RemoveMapping(ctx context.Context, by tenure.Principal, idOrName, group string) (tenure.Ended, error) {
 	start := time.Now()
 	var ended tenure.Ended
-	var ws tenure.WorkspaceID
+	var m tenure.GroupRole
 	err := d.DB.Tx(ctx, func(ctx context.Context, tx *store.Tx) error {
 		w, err := within(ctx, tx, by, idOrName, tenure.RemoveMapping)
 		if err != nil {
@@ -111,11 +111,9 @@ func (d *Directory) RemoveMapping(ctx context.Context, by tenure.Principal, idOr
 		if err != nil {
 			return err
 		}
-		m, err := tx.Mapping(ctx, by.Tenant(), w.ID, g.ID)
-		if err != nil {
+		if m, err = tx.Mapping(ctx, by.Tenant(), w.ID, g.ID); err != nil {
 			return err
 		}
-		ws = w.ID
 		if ended.Tokens, err = tx.RemoveMapping(ctx, by.Tenant(), w.ID, g.ID, by.Label(), "group removed from the workspace"); err != nil {
 			return err
 		}
@@ -124,8 +122,8 @@ func (d *Directory) RemoveMapping(ctx context.Context, by tenure.Principal, idOr
 	if err != nil {
 		return tenure.Ended{}, fmt.Errorf("unmap a group from workspace %s: %w", idOrName, err)
 	}
-	ended.Streams = d.Live.Changed(ctx, store.Change{Kind: "workspace", ID: string(ws)})
+	ended.Streams = d.Live.Changed(ctx, store.Change{Kind: "workspace", ID: string(m.Workspace)})
 	ended.Took = time.Since(start)
-	d.Live.Took(ended.Took)
+	d.Live.Ended(by.Tenant(), tenure.Revocation{What: tenure.RevokedMapping, ObjectID: string(m.Group), Object: m.Name, Actor: by.Label(), Ended: ended})
 	return ended, nil
 }

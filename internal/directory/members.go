@@ -161,11 +161,13 @@ func membership(ctx context.Context, tx *store.Tx, w tenure.Workspace, u tenure.
 func (d *Directory) RemoveMember(ctx context.Context, by tenure.Principal, idOrName string, user tenure.UserID) (tenure.Ended, error) {
 	start := time.Now()
 	var ended tenure.Ended
+	var u tenure.User
 	err := d.DB.Tx(ctx, func(ctx context.Context, tx *store.Tx) error {
-		w, u, err := memberIn(ctx, tx, by, idOrName, user, tenure.RemoveMember)
+		w, member, err := memberIn(ctx, tx, by, idOrName, user, tenure.RemoveMember)
 		if err != nil {
 			return err
 		}
+		u = member
 		m, err := membership(ctx, tx, w, u)
 		switch {
 		case err != nil:
@@ -186,7 +188,7 @@ func (d *Directory) RemoveMember(ctx context.Context, by tenure.Principal, idOrN
 	}
 	ended.Streams = d.Live.Changed(ctx, store.Change{Kind: "membership", ID: string(user)})
 	ended.Took = time.Since(start)
-	d.Live.Took(ended.Took)
+	d.Live.Ended(by.Tenant(), tenure.Revocation{What: tenure.RevokedMember, ObjectID: string(user), Object: u.UserName, Actor: by.Label(), Ended: ended, Gone: true})
 	return ended, nil
 }
 

@@ -19,6 +19,12 @@ const keepSessions = 30 * 24 * time.Hour
 // browser may do does not grow, or shrink, behind an old cookie (ASVS 7.2.4).
 const roleChanged = "the role in the tenant changed"
 
+// Reasons of a session's end that pages tell apart.
+const (
+	ReasonSignedOut = "signed out"
+	ReasonAnew      = "signed in anew"
+)
+
 // OpenSession opens a browser session for a principal that was established by
 // an asserted identity or by the root token. The secret goes into the cookie
 // and is not kept.
@@ -66,7 +72,8 @@ func (d *Directory) OpenSession(ctx context.Context, by tenure.Principal) (tenur
 // ResolveSession finds who presents a session cookie. Sessions are read from
 // the database each time: there are few, and their end is immediate. asserted
 // is who the trusted proxy asserts beside it, or nobody: where it is the session's
-// own person, they have just shown who they are.
+// own person, they have just shown who they are. What a page asks by
+// itself is no use of the session: one that is left open does not keep it alive.
 func (d *Directory) ResolveSession(ctx context.Context, presented string, asserted Asserted) (tenure.Principal, error) {
 	if err := d.Live.Fresh(); err != nil {
 		return tenure.Principal{}, err
@@ -80,11 +87,28 @@ func (d *Directory) ResolveSession(ctx context.Context, presented string, assert
 		return tenure.Principal{}, err
 	}
 	now := d.DB.Now()
-	if now.Sub(s.SeenAt) > min(d.SessionIdle, s.Limits.Idle) {
-		return tenure.Principal{}, tenure.ErrInvalidToken
-	}
-	if asserted.Is(s) {
+	if asserted.Is(s) && now.Sub(s.SeenAt) <= d.idle(s) {
 		s.AuthAt, s.SeenAt, s.Lapsed = now, now, false
+	}
+	p, err := d.admitSession(ctx, s, now, generation)
+	if err != nil || tenure.OriginOf(ctx).Background {
+		return p, err
+	}
+	if err := d.lapse(ctx, s, now); err != nil {
+		return tenure.Principal{}, err
+	}
+	d.Uses.NoteSession(s.Session, s.User, now)
+	return p, nil
+}
+
+// idle is how long a session may go unused: as the installation and the policy say.
+func (d *Directory) idle(s *tenure.Standing) time.Duration { return min(d.SessionIdle, s.Limits.Idle) }
+
+// admitSession is what every look at a session asks: that it was used lately, that
+// it stands, and that what opened it does.
+func (d *Directory) admitSession(ctx context.Context, s *tenure.Standing, now time.Time, generation uint64) (tenure.Principal, error) {
+	if now.Sub(s.SeenAt) > d.idle(s) {
+		return tenure.Principal{}, tenure.ErrInvalidToken
 	}
 	p, err := s.Admit(now, generation)
 	if err == nil && s.User != "" {
@@ -96,10 +120,6 @@ func (d *Directory) ResolveSession(ctx context.Context, presented string, assert
 	if err != nil {
 		return tenure.Principal{}, err
 	}
-	if err := d.lapse(ctx, s, now); err != nil {
-		return tenure.Principal{}, err
-	}
-	d.Uses.NoteSession(s.Session, s.User, now)
 	return p, nil
 }
 
@@ -204,7 +224,11 @@ func (d *Directory) endAll(ctx context.Context, by tenure.Principal, user tenure
 	}
 	ended := tenure.Ended{Sessions: len(rows), Streams: d.cutSessions(rows)}
 	ended.Took = time.Since(start)
-	d.Live.Took(ended.Took)
+	of := ""
+	if len(rows) > 0 {
+		of = rows[0].UserName
+	}
+	d.Live.Ended(by.Tenant(), tenure.Revocation{What: tenure.RevokedSession, ObjectID: string(user), Object: of, Actor: by.Label(), Ended: ended})
 	return ended, nil
 }
 
@@ -247,9 +271,12 @@ func (d *Directory) cutSessions(rows []tenure.Session) int {
 // EndSession ends a session, the asker's own or, for an administrator, anybody's.
 func (d *Directory) EndSession(ctx context.Context, by tenure.Principal, id tenure.SessionID, reason string) error {
 	start := time.Now()
+	var s tenure.Session
+	var ended tenure.Ended
 	err := d.DB.Tx(ctx, func(ctx context.Context, tx *store.Tx) error {
-		s, err := tx.Session(ctx, by.Tenant(), id)
-		if err != nil {
+		var err error
+		ended = tenure.Ended{}
+		if s, err = tx.Session(ctx, by.Tenant(), id); err != nil {
 			return err
 		}
 		if by.Session() != id {
@@ -261,13 +288,15 @@ func (d *Directory) EndSession(ctx context.Context, by tenure.Principal, id tenu
 		if err != nil || !was {
 			return err
 		}
+		ended.Sessions = 1
 		return tx.Append(ctx, audit.SessionEnded(by, s, reason))
 	})
 	if err != nil {
 		return fmt.Errorf("end session %s: %w", id, err)
 	}
-	d.Live.Cut(store.Change{Kind: "session", ID: string(id)}, live.Session(id), tenure.ErrRevoked)
-	d.Live.Took(time.Since(start))
+	ended.Streams = d.Live.Cut(store.Change{Kind: "session", ID: string(id)}, live.Session(id), tenure.ErrRevoked)
+	ended.Took = time.Since(start)
+	d.Live.Ended(s.Tenant, tenure.Revocation{What: tenure.RevokedSession, ObjectID: string(id), Object: s.UserName, Actor: by.Label(), Ended: ended})
 	return nil
 }
 

@@ -139,7 +139,7 @@ func (d *Directory) setTenant(ctx context.Context, by tenure.Principal, idOrName
 		d.Live.Changed(ctx, change)
 		return t, nil
 	}
-	d.Live.Cut(change, live.Tenant(t.ID), tenure.ErrRevoked)
-	d.Live.Took(time.Since(start))
+	ended := tenure.Ended{Streams: d.Live.Cut(change, live.Tenant(t.ID), tenure.ErrRevoked), Took: time.Since(start)}
+	d.Live.Ended(t.ID, tenure.Revocation{What: tenure.RevokedTenant, ObjectID: string(t.ID), Object: t.Name, Actor: by.Label(), Ended: ended, Gone: true})
 	return t, nil
 }

@@ -280,6 +280,6 @@ func (d *Directory) DeleteWorkspace(ctx context.Context, by tenure.Principal, id
 	}
 	ended.Streams = d.Live.Cut(store.Change{Kind: "workspace", ID: string(w.ID)}, live.Workspace(w.ID), tenure.ErrRevoked)
 	ended.Took = time.Since(start)
-	d.Live.Took(ended.Took)
+	d.Live.Ended(w.Tenant, tenure.Revocation{What: tenure.RevokedWorkspace, ObjectID: string(w.ID), Object: w.Name, Actor: by.Label(), Ended: ended, Gone: true})
 	return ended, nil
 }

@@ -40,7 +40,7 @@ func (fs *flights) add(f *Flight) {
 		fs.head.prev = f
 	}
 	fs.head = f
-	fs.open++
+	fs.open += f.counted()
 }
 
 func (fs *flights) remove(f *Flight) {
@@ -58,10 +58,18 @@ func (fs *flights) remove(f *Flight) {
 		f.next.prev = f.prev
 	}
 	f.prev, f.next, f.in = nil, nil, false
-	fs.open--
+	fs.open -= f.counted()
 }
 
-// cut ends the chosen flights. It runs under the lock, so that a flight that
+// counted is 1 for a stream, and 0 for a page that listens.
+func (f *Flight) counted() int {
+	if f.Listens {
+		return 0
+	}
+	return 1
+}
+
+// cut ends the chosen flights, and counts the streams among them. It runs under the lock, so that a flight that
 // has left is not touched: its connection may serve somebody else by then.
 func (fs *flights) cut(chosen func(*Flight) bool, cause error) int {
 	fs.mu.Lock()
@@ -70,7 +78,7 @@ func (fs *flights) cut(chosen func(*Flight) bool, cause error) int {
 	for f := fs.head; f != nil; f = f.next {
 		if !f.cut && chosen(f) {
 			f.stop(cause)
-			n++
+			n += f.counted()
 		}
 	}
 	return n
@@ -94,8 +102,8 @@ func (fs *flights) end(f *Flight, untold bool, now time.Time) int {
 		return 0
 	}
 	f.stop(tenure.ErrRevoked)
-	if !untold {
-		return 1
+	if f.Listens || !untold {
+		return f.counted()
 	}
 	if len(fs.untold) > 0 && now.Sub(fs.untold[0].at) > untoldFor {
 		fs.untold = slices.DeleteFunc(fs.untold, func(e ending) bool { return now.Sub(e.at) > untoldFor })

@@ -31,7 +31,9 @@ type Live struct {
 	// Check judges whether a principal may do what its request is about.
 	Check func(tenure.Principal, tenure.Action) error
 	// Allows judges whether a principal may ask a provider for a model.
-	Allows  func(p tenure.Principal, provider, model string) bool
+	Allows func(p tenure.Principal, provider, model string) bool
+	// Note keeps how an end of access went; nil keeps nothing. It does not wait.
+	Note    func(tenure.TenantID, tenure.Revocation)
 	Log     *slog.Logger
 	Metrics *Metrics
 	Options Options
@@ -68,9 +70,13 @@ var ErrNoModel = &tenure.Error{
 
 // Flight is one request in flight.
 type Flight struct {
+	ID        string // of the request (X-Request-Id)
 	Principal tenure.Principal
 	Action    tenure.Action
 	Started   time.Time
+	// Listens tells that it is a page which waits for the end of its session, and
+	// no stream: it is cut like one, and not counted.
+	Listens bool
 
 	limit      atomic.Int64                 // nanoseconds after Started by which something must move; 0: no limit
 	late       atomic.Pointer[tenure.Error] // why it ends when it does not
@@ -111,7 +117,10 @@ func (l *Live) Lag() time.Duration {
 // principal's authority ended since it was looked up.
 func (l *Live) Enter(ctx context.Context, p tenure.Principal, action tenure.Action, unblock func()) (context.Context, *Flight, error) {
 	ctx, cancel := context.WithCancelCause(ctx)
-	f := &Flight{Principal: p, Action: action, Started: l.Options.Now(), cancel: cancel, unblock: unblock}
+	f := &Flight{
+		ID: tenure.OriginOf(ctx).RequestID, Principal: p, Action: action, Started: l.Options.Now(),
+		Listens: action == tenure.ViewPages, cancel: cancel, unblock: unblock,
+	}
 	f.endAt(p)
 	l.flights.add(f)
 	// What changed before this flight was in the list did not find it there: if
@@ -179,7 +188,15 @@ func (f *Flight) Within(d time.Duration, late *tenure.Error) {
 	f.limit.Store(int64(time.Since(f.Started) + d))
 }
 
-// Open is the number of requests in flight.
+// Asked is the model that the flight asks for, as far as it is known by now.
+func (f *Flight) Asked() Model {
+	if m := f.model.Load(); m != nil {
+		return *m
+	}
+	return Model{}
+}
+
+// Open is the number of streams: requests in flight to models.
 func (l *Live) Open() int {
 	l.flights.mu.Lock()
 	defer l.flights.mu.Unlock()
@@ -253,6 +270,18 @@ func (l *Live) Changed(ctx context.Context, c store.Change) int {
 	who := subjectOf(c)
 	n, _ := l.recheck(context.WithoutCancel(ctx), who, false)
 	return n + l.flights.claim(who, l.Options.Now())
+}
+
+// CutOne ends one flight with cause, and reports whether it was still there.
+func (l *Live) CutOne(f *Flight, cause error) bool {
+	n := l.flights.cut(func(g *Flight) bool { return g == f }, cause)
+	l.Metrics.cut(n, cause)
+	return n > 0
+}
+
+// Dismiss ends the flights that are pages which listen.
+func (l *Live) Dismiss(cause error) {
+	l.flights.cut(func(f *Flight) bool { return f.Listens }, cause)
 }
 
 // CutAll ends every flight, for example when the process ends.

@@ -2,7 +2,6 @@ package live
 
 import (
 	"errors"
-	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
@@ -55,5 +54,13 @@ func (m *Metrics) cut(n int, cause error) {
 	m.cuts.WithLabelValues(reason).Add(float64(n))
 }
 
-// Took records how long an act of revocation took.
-func (l *Live) Took(d time.Duration) { l.Metrics.takes.Observe(d.Seconds()) }
+// Ended records how an act that ends access went, in a tenant: how long it took
+// and, where it ended anything, what. It is called after the cut, and sets At.
+func (l *Live) Ended(tenant tenure.TenantID, v tenure.Revocation) {
+	l.Metrics.takes.Observe(v.Ended.Took.Seconds())
+	if l.Note == nil || v.Ended.Nothing() && !v.Gone {
+		return
+	}
+	v.At = l.Options.Now()
+	l.Note(tenant, v)
+}

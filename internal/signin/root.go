@@ -79,7 +79,7 @@ func (s *Signin) endPresented(r *http.Request) error {
 	if err != nil {
 		return nil //nolint:nilerr // a session that does not stand needs no end
 	}
-	return s.Directory.EndSession(r.Context(), was, was.Session(), "signed in anew")
+	return s.Directory.EndSession(r.Context(), was, was.Session(), directory.ReasonAnew)
 }
 
 // Again is for whoever must show anew who they are: it ends the session that the
@@ -92,7 +92,7 @@ func (s *Signin) Again(w http.ResponseWriter, r *http.Request) (bool, error) {
 		return false, s.SignOut(w, r)
 	}
 	if p.Session() != "" {
-		if err := s.Directory.EndSession(r.Context(), p, p.Session(), "signed in anew"); err != nil {
+		if err := s.Directory.EndSession(r.Context(), p, p.Session(), directory.ReasonAnew); err != nil {
 			return false, err
 		}
 	}

@@ -249,7 +249,7 @@ func (s *Signin) open(w http.ResponseWriter, r *http.Request, p tenure.Principal
 func (s *Signin) SignOut(w http.ResponseWriter, r *http.Request) error {
 	p := web.Principal(r.Context())
 	if p.Session() != "" {
-		if err := s.Directory.EndSession(r.Context(), p, p.Session(), "signed out"); err != nil {
+		if err := s.Directory.EndSession(r.Context(), p, p.Session(), directory.ReasonSignedOut); err != nil {
 			return err
 		}
 	}

@@ -52,31 +52,39 @@ func sessionLimits(idle, life, adminIdle, reauth string) tenure.SessionLimits {
 	return tenure.SessionLimits{Idle: p.SessionIdle, Life: p.SessionLife, AdminIdle: p.AdminIdle, Reauth: p.Reauth}
 }
 
+const sessionStanding = `SELECT s.id, s.tenant_id, COALESCE(n.active, 0), s.user_id, COALESCE(u.user_name, ''), COALESCE(u.active, 0), COALESCE(u.role, ''), COALESCE(u.source, ''),
+	s.token_id, s.token_hash, s.via, s.expires_at, s.created_at, s.last_seen_at, s.ended_at IS NOT NULL, s.lapsed_at IS NOT NULL,
+	` + sessionPolicy + `
+	FROM sessions s LEFT JOIN tenants n ON n.id = s.tenant_id
+	LEFT JOIN users u ON u.id = s.user_id AND u.tenant_id = s.tenant_id AND u.deleted_at IS NULL`
+
+func scanSessionStanding(row scanner) (*tenure.Standing, error) {
+	s := tenure.Standing{Kind: tenure.BrowserSession}
+	var via, opener, root, idle, life, adminIdle, reauth string
+	var born time.Time
+	err := row.Scan(&s.Session, &s.Tenant, &s.TenantActive, &s.User, &s.UserName, &s.UserActive, &s.Role, &s.Source, &s.Token,
+		&opener, &via, into(&s.ExpiresAt), into(&s.AuthAt), into(&s.SeenAt), &s.Ended, &s.Lapsed,
+		&root, &idle, &life, &adminIdle, &reauth, into(&born))
+	s.Limits = sessionLimits(idle, life, adminIdle, reauth)
+	s.ExpiresAt = earlier(s.ExpiresAt, born.Add(s.Limits.Life))
+	if via == "root" {
+		s.Role, s.Name, s.Ended = tenure.SuperAdmin, via, s.Ended || root == "off"
+		if raw, derr := hex.DecodeString(opener); derr == nil && len(raw) == len(s.Digest) {
+			s.Digest = tenure.Digest(raw)
+		}
+	}
+	return &s, err
+}
+
 // SessionStanding reads what is known of the session whose secret has this
 // digest. NotFound: there is none.
 func (r reads) SessionStanding(ctx context.Context, d tenure.Digest) (*tenure.Standing, error) {
-	return one(ctx, r.run, func(row scanner) (*tenure.Standing, error) {
-		s := tenure.Standing{Kind: tenure.BrowserSession}
-		var via, opener, root, idle, life, adminIdle, reauth string
-		var born time.Time
-		err := row.Scan(&s.Session, &s.Tenant, &s.TenantActive, &s.User, &s.UserName, &s.UserActive, &s.Role, &s.Source, &s.Token,
-			&opener, &via, into(&s.ExpiresAt), into(&s.AuthAt), into(&s.SeenAt), &s.Ended, &s.Lapsed,
-			&root, &idle, &life, &adminIdle, &reauth, into(&born))
-		s.Limits = sessionLimits(idle, life, adminIdle, reauth)
-		s.ExpiresAt = earlier(s.ExpiresAt, born.Add(s.Limits.Life))
-		if via == "root" {
-			s.Role, s.Name, s.Ended = tenure.SuperAdmin, via, s.Ended || root == "off"
-			if raw, derr := hex.DecodeString(opener); derr == nil && len(raw) == len(s.Digest) {
-				s.Digest = tenure.Digest(raw)
-			}
-		}
-		return &s, err
-	}, `SELECT s.id, s.tenant_id, COALESCE(n.active, 0), s.user_id, COALESCE(u.user_name, ''), COALESCE(u.active, 0), COALESCE(u.role, ''), COALESCE(u.source, ''),
-		s.token_id, s.token_hash, s.via, s.expires_at, s.created_at, s.last_seen_at, s.ended_at IS NOT NULL, s.lapsed_at IS NOT NULL,
-		`+sessionPolicy+`
-		FROM sessions s LEFT JOIN tenants n ON n.id = s.tenant_id
-		LEFT JOIN users u ON u.id = s.user_id AND u.tenant_id = s.tenant_id AND u.deleted_at IS NULL
-		WHERE s.session_hash = $1`, d.String())
+	return one(ctx, r.run, scanSessionStanding, sessionStanding+` WHERE s.session_hash = $1`, d.String())
+}
+
+// SessionStandingOf is SessionStanding for a session whose secret was seen before.
+func (r reads) SessionStandingOf(ctx context.Context, tenant tenure.TenantID, id tenure.SessionID) (*tenure.Standing, error) {
+	return one(ctx, r.run, scanSessionStanding, sessionStanding+` WHERE s.tenant_id = $1 AND s.id = $2`, tenant, id)
 }
 
 // InsertSession stores a new session: the digest of its secret, never the secret.

@@ -148,3 +148,27 @@ func classify(err error) error {
 	}
 	return err
 }
+
+// Facts tells what is known of the database itself.
+func (db *DB) Facts(ctx context.Context) (Facts, error) {
+	f, err := one(ctx, db, func(row scanner) (Facts, error) {
+		var f Facts
+		err := row.Scan(&f.Engine, &f.Schema)
+		f.Engine = "SQLite " + f.Engine
+		return f, err
+	}, `SELECT sqlite_version(), (SELECT MAX(version_id) FROM goose_db_version)`)
+	if err != nil {
+		return f, err
+	}
+	f.Journal, err = one(ctx, db, func(row scanner) (string, error) {
+		var mode string
+		err := row.Scan(&mode)
+		return mode, err
+	}, `PRAGMA journal_mode`)
+	for _, suffix := range [...]string{"", "-wal"} {
+		if info, err := os.Stat(db.path + suffix); err == nil {
+			f.Bytes += info.Size()
+		}
+	}
+	return f, err
+}

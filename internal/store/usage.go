@@ -2,19 +2,30 @@ package store
 
 import (
 	"context"
+	"fmt"
+	"strings"
 	"sync"
 	"time"
 
 	"github.com/tenure-gateway/tenure"
 )
 
-// Usage counts requests by tenant and minute: noted on the request's path without
-// waiting for anything, written behind. A crash loses usageFlush of it.
+// Usage counts requests by tenant and minute, and keeps how each end of access
+// went: noted on the request's path without waiting for anything, written behind.
+// A crash loses usageFlush of the counts.
 type Usage struct {
 	DB *DB
 
 	mu    sync.Mutex
 	noted map[usageKey]*tenure.Usage
+	ends  []endOf
+	bell  chan struct{} // an end waits; made by ring, under the lock
+}
+
+// endOf is an end of access that is not written yet.
+type endOf struct {
+	tenant tenure.TenantID
+	what   tenure.Revocation
 }
 
 type usageKey struct {
@@ -27,6 +38,10 @@ const (
 	usageFlush = 5 * time.Second
 	// usageKept is how long they are remembered.
 	usageKept = 31 * 24 * time.Hour
+	// endsKept is how long ends of access are remembered.
+	endsKept = 400 * 24 * time.Hour
+	// endsWaiting is how many ends of access wait while the database is silent.
+	endsWaiting = 10_000
 )
 
 // Note counts one request: asked tells that it was one to a model. It never waits
@@ -51,6 +66,29 @@ func (u *Usage) Note(tenant tenure.TenantID, at time.Time, asked, refused, faile
 	n.Failed += number(asked && failed)
 }
 
+// NoteEnd keeps how an end of access went. It never waits for the database.
+func (u *Usage) NoteEnd(tenant tenure.TenantID, v tenure.Revocation) {
+	u.mu.Lock()
+	if len(u.ends) < endsWaiting {
+		u.ends = append(u.ends, endOf{tenant, v})
+	}
+	u.mu.Unlock()
+	select {
+	case u.ring() <- struct{}{}:
+	default:
+	}
+}
+
+// ring is the bell by which NoteEnd wakes Run.
+func (u *Usage) ring() chan struct{} {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if u.bell == nil {
+		u.bell = make(chan struct{}, 1)
+	}
+	return u.bell
+}
+
 func number(b bool) int64 {
 	if b {
 		return 1
@@ -62,7 +100,9 @@ func number(b bool) int64 {
 func (u *Usage) Run(ctx context.Context, report func(error)) {
 	tick := time.NewTicker(usageFlush)
 	defer tick.Stop()
+	bell := u.ring()
 	for {
+		flush := u.Flush
 		select {
 		case <-ctx.Done():
 			last, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
@@ -72,16 +112,49 @@ func (u *Usage) Run(ctx context.Context, report func(error)) {
 			}
 			return
 		case <-tick.C:
-			if err := u.Flush(ctx); err != nil && ctx.Err() == nil {
-				report(err)
-			}
+		case <-bell:
+			flush = u.FlushEnds
+		}
+		if err := flush(ctx); err != nil && ctx.Err() == nil {
+			report(err)
 		}
 	}
 }
 
-// Flush writes what has been noted. What cannot be written is lost: these are
-// figures for a picture, and not the audit.
+// FlushEnds writes the ends of access that wait; what cannot be written waits on.
+func (u *Usage) FlushEnds(ctx context.Context) error {
+	u.mu.Lock()
+	ends := u.ends
+	u.ends = nil
+	u.mu.Unlock()
+	if len(ends) == 0 {
+		return nil
+	}
+	err := u.DB.Tx(ctx, func(ctx context.Context, tx *Tx) error {
+		for _, e := range ends {
+			if err := tx.InsertRevocation(ctx, e.tenant, e.what); err != nil {
+				return err
+			}
+			if _, err := tx.exec(ctx, `DELETE FROM revocations WHERE tenant_id = $1 AND at < $2`, e.tenant, stamp(tx.now.Add(-endsKept))); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		u.mu.Lock()
+		defer u.mu.Unlock()
+		u.ends = append(ends, u.ends...)[:min(endsWaiting, len(ends)+len(u.ends))]
+	}
+	return err
+}
+
+// Flush writes what has been noted. Counts that cannot be written are lost: they
+// are figures for a picture, and not the audit.
 func (u *Usage) Flush(ctx context.Context) error {
+	if err := u.FlushEnds(ctx); err != nil {
+		return err
+	}
 	u.mu.Lock()
 	noted := u.noted
 	u.noted = nil
@@ -137,4 +210,44 @@ func (r reads) Revocations(ctx context.Context, tenant tenure.TenantID, since ti
 		return v, err
 	}, `SELECT at, what, object_id, object, actor, tokens, sessions, streams, took_us FROM revocations
 		WHERE tenant_id = $1 AND at >= $2 ORDER BY at DESC, id DESC LIMIT $3`, tenant, stamp(since), limit)
+}
+
+// RevocationTimes tells how long the ends of access of a tenant took since a time.
+func (r reads) RevocationTimes(ctx context.Context, tenant tenure.TenantID, since time.Time) (tenure.RevocationTimes, error) {
+	var t tenure.RevocationTimes
+	_, err := one(ctx, r.run, func(row scanner) (struct{}, error) {
+		var slowest int64
+		into := []any{&t.Count, &slowest}
+		for i := range t.Within {
+			into = append(into, &t.Within[i])
+		}
+		err := row.Scan(into...)
+		t.Slowest = time.Duration(slowest) * time.Microsecond
+		return struct{}{}, err
+	}, `SELECT COUNT(*), COALESCE(MAX(took_us), 0), `+withinSQL()+` FROM revocations WHERE tenant_id = $1 AND at >= $2`, tenant, stamp(since))
+	if err != nil || t.Count == 0 {
+		return t, err
+	}
+	rest := t.Count
+	for _, n := range t.Within {
+		rest -= n
+	}
+	t.Slower = rest
+	t.Median, err = one(ctx, r.run, func(row scanner) (time.Duration, error) {
+		var us int64
+		err := row.Scan(&us)
+		return time.Duration(us) * time.Microsecond, err
+	}, `SELECT took_us FROM revocations WHERE tenant_id = $1 AND at >= $2 ORDER BY took_us LIMIT 1 OFFSET $3`, tenant, stamp(since), (t.Count-1)/2)
+	return t, err
+}
+
+// withinSQL counts by the bounds of tenure.RevocationSteps.
+func withinSQL() string {
+	var cols []string
+	low := int64(0)
+	for _, step := range tenure.RevocationSteps {
+		cols = append(cols, fmt.Sprintf("COALESCE(SUM(CASE WHEN took_us >= %d AND took_us < %d THEN 1 ELSE 0 END), 0)", low, step.Microseconds()))
+		low = step.Microseconds()
+	}
+	return strings.Join(cols, ", ")
 }

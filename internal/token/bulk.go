@@ -102,7 +102,7 @@ func (t *Tokens) RevokeMany(ctx context.Context, by tenure.Principal, sel Select
 	}
 	ended := tenure.Ended{Tokens: len(rows), Skipped: skipped, Streams: t.cutMany(rows)}
 	ended.Took = time.Since(start)
-	t.Live.Took(ended.Took)
+	t.Live.Ended(by.Tenant(), tenure.Revocation{What: tenure.RevokedTokens, Object: reason, Actor: by.Label(), Ended: ended})
 	return ended, nil
 }
 

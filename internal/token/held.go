@@ -10,7 +10,6 @@ import (
 	"github.com/tenure-gateway/tenure"
 	"github.com/tenure-gateway/tenure/internal/access"
 	"github.com/tenure-gateway/tenure/internal/audit"
-	"github.com/tenure-gateway/tenure/internal/live"
 	"github.com/tenure-gateway/tenure/internal/store"
 )
 
@@ -108,11 +107,12 @@ func ifLive(_ context.Context, tx *store.Tx, row tenure.Token) error {
 // that is revoked already stays as it is, and nothing is told.
 func (t *Tokens) end(ctx context.Context, tenant tenure.TenantID, id tenure.TokenID, by, reason string, may judge, event func(tenure.Token) tenure.AuditEvent) (tenure.Ended, error) {
 	start := time.Now()
+	var row tenure.Token
 	var rows []tenure.Token
 	err := t.DB.Tx(ctx, func(ctx context.Context, tx *store.Tx) error {
 		rows = nil
-		row, err := tx.Token(ctx, tenant, id)
-		if err == nil {
+		var err error
+		if row, err = tx.Token(ctx, tenant, id); err == nil {
 			err = may(ctx, tx, row)
 		}
 		if err != nil {
@@ -127,11 +127,7 @@ func (t *Tokens) end(ctx context.Context, tenant tenure.TenantID, id tenure.Toke
 	if err != nil {
 		return tenure.Ended{}, fmt.Errorf("revoke token %s: %w", id, err)
 	}
-	ended := tenure.Ended{Tokens: len(rows)}
-	ended.Streams = t.Live.Cut(store.Change{Kind: "token", ID: string(id)}, live.Token(id), tenure.ErrRevoked) + t.cutMany(rows)
-	ended.Took = time.Since(start)
-	t.Live.Took(ended.Took)
-	return ended, nil
+	return t.cut(row, by, tenure.Ended{Tokens: len(rows), Streams: t.cutMany(rows)}, start), nil
 }
 
 // endLine revokes a token that is not revoked and, if it lives, what else lives of

@@ -131,6 +131,7 @@ func (t *Tokens) tellReuseOf(ctx context.Context, p presented, id tenure.TokenID
 	if reused, err := t.diedOfRotation(ctx, row); err != nil || !reused {
 		return err
 	}
+	start := time.Now()
 	var ended []tenure.Token
 	err = t.DB.Tx(ctx, func(ctx context.Context, tx *store.Tx) error {
 		ended = nil
@@ -153,7 +154,10 @@ func (t *Tokens) tellReuseOf(ctx context.Context, p presented, id tenure.TokenID
 		return err
 	}
 	t.Reuse.seen.Add(p.times)
-	t.cutMany(ended)
+	done := tenure.Ended{Tokens: len(ended), Streams: t.cutMany(ended)}
+	if done.Took = time.Since(start); done.Tokens > 0 {
+		t.Live.Ended(row.Tenant, tenure.Revocation{What: tenure.RevokedTokens, ObjectID: string(row.Family), Object: "the line of " + ownerAnd(row), Actor: "policy", Ended: done})
+	}
 	return nil
 }
 

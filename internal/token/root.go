@@ -68,7 +68,7 @@ func (t *Tokens) RotateRoot(ctx context.Context, by tenure.Principal) (tenure.Se
 	isRoot := live.Subject(func(s *tenure.Standing) bool { return s.Kind == tenure.RootToken })
 	ended.Streams = t.Live.Cut(store.Change{}, isRoot, tenure.ErrRevoked)
 	ended.Took = time.Since(start)
-	t.Live.Took(ended.Took)
+	t.Live.Ended(tenure.DefaultTenant, tenure.Revocation{What: tenure.RevokedRoot, Object: "root token", Actor: by.Label(), Ended: ended})
 	return secret, ended, nil
 }
 

@@ -8,7 +8,6 @@ import (
 	"github.com/tenure-gateway/tenure"
 	"github.com/tenure-gateway/tenure/internal/access"
 	"github.com/tenure-gateway/tenure/internal/audit"
-	"github.com/tenure-gateway/tenure/internal/live"
 	"github.com/tenure-gateway/tenure/internal/store"
 )
 
@@ -35,6 +34,7 @@ func (t *Tokens) Rotate(ctx context.Context, by tenure.Principal, id tenure.Toke
 	if overlap != nil && (*overlap < 0 || *overlap > tenure.MaxOverlap) {
 		return tenure.Token{}, tenure.Secret{}, tenure.InvalidField("overlap", "the overlap must be between 0 and %s", tenure.FormatSpan(tenure.MaxOverlap))
 	}
+	start := time.Now()
 	var r rotation
 	err := t.DB.Tx(ctx, func(ctx context.Context, tx *store.Tx) error {
 		var err error
@@ -50,10 +50,10 @@ func (t *Tokens) Rotate(ctx context.Context, by tenure.Principal, id tenure.Toke
 	if err != nil {
 		return tenure.Token{}, tenure.Secret{}, fmt.Errorf("rotate token %s: %w", id, err)
 	}
-	if change := (store.Change{Kind: "token", ID: string(id)}); r.overlap == 0 {
-		t.Live.Cut(change, live.Token(id), tenure.ErrRevoked)
+	if r.overlap == 0 {
+		t.cut(r.old, by.Label(), tenure.Ended{Tokens: 1}, start)
 	} else {
-		t.Live.Changed(ctx, change)
+		t.Live.Changed(ctx, store.Change{Kind: "token", ID: string(id)})
 	}
 	return r.made.Token, r.made.Secret, nil
 }

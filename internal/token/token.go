@@ -7,6 +7,7 @@
 package token
 
 import (
+	"cmp"
 	"context"
 	"time"
 
@@ -118,6 +119,23 @@ func (t *Tokens) Revoke(ctx context.Context, by tenure.Principal, id tenure.Toke
 	return t.end(ctx, by.Tenant(), id, by.Label(), reason, func(ctx context.Context, tx *store.Tx, row tenure.Token) error {
 		return mayRevoke(ctx, tx, by, row)
 	}, func(row tenure.Token) tenure.AuditEvent { return audit.TokenRevoked(by, row, reason) })
+}
+
+// cut ends, after the commit, what a token carries that has ended.
+func (t *Tokens) cut(row tenure.Token, who string, ended tenure.Ended, start time.Time) tenure.Ended {
+	ended.Streams += t.Live.Cut(store.Change{Kind: "token", ID: string(row.ID)}, live.Token(row.ID), tenure.ErrRevoked)
+	ended.Took = time.Since(start)
+	t.Live.Ended(row.Tenant, tenure.Revocation{What: tenure.RevokedToken, ObjectID: string(row.ID), Object: ownerAnd(row), Actor: who, Ended: ended})
+	return ended
+}
+
+// ownerAnd names a token for people: whose, and which.
+func ownerAnd(row tenure.Token) string {
+	owner := cmp.Or(row.UserName, row.AccountName)
+	if owner == "" {
+		return row.Name
+	}
+	return owner + ", " + row.Name
 }
 
 // mayRevoke lets the owner revoke a token, those who look after its service

@@ -71,9 +71,9 @@ func (rt *Router) Mount(routes []Route) error {
 		h := rt.handler(route)
 		rt.mux.Handle(route.Pattern, h)
 		rt.routes = append(rt.routes, route)
-		if strings.HasSuffix(route.Pattern, "/") { // a tree, and its root without the slash
+		if strings.HasSuffix(route.Pattern, "/") { // a tree, and its root without the slash, unless that is a route already
 			rt.trees = append(rt.trees, tree{route.Pattern, h})
-			if root := strings.TrimSuffix(route.Pattern, "/"); root != "" && !strings.Contains(root, " ") {
+			if root := strings.TrimSuffix(route.Pattern, "/"); root != "" && !strings.Contains(root, " ") && rt.methods[root] == nil {
 				rt.mux.Handle(root, h)
 			}
 		}
@@ -184,7 +184,7 @@ func (rt *Router) handler(route Route) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		now := rt.Now()
 		ev := &Event{ID: tenure.NewID(now), Start: now, Route: route.Pattern}
-		ev.Origin = tenure.Origin{RequestID: ev.ID, Address: rt.Address(r), UserAgent: r.UserAgent()}
+		ev.Origin = tenure.Origin{RequestID: ev.ID, Address: rt.Address(r), UserAgent: r.UserAgent(), Background: len(r.Header[background]) > 0}
 		ev.recorder, ev.context = recorder{ResponseWriter: w, ev: ev}, eventContext{r.Context(), ev}
 		w.Header()["X-Request-Id"] = []string{ev.ID}
 		r = r.WithContext(&ev.context) //nolint:contextcheck // it wraps the request's own
@@ -228,6 +228,9 @@ func (rt *Router) finish(route Route, r *http.Request, ev *Event, thrown any) {
 		panic(http.ErrAbortHandler)
 	}
 }
+
+// background is the header of what a page asks by itself.
+const background = "Tenure-Background"
 
 type eventKey struct{}
 
