@@ -139,6 +139,7 @@ func (c *serveCmd) Run(e *env) error {
 	if err != nil {
 		return err
 	}
+	a.Version = built()
 	err = a.Serve(e.ctx, e.stdout, func(at net.Addr) {
 		fmt.Fprintf(e.stdout, "Tenure serves on http%s://%s\n", map[bool]string{true: "s"}[cfg.TLSCert != ""], at)
 	})
@@ -175,10 +176,14 @@ func (versionCmd) Help() string { return "Example:\n\n  tenure version" }
 
 // Run implements the verb.
 func (versionCmd) Run(e *env) error {
-	v := version
-	if info, ok := debug.ReadBuildInfo(); ok && strings.HasPrefix(info.Main.Version, "v") {
-		v = info.Main.Version
-	}
-	_, err := fmt.Fprintln(e.stdout, "tenure", v)
+	_, err := fmt.Fprintln(e.stdout, "tenure", built())
 	return err
+}
+
+// built is the version of this program.
+func built() string {
+	if info, ok := debug.ReadBuildInfo(); ok && strings.HasPrefix(info.Main.Version, "v") {
+		return info.Main.Version
+	}
+	return version
 }

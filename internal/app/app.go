@@ -57,7 +57,10 @@ type App struct {
 	// Governance answers for what was done.
 	Governance *governance.Governance
 	Metrics    *prometheus.Registry
+	// Version is that of the program.
+	Version string
 
+	started time.Time
 	events  *audit.Log
 	gateway *gateway.Gateway
 	logs    *web.LogWriter
@@ -82,7 +85,7 @@ func Open(ctx context.Context, cfg *config.Checked, logs *web.LogWriter) (*App, 
 	if err != nil {
 		return nil, err
 	}
-	a := &App{Config: cfg, Log: slog.New(slog.NewJSONHandler(logs, nil)), Store: db, Metrics: prometheus.NewRegistry(), logs: logs}
+	a := &App{Config: cfg, Log: slog.New(slog.NewJSONHandler(logs, nil)), Store: db, Metrics: prometheus.NewRegistry(), logs: logs, started: time.Now()}
 	if err := a.build(ctx); err != nil {
 		return nil, errors.Join(err, db.Close())
 	}

@@ -73,7 +73,7 @@ func (a *App) router() (*web.Router, error) {
 			Connectors: a.Connectors, Policies: a.Policies, Vault: a.Vault,
 		},
 		Doors: dash.Doors{Establish: si.Establish, WithRoot: si.WithRoot, Again: si.Again, SignOut: si.SignOut},
-		Base:  base, Suggest: a.suggest, Single: !cfg.Teams,
+		Base:  base, Suggest: a.suggest, Single: !cfg.Teams, System: a.system,
 	}
 	pageRoutes, err := pages.Routes()
 	if err != nil {

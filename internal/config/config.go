@@ -56,20 +56,20 @@ type Serve struct {
 	TLSCert            string `name:"tls-cert" env:"TENURE_TLS_CERT" placeholder:"FILE" help:"Certificate chain, PEM."`
 	TLSKey             string `name:"tls-key" env:"TENURE_TLS_KEY" placeholder:"FILE" help:"Private key, PEM."`
 	PublicURL          string `name:"public-url" env:"TENURE_PUBLIC_URL" placeholder:"URL" help:"URL that people and the identity provider use (default: from the request)."`
-	APIToken           string `name:"api-token" env:"TENURE_API_TOKEN" placeholder:"TOKEN" help:"Root token, at least 24 characters (default: generated in single mode, shown once at first start). Prefer the environment: flags show in process lists."`
+	APIToken           string `name:"api-token" env:"TENURE_API_TOKEN" secret:"yes" placeholder:"TOKEN" help:"Root token, at least 24 characters (default: generated in single mode, shown once at first start). Prefer the environment: flags show in process lists."`
 	ProxyHeader        string `name:"oidc-proxy-header" env:"OIDC_PROXY_HEADER" placeholder:"NAME" help:"Header by which a trusted proxy asserts who a person is (default in teams mode: x-user-id)."`
 	ProxyTenantHeader  string `name:"proxy-tenant-header" env:"TENURE_PROXY_TENANT_HEADER" placeholder:"NAME" help:"Header by which a trusted proxy asserts the tenant of that person, by id or name (default: everybody is of the tenant default)."`
 	TrustedProxies     string `name:"trusted-proxies" env:"TENURE_TRUSTED_PROXIES" placeholder:"CIDR,…" help:"Peers whose identity header is believed (default: loopback only)."`
-	SCIMToken          string `name:"scim-token" env:"TENURE_SCIM_TOKEN" placeholder:"TOKEN" help:"Bearer token of the default tenant's SCIM connector, at least 24 characters."`
-	SCIMTokenPrevious  string `name:"scim-token-previous" env:"TENURE_SCIM_TOKEN_PREVIOUS" placeholder:"TOKEN" help:"Its predecessor, good while it is set."`
+	SCIMToken          string `name:"scim-token" env:"TENURE_SCIM_TOKEN" secret:"yes" placeholder:"TOKEN" help:"Bearer token of the default tenant's SCIM connector, at least 24 characters."`
+	SCIMTokenPrevious  string `name:"scim-token-previous" env:"TENURE_SCIM_TOKEN_PREVIOUS" secret:"yes" placeholder:"TOKEN" help:"Its predecessor, good while it is set."`
 	RequireSCIM        string `name:"require-scim" env:"TENURE_REQUIRE_SCIM" default:"false" placeholder:"BOOL" help:"Refuse people whom SCIM never provisioned (default: ${default})."`
 	Admins             string `env:"TENURE_ADMINS" placeholder:"NAME,…" help:"userNames that are super_admin of the default tenant from their first sign-in."`
 	MaxStaleness       string `name:"max-staleness" env:"TENURE_MAX_STALENESS" default:"5s" placeholder:"DURATION" help:"How long credentials are admitted while the database is silent; then 503 (default: ${default})."`
 	StreamStaleness    string `name:"stream-staleness" env:"TENURE_STREAM_STALENESS" default:"60s" placeholder:"DURATION" help:"How long open streams go on while the database is silent; then they are cut (default: ${default})."`
 	ShutdownGrace      string `name:"shutdown-grace" env:"TENURE_SHUTDOWN_GRACE" default:"30s" placeholder:"DURATION" help:"How long open streams may finish on SIGTERM (default: ${default})."`
-	OpenAIKey          string `name:"openai-api-key" env:"OPENAI_API_KEY" placeholder:"KEY" help:"Seeds the default workspace's provider \"openai\" when it has no provider."`
+	OpenAIKey          string `name:"openai-api-key" env:"OPENAI_API_KEY" secret:"yes" placeholder:"KEY" help:"Seeds the default workspace's provider \"openai\" when it has no provider."`
 	OpenAIBaseURL      string `name:"openai-base-url" env:"OPENAI_BASE_URL" placeholder:"URL" help:"Its base URL, with /v1."`
-	AnthropicKey       string `name:"anthropic-api-key" env:"ANTHROPIC_API_KEY" placeholder:"KEY" help:"Seeds the default workspace's provider \"anthropic\" when it has no provider."`
+	AnthropicKey       string `name:"anthropic-api-key" env:"ANTHROPIC_API_KEY" secret:"yes" placeholder:"KEY" help:"Seeds the default workspace's provider \"anthropic\" when it has no provider."`
 	AnthropicBaseURL   string `name:"anthropic-base-url" env:"ANTHROPIC_BASE_URL" placeholder:"URL" help:"Its base URL, without /v1."`
 	MaxBody            string `name:"max-body" env:"TENURE_MAX_BODY" default:"32MiB" placeholder:"SIZE" help:"Largest request body on the model routes; 413 beyond (default: ${default})."`
 	BodyTimeout        string `name:"body-timeout" env:"TENURE_BODY_TIMEOUT" default:"60s" placeholder:"DURATION" help:"How long a client may take to send its request (default: ${default})."`
@@ -111,6 +111,7 @@ type Checked struct {
 	SessionLife       time.Duration
 	CachedTokens      int
 	LeakKeys          string // file; "": reports of leaks are not taken
+	Shown             []Shown
 }
 
 // Seed is a provider of the default workspace that the environment names.
@@ -189,6 +190,7 @@ func (s Serve) Check() (*Checked, error) {
 	c.RequireSCIM = r.boolean("TENURE_REQUIRE_SCIM", s.RequireSCIM)
 	c.OpenAI = r.seed("OPENAI", s.OpenAIKey, s.OpenAIBaseURL, "https://api.openai.com/v1")
 	c.Anthropic = r.seed("ANTHROPIC", s.AnthropicKey, s.AnthropicBaseURL, "https://api.anthropic.com")
+	c.Shown = s.shown()
 	if r.err != nil {
 		return nil, r.err
 	}

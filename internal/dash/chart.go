@@ -27,8 +27,8 @@ type series struct {
 
 // Measures of a chart, in its own units; it scales with the page.
 const (
-	chartWidth  = 640
-	chartHeight = 160
+	chartWidth  = 460
+	chartHeight = 150
 	chartTop    = 12
 	chartBottom = 24
 	chartLeft   = 44

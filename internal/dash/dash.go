@@ -61,6 +61,8 @@ type Dash struct {
 	// Suggest names a model for each protocol that whoever holds a credential may
 	// ask, for examples; "" where none can be told. nil: none ever.
 	Suggest func(context.Context, tenure.Principal) (openai, anthropic string)
+	// System tells what this process knows of itself.
+	System Systems
 
 	pages map[string]*template.Template // by name; set by Routes
 }
@@ -71,7 +73,7 @@ type Dash struct {
 func (d *Dash) Routes() ([]web.Route, error) {
 	var err error
 	if d.pages, err = parsePages("tokens", "rotate", "root", "sessions", "activity", "confirm", "rotated", "login", "drift", "report", "access", "notices", "fail",
-		"people", "person", "owner", "alltokens", "bulk", "audit",
+		"people", "person", "owner", "alltokens", "bulk", "audit", "overview", "streams", "system", "ended",
 		"form", "accounts", "account", "requests", "workspaces", "workspace", "providers", "connectors", "connector", "policies"); err != nil {
 		return nil, fmt.Errorf("dash: %w", err)
 	}
@@ -84,6 +86,14 @@ func (d *Dash) Routes() ([]web.Route, error) {
 		d.route("POST /settings/sessions/end-others", tenure.EndSession, d.endOthers),
 		d.route("GET /settings/sessions/{id}/end", tenure.ListSession, d.askEndSession),
 		d.route("POST /settings/sessions/{id}/end", tenure.EndSession, d.endSession),
+		d.route("GET /events", tenure.ViewPages, d.events),
+		d.route("GET /ended", tenure.Public, d.ended),
+		d.route("GET /admin", tenure.ReadOverview, d.overview),
+		d.route("GET /admin/streams", tenure.ListStreams, d.streams),
+		{Pattern: "GET /admin/live", Action: tenure.ListStreams, Fail: d.failQuietly, Handle: d.secured(d.liveStreams)},
+		d.route("GET /admin/streams/{id}/cut", tenure.CutStream, d.askCut),
+		d.route("POST /admin/streams/{id}/cut", tenure.CutStream, d.cutStream),
+		d.route("GET /admin/system", tenure.ReadHealth, d.system),
 		d.route("GET /admin/drift", tenure.ListUsers, d.drift),
 		d.route("GET /admin/access", tenure.ReadAccess, d.access),
 		d.route("GET /admin/notices", tenure.ListAllNotices, d.notices),
@@ -117,10 +127,14 @@ func (d *Dash) Routes() ([]web.Route, error) {
 }
 
 func (d *Dash) route(pattern string, action tenure.Action, handle func(http.ResponseWriter, *http.Request) error) web.Route {
-	return web.Route{Pattern: pattern, Action: action, Fail: d.Fail, Handle: func(w http.ResponseWriter, r *http.Request) error {
+	return web.Route{Pattern: pattern, Action: action, Fail: d.Fail, Handle: d.secured(handle)}
+}
+
+func (d *Dash) secured(handle func(http.ResponseWriter, *http.Request) error) func(http.ResponseWriter, *http.Request) error {
+	return func(w http.ResponseWriter, r *http.Request) error {
 		d.secure(w, r)
 		return handle(w, r)
-	}}
+	}
 }
 
 // csp lets a page load what this server sends, and nothing else: no inline

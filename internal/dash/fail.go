@@ -76,6 +76,11 @@ func (p *failPage) explain(e *tenure.Error) {
 		}
 	case e.Kind == tenure.Forbidden:
 		p.Heading = "You may not do that"
+	case e.Code == "stream_not_found":
+		p.Heading = "This stream is over"
+		if p.Who != "" {
+			p.Link, p.LinkText = "/admin", "Back to the Overview"
+		}
 	case e.Kind == tenure.NotFound:
 		p.Heading = "There is nothing here"
 		p.Says = []string{"The address is wrong, or what it named is gone, or it is not yours to see."}

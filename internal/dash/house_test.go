@@ -36,6 +36,7 @@ type house struct {
 	*Dash
 	t      *testing.T
 	router *web.Router
+	live   *live.Live
 	now    time.Time
 	log    *strings.Builder
 	lines  *web.LogWriter
@@ -68,9 +69,11 @@ func open(t *testing.T, single bool) *house {
 	tokens := &token.Tokens{DB: db, Live: l, Uses: uses, Cache: token.NewCache(100), Reuse: token.NewReuse(), Single: single}
 	l.Forget = tokens.Forget
 	people := &directory.Directory{
-		DB: db, Live: l, Uses: uses, Admins: map[string]bool{"root@example.com": true},
+		DB: db, Live: l, Uses: uses, Usage: &store.Usage{DB: db}, Admins: map[string]bool{"root@example.com": true},
 		SessionIdle: time.Hour, SessionLife: 24 * time.Hour, RootStands: tokens.RootStands,
 	}
+	h.live = l
+	l.Note = people.Usage.NoteEnd
 	h.Dash = &Dash{
 		Acts: Acts{
 			Tokens: tokens, Directory: people, Governance: &governance.Governance{DB: db, Live: l, SessionIdle: time.Hour},
@@ -78,6 +81,9 @@ func open(t *testing.T, single bool) *house {
 			Connectors: &connector.Connectors{DB: db, Live: l, Use: &store.ConnectorUse{DB: db}},
 			Policies:   &policy.Policies{DB: db, Live: l, Single: single},
 			Vault:      &vault.Vault{DB: db, Live: l, Key: key},
+		},
+		System: func(context.Context, tenure.Principal) (System, error) {
+			return System{Version: "v1", Database: Database{Engine: "SQLite", Bytes: 3 << 19}, Settings: []Setting{{"TENURE_MODE", "teams"}, {"TENURE_API_TOKEN", ""}}}, nil
 		},
 		Doors:  Doors{Establish: h.establish, WithRoot: h.withRoot, Again: h.again, SignOut: h.signOut},
 		Single: single, Base: func(r *http.Request) string { return "http://" + r.Host },

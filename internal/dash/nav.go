@@ -41,6 +41,7 @@ func nav() []navGroup {
 			{Name: "My activity", Path: "/settings/activity", teams: true},
 		}},
 		{ID: "administration", Name: "Administration", Links: []navLink{
+			{Name: "Overview", Path: "/admin", action: tenure.ReadOverview, teams: true, single: true},
 			{Name: "People", Path: "/admin/people", action: tenure.ListUsers, teams: true},
 			{Name: "Tokens", Path: "/admin/tokens", action: tenure.ListAllTokens, teams: true},
 			{Name: "Service accounts", Path: accountsPath, action: tenure.ListAccounts, teams: true, leads: true},
@@ -53,6 +54,7 @@ func nav() []navGroup {
 			{Name: "Drift", Path: "/admin/drift", action: tenure.ListUsers, teams: true},
 			{Name: "Notices", Path: "/admin/notices", action: tenure.ListAllNotices, teams: true},
 			{Name: "Access", Path: "/admin/access", action: tenure.ReadAccess, teams: true},
+			{Name: "System", Path: "/admin/system", action: tenure.ReadHealth, teams: true, single: true},
 		}},
 	}
 }

@@ -63,6 +63,7 @@ type frame struct {
 	Address       string // what a page that answers a form gives as its address, so that loading it again sends nothing
 	Now           time.Time
 	Alarm         *rootAlarm // nil: the root token is silent
+	Listens       bool       // the page waits for the end of its session (static/app.js)
 }
 
 func (d *Dash) frame(r *http.Request, title string) frame {
@@ -84,7 +85,7 @@ func (d *Dash) frame(r *http.Request, title string) frame {
 	d.place(r, &f)
 	switch p.Kind() {
 	case tenure.BrowserSession, tenure.AssertedIdentity:
-		f.Who, f.CanLeave = p.Label(), true
+		f.Who, f.CanLeave, f.Listens = p.Label(), true, true
 	case tenure.RootToken:
 		f.Who = p.Label()
 	case tenure.PAT, tenure.ServiceToken, tenure.ConnectorToken, tenure.Operator: // no page is theirs
@@ -137,6 +138,17 @@ const soon = 7 * 24 * time.Hour
 
 // Soon tells that t is near.
 func (f frame) Soon(t time.Time) bool { return !t.IsZero() && t.Sub(f.Now) < soon }
+
+// part answers with one block of a page's template.
+func (d *Dash) part(w http.ResponseWriter, page, block string, data any) error {
+	var body bytes.Buffer
+	if err := d.pages[page].ExecuteTemplate(&body, block, data); err != nil {
+		return fmt.Errorf("part %s of page %s: %w", block, page, err)
+	}
+	w.Header().Set("Content-Type", "text/html; charset=utf-8")
+	_, err := w.Write(body.Bytes())
+	return err
+}
 
 // show answers with a page, once the whole of it could be made.
 func (d *Dash) show(w http.ResponseWriter, status int, name string, page any) error {

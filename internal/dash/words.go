@@ -45,6 +45,27 @@ func span(d time.Duration) string {
 	return fmt.Sprintf("%d days", int(math.Round(d.Hours()/24)))
 }
 
+// short says how long in few letters: "12 s", "4 min".
+func short(d time.Duration) string {
+	switch {
+	case d < 0:
+		return "0 s"
+	case d > 0 && d < time.Second:
+		return fmt.Sprintf("%d ms", d.Milliseconds())
+	case d < time.Minute:
+		return fmt.Sprintf("%d s", int(d.Seconds()))
+	}
+	return span(d)
+}
+
+// orDash is what stands in an empty cell.
+func orDash(text string) string {
+	if text == "" {
+		return "–"
+	}
+	return text
+}
+
 // took says how long an act took, in milliseconds.
 func took(d time.Duration) string {
 	ms := float64(d) / float64(time.Millisecond)

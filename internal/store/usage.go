@@ -130,7 +130,7 @@ func (u *Usage) FlushEnds(ctx context.Context) error {
 	if len(ends) == 0 {
 		return nil
 	}
-	err := u.DB.Tx(ctx, func(ctx context.Context, tx *Tx) error {
+	err := u.DB.Tx(tenure.WithoutAsker(ctx), func(ctx context.Context, tx *Tx) error {
 		for _, e := range ends {
 			if err := tx.InsertRevocation(ctx, e.tenant, e.what); err != nil {
 				return err

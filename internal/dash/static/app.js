@@ -98,8 +98,81 @@
     ready(document.body);
   }
 
+  // A page hears when its session ends, and gives way to one that says so. Only a
+  // page that is looked at listens: a browser has few connections.
+  let hearing = null;
+  let acting = false; // a form is on its way: its answer says what ended
+  let over = null; // why the session has ended meanwhile
+
+  function leave(why) {
+    if (acting) over = why;
+    else location.replace(`/ended?why=${encodeURIComponent(why)}`);
+  }
+
+  // hear listens until the session ends, the page goes, or the connection breaks.
+  async function hear(signal) {
+    const answer = await fetch('/events', { signal, cache: 'no-store', headers: { 'Tenure-Background': '1' } });
+    if (answer.status === 401) return 'ended';
+    if (answer.status === 403) return 'deactivated';
+    if (!answer.ok) return null;
+    const reader = answer.body.pipeThrough(new TextDecoderStream()).getReader();
+    let text = '';
+    for (;;) {
+      const { value, done } = await reader.read();
+      if (done) return null;
+      text = (text + value).slice(-1000);
+      const told = /event: ended\ndata: (\w+)\n\n/.exec(text);
+      if (told) return told[1];
+    }
+  }
+
+  async function listen() {
+    if (hearing || document.hidden || !document.querySelector('#page[data-listens]')) return;
+    const mine = new AbortController();
+    hearing = mine;
+    const why = await hear(mine.signal).catch(() => null);
+    if (hearing !== mine) return;
+    hearing = null;
+    if (why && why !== 'anew') leave(why);
+    else setTimeout(listen, why ? 0 : 3000 + Math.random() * 4000);
+  }
+
+  function hush() {
+    hearing?.abort();
+    hearing = null;
+  }
+
+  document.addEventListener('visibilitychange', () => {
+    if (document.hidden) hush();
+    else listen();
+  });
+  addEventListener('pagehide', hush);
+  addEventListener('pageshow', listen);
+
+  document.addEventListener('htmx:beforeRequest', (event) => {
+    const { verb, headers } = event.detail.requestConfig;
+    if (headers['Tenure-Background'] && document.hidden) event.preventDefault();
+    if (verb !== 'get') acting = true;
+  });
+
+  // acted is told that a form has been answered: with a page, which listens anew,
+  // or not at all.
+  function acted(answered) {
+    const why = over;
+    acting = false;
+    over = null;
+    if (answered) {
+      hush();
+      listen();
+    } else if (why) leave(why);
+  }
+  document.addEventListener('htmx:sendError', () => acted(false));
+  document.addEventListener('htmx:sendAbort', () => acted(false));
+  document.addEventListener('htmx:timeout', () => acted(false));
+
   document.addEventListener('DOMContentLoaded', () => {
     arrived();
+    listen();
     setInterval(() => refreshTimes(ahead), 20000);
   });
 
@@ -109,6 +182,8 @@
       return;
     }
     arrived();
+    if (acting) acted(true);
+    else listen();
     const first = document.querySelector('#main [autofocus]') ?? document.getElementById('main');
     first.focus({ preventScroll: true });
   });
