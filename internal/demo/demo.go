@@ -94,7 +94,7 @@ func Run(ctx context.Context, o Options) error {
 	if err != nil {
 		return err
 	}
-	defer func() { _ = a.Close() }()
+	defer func() { _ = a.Close() }() //nolint:contextcheck // what waits is written when ctx has ended
 	if err := signInProxy(ctx, &wg, o.Proxy, o.Listen); err != nil {
 		return err
 	}
