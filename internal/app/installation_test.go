@@ -140,7 +140,11 @@ func (in *installation) ask(c credential, method, path, body string, header ...s
 		in.t.Fatalf("%s %s: %v", method, path, err)
 	}
 	defer func() { _ = resp.Body.Close() }()
-	text, err := io.ReadAll(resp.Body)
+	whole := io.Reader(resp.Body)
+	if strings.HasPrefix(resp.Header.Get("Content-Type"), "text/event-stream") && strings.HasPrefix(path, "/events") {
+		whole = io.LimitReader(resp.Body, int64(len(": listening\n\n"))) // it goes on for as long as the session does
+	}
+	text, err := io.ReadAll(whole)
 	if err != nil {
 		in.t.Fatalf("%s %s: %v", method, path, err)
 	}

@@ -7,24 +7,14 @@ import (
 	"github.com/tenure-gateway/tenure"
 	"github.com/tenure-gateway/tenure/internal/access"
 	"github.com/tenure-gateway/tenure/internal/dash"
-	"github.com/tenure-gateway/tenure/internal/directory"
 )
 
-// system tells what this process knows of itself. The database, the caches and the
-// settings are those of the installation: only the default tenant is told of them.
+// system tells what this process knows of itself.
 func (a *App) system(ctx context.Context, by tenure.Principal) (dash.System, error) {
 	if err := access.Check(by, tenure.ReadHealth); err != nil {
 		return dash.System{}, err
 	}
-	s := dash.System{Version: cmp.Or(a.Version, "unknown"), Started: a.started, Lag: a.Live.Lag(), Ready: a.Live.Fresh()}
-	streams, err := a.Directory.Streams(ctx, by, directory.StreamFilter{})
-	if err != nil {
-		return s, err
-	}
-	s.Open = streams.Total
-	if by.Tenant() != tenure.DefaultTenant {
-		return s, nil
-	}
+	s := dash.System{Version: cmp.Or(a.Version, "unknown"), Started: a.started, Lag: a.Live.Lag(), Open: a.Live.Open(), Ready: a.Live.Fresh()}
 	facts, err := a.Store.Facts(ctx)
 	if err != nil {
 		return s, err

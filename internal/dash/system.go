@@ -10,8 +10,8 @@ import (
 	"github.com/tenure-gateway/tenure/internal/web"
 )
 
-// System is what this process knows of itself. What concerns the installation as a
-// whole is for the administrators of the default tenant, who run it.
+// System is what this process knows of itself: of the whole installation, and so for
+// the default tenant alone.
 type System struct {
 	Version  string
 	Started  time.Time
@@ -19,7 +19,7 @@ type System struct {
 	Lag      time.Duration // since the database last answered
 	Feed     uint64        // the generation of the change feed
 	Ready    error         // nil: credentials can be verified
-	Open     int           // streams of the tenant
+	Open     int           // streams
 	Hits     uint64        // tokens resolved without the database
 	Misses   uint64
 	Waiting  int       // tokens whose last use is not written yet
@@ -40,7 +40,6 @@ type Setting struct{ Name, Value string }
 type systemPage struct {
 	frame
 	System
-	Whole bool // the asker may see what concerns the installation
 	NotOK string
 }
 
@@ -53,7 +52,7 @@ func (d *Dash) system(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	page := systemPage{frame: d.frame(r, "System"), System: system, Whole: p.Tenant() == tenure.DefaultTenant}
+	page := systemPage{frame: d.frame(r, "System"), System: system}
 	if system.Ready != nil {
 		page.NotOK = sentence(tenure.AsError(system.Ready).Msg)
 	}

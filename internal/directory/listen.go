@@ -20,8 +20,11 @@ func (d *Directory) Listen(ctx context.Context, by tenure.Principal) (context.Co
 		return nil, nil, err
 	}
 	mine := live.User(by.User())
-	if by.Session() != "" {
+	switch {
+	case by.Session() != "":
 		mine = live.Session(by.Session())
+	case by.User() == "": // the root token itself
+		mine = func(s *tenure.Standing) bool { return s.Kind == by.Kind() }
 	}
 	n := 0
 	for _, f := range d.Live.Flights(mine) {
@@ -83,6 +86,9 @@ const (
 // WhyOver says why what a page was asked by is over, or "" while it is not, or
 // cannot be known.
 func (d *Directory) WhyOver(ctx context.Context, p tenure.Principal) string {
+	if p.Session() == "" && p.User() == "" {
+		return "" // the root token itself, which no page is asked with
+	}
 	_, err := d.RecheckPage(ctx, p)
 	switch {
 	case err == nil, tenure.IsKind(err, tenure.Unavailable), tenure.AsError(err).Kind == tenure.Internal:
