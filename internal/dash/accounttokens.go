@@ -229,6 +229,7 @@ func (d *Dash) askRevokeServiceToken(w http.ResponseWriter, r *http.Request) err
 		Ends: []string{
 			"This token ends at once, on every replica.",
 			"So does every request and stream that it carries at that moment.",
+			"If it was rotated, the secrets of its line that live still end with it.",
 			"The account and its other tokens go on.",
 		},
 	}
