@@ -64,7 +64,8 @@ type Dash struct {
 // routes of personal tokens.
 func (d *Dash) Routes() ([]web.Route, error) {
 	var err error
-	if d.pages, err = parsePages("tokens", "rotate", "root", "sessions", "activity", "confirm", "rotated", "login", "drift", "report", "access", "notices", "fail"); err != nil {
+	if d.pages, err = parsePages("tokens", "rotate", "root", "sessions", "activity", "confirm", "rotated", "login", "drift", "report", "access", "notices", "fail",
+		"people", "person", "owner", "alltokens", "bulk", "audit"); err != nil {
 		return nil, fmt.Errorf("dash: %w", err)
 	}
 	routes := []web.Route{
@@ -78,10 +79,10 @@ func (d *Dash) Routes() ([]web.Route, error) {
 		d.route("POST /settings/sessions/{id}/end", tenure.EndSession, d.endSession),
 		d.route("GET /admin/drift", tenure.ListUsers, d.drift),
 		d.route("GET /admin/access", tenure.ReadAccess, d.access),
-		d.route("GET /admin/people/{id}/report", tenure.ReportUser, d.report),
 		d.route("GET /admin/notices", tenure.ListAllNotices, d.notices),
 		d.route("POST /admin/notices/{id}/read", tenure.ReadAnyNotice, d.readNotice("/admin/notices")),
 		d.route("POST /settings/notices/{id}/read", tenure.ReadNotice, d.readNotice("/settings")),
+		d.route("GET /admin/audit", tenure.ReadAudit, d.audit),
 		d.route("GET /login", tenure.Public, d.login),
 		d.route("POST /login/again", tenure.EndSession, d.signInAgain),
 		d.route("POST /logout", tenure.EndSession, d.logout),
@@ -95,6 +96,7 @@ func (d *Dash) Routes() ([]web.Route, error) {
 			d.route("GET /settings/root/rotate", tenure.RotateRoot, d.askRotateRoot),
 			d.route("POST /settings/root/rotate", tenure.RotateRoot, d.rotateRoot)), nil
 	}
+	routes = append(routes, d.peopleRoutes()...)
 	return append(routes,
 		d.route("POST /login", tenure.Public, nowhere),
 		d.route("GET /settings/tokens", tenure.ViewPages, toSettings), // the address that a generated token's page has

@@ -24,6 +24,7 @@ type confirmPage struct {
 	Action  string   // where the form goes
 	Button  string
 	Back    string // where Cancel leads; "" is the first page of one's own
+	Calm    bool   // nothing ends
 }
 
 // A fact is one line about what will end.

@@ -38,6 +38,9 @@ func nav() []navGroup {
 			{Name: "My activity", Path: "/settings/activity", teams: true},
 		}},
 		{ID: "administration", Name: "Administration", Links: []navLink{
+			{Name: "People", Path: "/admin/people", action: tenure.ListUsers, teams: true},
+			{Name: "Tokens", Path: "/admin/tokens", action: tenure.ListAllTokens, teams: true},
+			{Name: "Audit", Path: "/admin/audit", action: tenure.ReadAudit, teams: true, single: true},
 			{Name: "Drift", Path: "/admin/drift", action: tenure.ListUsers, teams: true},
 			{Name: "Notices", Path: "/admin/notices", action: tenure.ListAllNotices, teams: true},
 			{Name: "Access", Path: "/admin/access", action: tenure.ReadAccess, teams: true},

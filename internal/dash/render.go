@@ -19,9 +19,9 @@ import (
 // parsePages reads the templates: one for each page, over the frame that they share.
 func parsePages(names ...string) (map[string]*template.Template, error) {
 	words := template.FuncMap{
-		"asset": assetURL, "sentence": sentence, "pair": pair, "kind": kind, "htmx": func() string { return htmxConfig },
+		"asset": assetURL, "sentence": sentence, "pair": pair, "kind": kind, "role": roleWord, "count": plural, "htmx": func() string { return htmxConfig },
 	}
-	shared, err := template.New("frame.html").Funcs(words).ParseFS(templateFiles, "templates/frame.html", "templates/parts.html")
+	shared, err := template.New("frame.html").Funcs(words).ParseFS(templateFiles, "templates/frame.html", "templates/parts.html", "templates/lists.html")
 	if err != nil {
 		return nil, err
 	}

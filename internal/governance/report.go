@@ -48,6 +48,7 @@ type Item struct {
 	WorkspaceName string
 	State         string
 	About         string // the kind of a token, a role, an address, how many streams
+	Count         int    // of streams
 	Of            string // of a token or stream, its service account; of a membership, the group that gives it
 	CreatedAt     time.Time
 	ExpiresAt     time.Time // when it ends by itself; zero: it does not, or has ended
@@ -66,7 +67,10 @@ type Person struct {
 	UserName      string
 	DisplayName   string
 	Active        bool
+	Role          tenure.Role
+	Source        tenure.Source
 	CreatedAt     time.Time
+	LastSeenAt    time.Time // zero: never
 	DeactivatedAt time.Time // zero while active
 	DeletedAt     time.Time // zero: not deleted
 }
@@ -185,8 +189,8 @@ func (r *reporting) report(l *live.Live) Report {
 	p := r.person
 	out := Report{
 		At: r.now, StreamsCut: -1, StreamsKnown: l.Follows(), Person: Person{
-			ID: p.ID, UserName: p.UserName, DisplayName: p.DisplayName, Active: p.Active && p.DeletedAt.IsZero(), CreatedAt: p.CreatedAt,
-			DeactivatedAt: p.DeactivatedAt, DeletedAt: p.DeletedAt,
+			ID: p.ID, UserName: p.UserName, DisplayName: p.DisplayName, Active: p.Active && p.DeletedAt.IsZero(), Role: p.Role, Source: p.Source,
+			CreatedAt: p.CreatedAt, LastSeenAt: p.LastSeenAt, DeactivatedAt: p.DeactivatedAt, DeletedAt: p.DeletedAt,
 		},
 	}
 	for _, h := range r.holdings {
@@ -279,7 +283,8 @@ func (r *reporting) streams(l *live.Live) []Item {
 	}
 	out := make([]Item, 0, len(byToken))
 	for id, i := range byToken {
-		i.About = strconv.Itoa(count[id]) + " open"
+		i.Count = count[id]
+		i.About = strconv.Itoa(i.Count) + " open"
 		for _, t := range r.tokens {
 			if t.ID == id {
 				i.Name = t.Name

@@ -2,6 +2,8 @@ package store
 
 import (
 	"context"
+	"strings"
+	"time"
 
 	"github.com/tenure-gateway/tenure"
 )
@@ -42,6 +44,42 @@ type TokenFilter struct {
 	Unrevoked bool           // those that expired are among them
 	After     tenure.TokenID // those older than this one: the cursor
 	Limit     int            // negative: none
+	Look      *TokenLook
+}
+
+// TokenLook narrows a list of personal and service tokens that somebody looks
+// through; zero fields choose all.
+type TokenLook struct {
+	State         string    // "active", "expired" or "revoked", at Now
+	Name          string    // a pattern whose * stands for any text; ASCII letters in any case
+	CreatedBefore time.Time // made before
+	UnusedSince   time.Time // neither made nor used since
+	EndsBefore    time.Time // ends by itself before
+	Now           time.Time
+}
+
+func (l TokenLook) where(w *where) {
+	w.and(`t.kind IN ('pat', 'svc')`)
+	switch l.State {
+	case "active":
+		w.and(`t.revoked_at IS NULL AND (t.expires_at IS NULL OR t.expires_at > ?)`, stamp(l.Now))
+	case "expired":
+		w.and(`t.revoked_at IS NULL AND t.expires_at <= ?`, stamp(l.Now))
+	case "revoked":
+		w.and(`t.revoked_at IS NOT NULL`)
+	}
+	if l.Name != "" {
+		w.and(`lower(t.name) LIKE lower(?) ESCAPE '\'`, strings.ReplaceAll(likeText(l.Name), "*", "%"))
+	}
+	if !l.CreatedBefore.IsZero() {
+		w.and(`t.created_at < ?`, stamp(l.CreatedBefore))
+	}
+	if !l.UnusedSince.IsZero() {
+		w.and(`COALESCE(t.last_used_at, t.created_at) < ?`, stamp(l.UnusedSince))
+	}
+	if !l.EndsBefore.IsZero() {
+		w.and(`t.expires_at < ?`, stamp(l.EndsBefore))
+	}
 }
 
 // Tokens lists tokens, newest first.
@@ -70,11 +108,14 @@ func (r reads) Tokens(ctx context.Context, f TokenFilter) ([]tenure.Token, error
 	if f.After != "" {
 		w.and(`t.id < ?`, f.After)
 	}
+	if f.Look != nil {
+		f.Look.where(&w)
+	}
 	order := ` ORDER BY t.id DESC`
 	if f.Limit >= 0 {
 		order += ` LIMIT ` + w.arg(f.Limit)
 	}
-	return many(ctx, r.run, scanToken, `SELECT `+tokenColumns+w.String()+order, w.args...)
+	return manyOf(ctx, r.run, f.Look == nil, scanToken, `SELECT `+tokenColumns+w.String()+order, w.args...)
 }
 
 // InsertToken stores a new token: its digest and never the token.

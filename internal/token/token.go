@@ -82,6 +82,23 @@ func (t *Tokens) All(ctx context.Context, by tenure.Principal, user tenure.UserI
 	return t.page(ctx, store.TokenFilter{Tenant: by.Tenant(), User: user, After: after, Limit: limit})
 }
 
+// Narrow says which tokens to look through.
+type Narrow = store.TokenLook
+
+// Look lists the personal and service tokens of the tenant that sel and
+// look choose, newest first. Invalid: no such workspace.
+func (t *Tokens) Look(ctx context.Context, by tenure.Principal, sel Selection, look Narrow, after tenure.TokenID, limit int) (Page, error) {
+	if err := access.Check(by, tenure.ListAllTokens); err != nil {
+		return Page{}, err
+	}
+	look.Now, look.Name, look.CreatedBefore, look.UnusedSince = t.DB.Now(), sel.Name, sel.CreatedBefore, sel.UnusedSince
+	f := store.TokenFilter{Tenant: by.Tenant(), Kind: sel.Kind, Account: sel.Account, After: after, Limit: limit, Look: &look}
+	if err := sel.owners(ctx, t.DB, &f); err != nil {
+		return Page{}, err
+	}
+	return t.page(ctx, f)
+}
+
 func (t *Tokens) page(ctx context.Context, f store.TokenFilter) (Page, error) {
 	limit := f.Limit
 	f.Limit++ // one more tells whether there is a next page

@@ -78,6 +78,8 @@ func Run(t *testing.T, open Open) {
 		{"audit events are found by id, by name and by request", auditFound},
 		{"a suspended tenant's credentials are dead", tenantRows},
 		{"drift is read in one stream, with live tokens only", driftStream},
+		{"people are looked through by their names and what they have", people},
+		{"tokens and events are looked through by what they are and whom they concern", looks},
 	} {
 		t.Run(c.name, func(t *testing.T) { c.test(t, newFixture(t, open)) })
 	}
