@@ -34,7 +34,7 @@ func ParseModels(patterns []string) (Models, error) {
 			bad = bad || unicode.IsSpace(r) || !unicode.IsPrint(r) || strings.ContainsRune(`?[]\`, r)
 		}
 		if bad {
-			return nil, InvalidField("models", "%q is no pattern of a model's name; write for example \"gpt-4o*\" or \"anthropic/*\", without spaces and with no wildcard but *", Redact(p))
+			return nil, InvalidField("models", "%q is no pattern of a model's name; write for example \"gpt-4o*\" or \"anthropic/*\", without spaces and with no wildcard but *", Shown(p))
 		}
 		out = append(out, p)
 	}

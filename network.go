@@ -20,7 +20,7 @@ func ParseNetworks(texts []string) ([]netip.Prefix, error) {
 	for _, text := range texts {
 		p, ok := parseNetwork(strings.TrimSpace(text))
 		if !ok {
-			return nil, InvalidField("cidrs", "%q is no network; write for example 203.0.113.0/24 or 2001:db8::/32", Redact(text))
+			return nil, InvalidField("cidrs", "%q is no network; write for example 203.0.113.0/24 or 2001:db8::/32", Shown(text))
 		}
 		out = append(out, p)
 	}

@@ -98,14 +98,28 @@ func settings() map[string]setting {
 			what: "Where notices are posted, signed; empty: nowhere",
 			get:  func(p *Policy) string { return p.Webhook },
 			set: func(p *Policy, v string) error {
-				if u, err := url.Parse(v); v != "" && (err != nil || u.Host == "" || u.User != nil || u.Scheme != "https" && (u.Scheme != "http" || !loopback(u.Hostname()))) {
-					return fmt.Errorf("expected a URL such as https://hooks.example.com/tenure, without a password in it; http is for this machine alone")
+				if v != "" && !sink(v) {
+					return fmt.Errorf("expected a URL such as https://hooks.example.com/tenure, without a password or a fragment in it; http is for this machine alone")
 				}
 				p.Webhook = v
 				return nil
 			},
 		},
 	}
+}
+
+// sink reports whether notices can be posted to a URL.
+func sink(text string) bool {
+	u, err := url.Parse(text)
+	if err != nil || u.Hostname() == "" || u.User != nil || strings.Contains(text, "#") {
+		return false
+	}
+	if _, port, found := strings.Cut(strings.TrimPrefix(u.Host, "["+u.Hostname()+"]"), ":"); found {
+		if n, err := strconv.ParseUint(port, 10, 16); err != nil || n == 0 {
+			return false
+		}
+	}
+	return u.Scheme == "https" || u.Scheme == "http" && loopback(u.Hostname())
 }
 
 // loopback reports whether a host is this machine.
@@ -140,7 +154,7 @@ func (p *Policy) Get(key string) string {
 func (p *Policy) Set(key, value string) error {
 	s, ok := settings()[key]
 	if !ok {
-		return InvalidField("policy", "there is no policy %q; the policies are %s", Redact(key), strings.Join(PolicyKeys(), ", "))
+		return InvalidField("policy", "there is no policy %q; the policies are %s", Shown(key), strings.Join(PolicyKeys(), ", "))
 	}
 	if err := s.set(p, strings.TrimSpace(value)); err != nil {
 		return InvalidField(key, "%s: %s", key, err)

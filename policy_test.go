@@ -39,8 +39,8 @@ var policyValues = map[string]struct {
 	"reauth":                     {map[string]string{"1m": "1m", "60m": "1h"}, lifetimes("0", "61m")},
 	"root_token":                 {map[string]string{"on": "on", "off": "off"}, []string{"", "OFF", "false", "0"}},
 	"webhook_url": {
-		map[string]string{"": "", "https://hooks.example.com/t?x=1": "https://hooks.example.com/t?x=1", "http://127.0.0.1:8080/": "http://127.0.0.1:8080/"},
-		[]string{"hooks.example.com", "ftp://hooks.example.com", "https://", "https://user:password@hooks.example.com/", "file:///etc/passwd", "https://a b/", "javascript:alert(1)", "http://10.0.0.1:8080/", "http://hooks.example.com/"},
+		map[string]string{"": "", "https://hooks.example.com/t?x=1": "https://hooks.example.com/t?x=1", "http://127.0.0.1:8080/": "http://127.0.0.1:8080/", "https://[2001:db8::7]:443/": "https://[2001:db8::7]:443/", "http://[::1]/": "http://[::1]/"},
+		[]string{"hooks.example.com", "ftp://hooks.example.com", "https://", "https://user:password@hooks.example.com/", "file:///etc/passwd", "https://a b/", "javascript:alert(1)", "http://10.0.0.1:8080/", "http://hooks.example.com/", "https://hooks.example.com:65536/", "https://hooks.example.com:0/", "https://[2001:db8::7]:99999/", "https://:443/", "https://hooks.example.com/#part", "https://hooks.example.com/#"},
 	},
 }
 

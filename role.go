@@ -31,7 +31,7 @@ func ParseTenantRole(text string) (Role, error) {
 			return r, nil
 		}
 	}
-	return "", InvalidField("role", "%q is no role of a tenant; the roles are super_admin, admin, auditor and member", text)
+	return "", InvalidField("role", "%q is no role of a tenant; the roles are super_admin, admin, auditor and member", Shown(text))
 }
 
 // ParseWorkspaceRole reads a role of a workspace.
@@ -41,5 +41,5 @@ func ParseWorkspaceRole(text string) (Role, error) {
 			return r, nil
 		}
 	}
-	return "", InvalidField("role", "%q is no role of a workspace; the roles are workspace_admin, member and viewer", text)
+	return "", InvalidField("role", "%q is no role of a workspace; the roles are workspace_admin, member and viewer", Shown(text))
 }

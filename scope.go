@@ -65,7 +65,7 @@ func ParseScopes(text string) (Scopes, error) {
 		if bit == 0 {
 			err = &Error{
 				Kind: Invalid, Code: "invalid_scope", Field: "scopes",
-				Msg: fmt.Sprintf("unknown scope %q; the scopes are %s", name, strings.Join(scopeNames[:], ", ")),
+				Msg: fmt.Sprintf("unknown scope %q; the scopes are %s", Shown(name), strings.Join(scopeNames[:], ", ")),
 			}
 		}
 		set |= bit

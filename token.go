@@ -98,6 +98,19 @@ func Redact(text string) string {
 	return tokenLike.ReplaceAllStringFunc(text, func(t string) string { return t[:min(len(t), TokenPrefixLength)] + "…" })
 }
 
+// maxShown is how much of what somebody sent goes back to them, in bytes.
+const maxShown = 100
+
+// Shown is what a message repeats of what somebody sent: without tokens of ours,
+// and cut where it is long.
+func Shown(text string) string {
+	text = Redact(text)
+	if len(text) <= maxShown {
+		return text
+	}
+	return strings.ToValidUTF8(text[:maxShown], "") + "…"
+}
+
 var tokenLike = regexp.MustCompile(`t(pat|svc|scim|root)_[0-9A-Za-z]+`)
 
 // MentionsToken reports whether text has the beginning of a token of ours in it.
@@ -195,7 +208,7 @@ func ParseLifetime(text string) (time.Duration, error) {
 	}
 	d, err := time.ParseDuration(text)
 	if err != nil {
-		return 0, fmt.Errorf("%q is no length of time; write for example 90d or 12h", text)
+		return 0, fmt.Errorf("%q is no length of time; write for example 90d or 12h", Shown(text))
 	}
 	return d, nil
 }

@@ -43,15 +43,15 @@ func (c *tokenRotate) Run(e *env) error {
 
 type tokenRevokeMany struct {
 	local
-	User           string `placeholder:"NAME" help:"The personal tokens of this person."`
-	Workspace      string `placeholder:"NAME" help:"Tokens of this workspace."`
-	ServiceAccount string `placeholder:"NAME" help:"Tokens of this service account."`
-	Kind           string `enum:"pat,svc," default:"" placeholder:"KIND" help:"pat or svc."`
-	CreatedBefore  string `placeholder:"TIME" help:"Made before this day (2026-01-31), or longer ago than this (90d)."`
-	UnusedSince    string `placeholder:"TIME" help:"Neither made nor used since this day, or for so long."`
-	Name           string `placeholder:"PATTERN" help:"Whose name is like this; * stands for any text."`
-	Reason         string `default:"revoked at the command line" placeholder:"TEXT" help:"For the audit log."`
-	Confirm        string `placeholder:"TEXT" help:"What the preview printed; without it, only a preview is shown."`
+	User           *string `placeholder:"NAME" help:"The personal tokens of this person."`
+	Workspace      *string `placeholder:"NAME" help:"Tokens of this workspace."`
+	ServiceAccount *string `placeholder:"NAME" help:"Tokens of this service account."`
+	Kind           *string `placeholder:"KIND" help:"pat or svc."`
+	CreatedBefore  *string `placeholder:"TIME" help:"Made before this day (2026-01-31), or longer ago than this (90d)."`
+	UnusedSince    *string `placeholder:"TIME" help:"Neither made nor used since this day, or for so long."`
+	Name           *string `placeholder:"PATTERN" help:"Whose name is like this; * stands for any text."`
+	Reason         string  `default:"revoked at the command line" placeholder:"TEXT" help:"For the audit log."`
+	Confirm        string  `placeholder:"TEXT" help:"What the preview printed; without it, only a preview is shown."`
 }
 
 // Help implements kong.HelpProvider.
@@ -60,19 +60,40 @@ func (tokenRevokeMany) Help() string {
 		"lists what it would end, and the --confirm to repeat it with. Exit status 4: something else is selected by now; look again."
 }
 
+// selection reads the flags but that of the service account. An empty one must not
+// pass for one that was left out, which chooses everything.
+func (c *tokenRevokeMany) selection() (sel token.Selection, err error) {
+	for flag, value := range map[string]*string{
+		"user": c.User, "workspace": c.Workspace, "service-account": c.ServiceAccount, "kind": c.Kind,
+		"created-before": c.CreatedBefore, "unused-since": c.UnusedSince, "name": c.Name,
+	} {
+		if value != nil && *value == "" {
+			return sel, tenure.InvalidField(flag, "--%s is empty, and nothing never means all: leave it out, or give it a value", flag)
+		}
+	}
+	said := func(value *string) string {
+		if value == nil {
+			return ""
+		}
+		return *value
+	}
+	sel = token.Selection{User: said(c.User), Workspace: said(c.Workspace), Kind: tenure.TokenKind(said(c.Kind)), Name: said(c.Name)}
+	if sel.CreatedBefore, err = longAgo("created-before", said(c.CreatedBefore)); err != nil {
+		return sel, err
+	}
+	sel.UnusedSince, err = longAgo("unused-since", said(c.UnusedSince))
+	return sel, err
+}
+
 // Run implements the verb.
 func (c *tokenRevokeMany) Run(e *env) error {
-	sel := token.Selection{User: c.User, Workspace: c.Workspace, Kind: tenure.TokenKind(c.Kind), Name: c.Name}
-	var err error
-	if sel.CreatedBefore, err = longAgo("created-before", c.CreatedBefore); err != nil {
-		return err
-	}
-	if sel.UnusedSince, err = longAgo("unused-since", c.UnusedSince); err != nil {
+	sel, err := c.selection()
+	if err != nil {
 		return err
 	}
 	return c.with(e, false, func(a *app.App, by tenure.Principal) error {
-		if c.ServiceAccount != "" {
-			acc, err := findAccount(e, a, by, c.ServiceAccount)
+		if c.ServiceAccount != nil {
+			acc, err := findAccount(e, a, by, *c.ServiceAccount)
 			if err != nil {
 				return err
 			}
@@ -113,7 +134,7 @@ func longAgo(flag, text string) (time.Time, error) {
 		return time.Time{}, nil
 	}
 	for _, layout := range [...]string{time.RFC3339, time.DateOnly} {
-		if t, err := time.Parse(layout, text); err == nil {
+		if t, err := time.Parse(layout, text); err == nil && !t.IsZero() {
 			return t, nil
 		}
 	}

@@ -66,7 +66,7 @@ type explainIn struct {
 func (a *API) mountAccess(m *mounting) {
 	tags := []string{"Administration: access"}
 	operation(m, tenure.ReadAccess, huma.Operation{OperationID: "access-matrix", Method: http.MethodGet, Path: "/api/v1/admin/access", Summary: "Who may do what: the whole table, by action", Tags: tags},
-		func(_ context.Context, in *Paging) (*list[AccessRow], error) {
+		func(_ context.Context, in *anyPaging) (*list[AccessRow], error) {
 			rows := access.Matrix()
 			for len(rows) > 0 && string(rows[0].Action) <= in.Cursor {
 				rows = rows[1:]

@@ -144,7 +144,10 @@ func (a *API) mountAccounts(m *mounting) {
 		})
 	operation(m, tenure.MintServiceToken, huma.Operation{OperationID: "create-service-token", Method: http.MethodPost, Path: path + "/{id}/tokens", Summary: "Make a token of a service account, or ask for one with scopes of administration (202)", Tags: tags, DefaultStatus: http.StatusCreated, Metadata: reveals("token")},
 		func(ctx context.Context, in *mintServiceIn) (*serviceTokenOut, error) {
-			spec := in.Body.spec()
+			spec, err := in.Body.spec()
+			if err != nil {
+				return nil, err
+			}
 			spec.Reason = in.Body.Reason
 			made, err := a.Tokens.MintService(ctx, web.Principal(ctx), tenure.ServiceAccountID(in.ID), spec)
 			if err != nil {

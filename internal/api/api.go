@@ -52,9 +52,11 @@ func (a *API) Routes() []web.Route {
 	cfg := huma.DefaultConfig("Tenure", Version)
 	cfg.OpenAPIPath, cfg.DocsPath, cfg.SchemasPath = "", "", ""
 	cfg.CreateHooks = nil
+	cfg.Formats = map[string]huma.Format{"application/json": strictJSON(), "json": strictJSON()}
 	cfg.Transformers = append(cfg.Transformers, withoutValues)
 	cfg.Info.Description = "Self-service and administration. Sign in by session or by the identity that the trusted proxy asserts; a personal access token opens nothing here, and a service token what its scopes of administration say."
 	m := &mounting{collector: c, api: humago.New(c, cfg)}
+	m.api.UseMiddleware(plainQuery(m.api))
 	a.mountSelf(m)
 	a.mountUsers(m)
 	a.mountReport(m)
@@ -126,7 +128,7 @@ func operation[In, Out any](m *mounting, action tenure.Action, op huma.Operation
 			e := tenure.AsError(err)
 			web.Challenge(h, e)
 			web.RetryAfter(h, e)
-			return nil, huma.ErrorWithHeaders(asProblem(ctx, err), h)
+			return nil, huma.ErrorWithHeaders(asProblem(ctx, op.Method, err), h)
 		}
 		return out, nil
 	})
@@ -159,16 +161,12 @@ func (p *Problem) GetStatus() int { return p.Status }
 // ContentType implements huma.ContentTypeFilter.
 func (p *Problem) ContentType(string) string { return "application/problem+json" }
 
-func asProblem(ctx context.Context, err error) *Problem {
+func asProblem(ctx context.Context, method string, err error) *Problem {
 	e := tenure.AsError(err)
 	p := &Problem{Type: "about:blank", Status: web.Status(e.Kind), Detail: tenure.Redact(e.Msg), Code: e.Code, RequestID: web.EventOf(ctx).ID}
 	if e.Kind == tenure.Invalid && e.Field != "" {
 		p.Status = http.StatusUnprocessableEntity
-		where := "body."
-		if e.Field == keyHeader {
-			where = "header."
-		}
-		p.Errors = []FieldDetail{{Message: tenure.Redact(e.Msg), Location: where + e.Field}}
+		p.Errors = []FieldDetail{{Message: tenure.Redact(e.Msg), Location: place(method, e.Field)}}
 	}
 	p.Title = http.StatusText(p.Status)
 	return p
@@ -179,7 +177,7 @@ func Fail(w http.ResponseWriter, r *http.Request, err error) {
 	e := tenure.AsError(err)
 	web.Challenge(w.Header(), e)
 	web.RetryAfter(w.Header(), e)
-	p := asProblem(r.Context(), err)
+	p := asProblem(r.Context(), r.Method, err)
 	web.WriteJSON(w, "application/problem+json", p.Status, p)
 }
 
@@ -192,13 +190,19 @@ func withoutValues(ctx huma.Context, _ string, v any) (any, error) {
 	}
 	p := &Problem{Type: "about:blank", Title: m.Title, Status: m.Status, Detail: m.Detail, Code: "invalid_request", RequestID: web.EventOf(ctx.Context()).ID}
 	for _, d := range m.Errors {
-		p.Errors = append(p.Errors, FieldDetail{Message: d.Message, Location: d.Location})
+		p.Errors = append(p.Errors, fieldDetail(d))
 	}
 	return p, nil
 }
 
-// Paging is what every list takes.
+// Paging is what lists take whose pages end with an id.
 type Paging struct {
+	Cursor string `query:"cursor" pattern:"^([0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}|default)$" patternDescription:"next_cursor of the page before" doc:"next_cursor of the page before"`
+	Limit  int    `query:"limit" minimum:"1" maximum:"1000" default:"100"`
+}
+
+// anyPaging is what other lists take.
+type anyPaging struct {
 	Cursor string `query:"cursor" maxLength:"200" doc:"next_cursor of the page before"`
 	Limit  int    `query:"limit" minimum:"1" maximum:"1000" default:"100"`
 }

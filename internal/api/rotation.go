@@ -2,7 +2,11 @@ package api
 
 import (
 	"context"
+	"encoding/json"
+	"fmt"
+	"maps"
 	"net/http"
+	"slices"
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -21,13 +25,13 @@ type rotateIn struct {
 
 // Selection is what revoking many tokens takes.
 type Selection struct {
-	User          string     `json:"user,omitempty" doc:"Id or userName: the personal tokens of one person"`
-	Workspace     string     `json:"workspace,omitempty" doc:"Id or name"`
-	Account       string     `json:"service_account,omitempty" doc:"Id of a service account"`
+	User          string     `json:"user,omitempty" minLength:"1" doc:"Id or userName: the personal tokens of one person"`
+	Workspace     string     `json:"workspace,omitempty" minLength:"1" doc:"Id or name"`
+	Account       string     `json:"service_account,omitempty" minLength:"1" doc:"Id of a service account"`
 	Kind          string     `json:"kind,omitempty" enum:"pat,svc"`
 	CreatedBefore *time.Time `json:"created_before,omitempty"`
 	UnusedSince   *time.Time `json:"unused_since,omitempty" doc:"Neither made nor used since"`
-	Name          string     `json:"name,omitempty" maxLength:"200" doc:"A pattern; * stands for any text" example:"ci-*"`
+	Name          string     `json:"name,omitempty" minLength:"1" maxLength:"200" doc:"A pattern; * stands for any text" example:"ci-*"`
 	Reason        string     `json:"reason,omitempty" doc:"For the audit log; needed unless it is a preview"`
 	Preview       bool       `json:"preview,omitempty" doc:"Only list what would end"`
 	Confirm       string     `json:"confirm,omitempty" doc:"That of the preview; without it nothing ends"`
@@ -42,7 +46,28 @@ type SelectionAnswer struct {
 	Ended   *Ended  `json:"ended,omitempty"`
 }
 
-func (s Selection) read() token.Selection {
+// UnmarshalJSON refuses null: it must not pass for a filter that was left out, which
+// chooses everything. The schema refuses what is empty.
+func (s *Selection) UnmarshalJSON(b []byte) error {
+	var members map[string]json.RawMessage
+	if err := json.Unmarshal(b, &members); err != nil {
+		return err
+	}
+	for _, name := range slices.Sorted(maps.Keys(members)) {
+		if string(members[name]) == "null" {
+			return fmt.Errorf("%s is null, and nothing never means all: leave it out, or give it a value", name)
+		}
+	}
+	type plain Selection
+	return json.Unmarshal(b, (*plain)(s))
+}
+
+func (s Selection) read() (token.Selection, error) {
+	for field, at := range map[string]*time.Time{"created_before": s.CreatedBefore, "unused_since": s.UnusedSince} {
+		if at != nil && at.IsZero() {
+			return token.Selection{}, tenure.InvalidField(field, "%s is no time that anything was made or used before; leave it out, or give it a value", field)
+		}
+	}
 	out := token.Selection{
 		User: s.User, Workspace: s.Workspace, Account: tenure.ServiceAccountID(s.Account), Kind: tenure.TokenKind(s.Kind), Name: s.Name,
 	}
@@ -52,7 +77,7 @@ func (s Selection) read() token.Selection {
 	if s.UnusedSince != nil {
 		out.UnusedSince = *s.UnusedSince
 	}
-	return out
+	return out, nil
 }
 
 func (a *API) mountRotation(m *mounting) {
@@ -79,7 +104,11 @@ func (a *API) rotate(ctx context.Context, in *rotateIn) (*body[NewToken], error)
 }
 
 func (a *API) revokeMany(ctx context.Context, in *body[Selection]) (*body[SelectionAnswer], error) {
-	by, sel := web.Principal(ctx), in.Body.read()
+	by := web.Principal(ctx)
+	sel, err := in.Body.read()
+	if err != nil {
+		return nil, err
+	}
 	if in.Body.Preview {
 		p, err := a.Tokens.Preview(ctx, by, sel)
 		out := SelectionAnswer{Total: p.Total, Skipped: p.Skipped, Confirm: p.Confirm}

@@ -3,7 +3,6 @@ package api
 import (
 	"context"
 	"encoding/json"
-	"fmt"
 	"net/http"
 	"strconv"
 	"time"
@@ -93,24 +92,29 @@ func showNew(t tenure.Token, secret tenure.Secret) *NewToken {
 	}
 }
 
-// Lifetime is a length of time: seconds as a number (RFC 6749 §5.1 expires_in),
-// or text such as "90d" or "12h".
-type Lifetime time.Duration
+// Lifetime is a length of time as it was sent: seconds as a number (RFC 6749 §5.1
+// expires_in), or text such as "90d" or "12h".
+type Lifetime string
 
-// UnmarshalJSON reads either form.
+// UnmarshalJSON takes either form; read tells whether it is a length of time.
 func (l *Lifetime) UnmarshalJSON(b []byte) error {
-	text := string(b)
-	if seconds, err := strconv.ParseInt(text, 10, 64); err == nil {
-		text = strconv.FormatInt(seconds, 10) + "s"
-	} else if err := json.Unmarshal(b, &text); err != nil {
-		return fmt.Errorf("expires_in: expected seconds or text such as \"90d\"")
+	*l = Lifetime(b)
+	return nil
+}
+
+// read gives the length of time. Invalid: it is none.
+func (l Lifetime) read() (time.Duration, error) {
+	text := string(l)
+	if _, err := strconv.ParseInt(text, 10, 64); err == nil {
+		text += "s"
+	} else if err := json.Unmarshal([]byte(l), &text); err != nil {
+		return 0, tenure.InvalidField("expires_in", "expected seconds, or text such as \"90d\"")
 	}
 	d, err := tenure.ParseLifetime(text)
 	if err != nil {
-		return fmt.Errorf("expires_in: %w", err)
+		return 0, tenure.InvalidField("expires_in", "%v", err)
 	}
-	*l = Lifetime(d)
-	return nil
+	return d, nil
 }
 
 // Schema implements huma.SchemaProvider.
@@ -146,14 +150,16 @@ type TokenWish struct {
 	ExpiresIn *Lifetime `json:"expires_in,omitempty"`
 }
 
-func (w TokenWish) spec() token.Spec {
+func (w TokenWish) spec() (token.Spec, error) {
 	spec := token.Spec{Name: w.Name, Scopes: w.Scopes, Models: w.Models, Networks: w.CIDRs}
-	if w.ExpiresIn != nil {
-		if spec.Life = time.Duration(*w.ExpiresIn); spec.Life == 0 {
-			spec.Life = -1 // zero is no lifetime; leaving it out is the default
-		}
+	if w.ExpiresIn == nil {
+		return spec, nil
 	}
-	return spec
+	var err error
+	if spec.Life, err = w.ExpiresIn.read(); spec.Life == 0 {
+		spec.Life = -1 // zero is no lifetime; leaving it out is the default
+	}
+	return spec, err
 }
 
 type mintIn struct {
@@ -241,7 +247,10 @@ func showSessions(ctx context.Context, rows []tenure.Session) *list[Session] {
 }
 
 func (a *API) mint(ctx context.Context, in *mintIn) (*body[NewToken], error) {
-	spec := in.Body.spec()
+	spec, err := in.Body.spec()
+	if err != nil {
+		return nil, err
+	}
 	spec.Workspace = in.Body.Workspace
 	t, secret, err := a.Tokens.Mint(ctx, web.Principal(ctx), spec)
 	if err != nil {

@@ -90,7 +90,7 @@ func workspaceCursor(w directory.WorkspaceRole) string { return string(w.ID) }
 func membershipCursor(m tenure.Membership) string { return string(m.Workspace) + " " + string(m.User) }
 
 // after reads what membershipCursor wrote.
-func (p Paging) after() (tenure.WorkspaceID, tenure.UserID) {
+func (p PairPaging) after() (tenure.WorkspaceID, tenure.UserID) {
 	ws, user, _ := strings.Cut(p.Cursor, " ")
 	return tenure.WorkspaceID(ws), tenure.UserID(user)
 }
@@ -121,8 +121,19 @@ type spacePageIn struct {
 	ID string `path:"id" maxLength:"200" doc:"Id or name"`
 }
 
+// PairPaging is what lists of memberships take.
+type PairPaging struct {
+	Cursor string `query:"cursor" pattern:"^([0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}|default) ([0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}|default)$" patternDescription:"next_cursor of the page before" doc:"next_cursor of the page before"`
+	Limit  int    `query:"limit" minimum:"1" maximum:"1000" default:"100"`
+}
+
+type membersIn struct {
+	PairPaging
+	ID string `path:"id" maxLength:"200" doc:"Id or name"`
+}
+
 type membershipsIn struct {
-	Paging
+	PairPaging
 	User string `query:"user" maxLength:"200" doc:"Only those of the person with this id"`
 }
 
@@ -197,7 +208,7 @@ func (a *API) mountWorkspaces(m *mounting) {
 func (a *API) mountMembers(m *mounting) {
 	tags := []string{"Workspaces"}
 	operation(m, tenure.ListMembers, huma.Operation{OperationID: "list-members", Method: http.MethodGet, Path: workspacesPath + "/{id}/members", Summary: "Who is what in a workspace, directly and through groups", Tags: tags},
-		func(ctx context.Context, in *spacePageIn) (*list[Membership], error) {
+		func(ctx context.Context, in *membersIn) (*list[Membership], error) {
 			f := directory.MembershipFilter{Limit: in.Limit + 1}
 			f.AfterWorkspace, f.AfterUser = in.after()
 			rows, err := a.Directory.Members(ctx, web.Principal(ctx), in.ID, f)

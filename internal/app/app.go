@@ -110,7 +110,7 @@ func (a *App) build(ctx context.Context) error {
 	}
 	a.Vault = &vault.Vault{DB: a.Store, Live: a.Live, Key: key}
 	a.Notices = &notice.Notices{
-		DB: a.Store, Log: a.Log, Metrics: notice.NewMetrics(a.Metrics), Client: notice.NewClient(),
+		DB: a.Store, Log: a.Log, Metrics: notice.NewMetrics(a.Metrics), Client: notice.NewClient(), Public: notice.NewPublicClient(),
 		Seal: func(tenant tenure.TenantID, secret tenure.Secret) (store.SealedKey, error) {
 			return a.Vault.SealFor(tenant, "webhook", secret)
 		},

@@ -340,7 +340,8 @@ func (m *matrix) want(a asker, r web.Route, row access.Row, inWorkspace bool) ou
 	}
 	isNot := func(words string, all ...int) outcome {
 		return outcome{words, func(got reply) bool {
-			return !slices.Contains(all, got.status) && got.status < 500 || got.status == http.StatusNotImplemented
+			return !slices.Contains(all, got.status) && got.status < 500 || got.status == http.StatusNotImplemented ||
+				got.status == http.StatusServiceUnavailable && strings.Contains(got.body, `"providers_unavailable"`) // the installation has none that answers
 		}}
 	}
 	switch {
@@ -361,7 +362,9 @@ func (m *matrix) want(a asker, r web.Route, row access.Row, inWorkspace bool) ou
 	case a.may(row):
 		return isNot("anything but 401 and 403", 401, 403)
 	case inWorkspace:
-		return is("403, or 404 as if there were none", 403, 404)
+		return outcome{"403, or 404 or no such workspace as if there were none", func(got reply) bool {
+			return got.status == 403 || got.status == 404 || got.status == 422 && strings.Contains(got.body, `"code":"invalid_workspace"`) && strings.Contains(got.body, "there is no workspace")
+		}}
 	}
 	return is("403", 403)
 }

@@ -40,7 +40,7 @@ func (d *Directory) Explain(ctx context.Context, by tenure.Principal, q Question
 	}
 	row, ok := access.RowOf(q.Action)
 	if !ok {
-		return out, tenure.InvalidField("action", "there is no action %q; the table of access lists them", tenure.Redact(string(q.Action)))
+		return out, tenure.InvalidField("action", "there is no action %q; the table of access lists them", tenure.Shown(string(q.Action)))
 	}
 	out.Action, out.What, out.Fresh = row.Action, row.What, row.Fresh
 	var err error
@@ -55,7 +55,7 @@ func (d *Directory) Explain(ctx context.Context, by tenure.Principal, q Question
 	}
 	if q.Workspace != "" {
 		if out.Workspace, err = d.DB.Workspace(ctx, by.Tenant(), q.Workspace); err != nil {
-			return out, &tenure.Error{Kind: tenure.NotFound, Code: "workspace_not_found", Msg: fmt.Sprintf("there is no workspace %q", tenure.Redact(q.Workspace)), Err: err}
+			return out, &tenure.Error{Kind: tenure.NotFound, Code: "workspace_not_found", Msg: fmt.Sprintf("there is no workspace %q", tenure.Shown(q.Workspace)), Err: err}
 		}
 		if out.WorkspaceRole, err = d.DB.RoleIn(ctx, by.Tenant(), out.Workspace.ID, out.User.ID); err != nil {
 			return out, err
@@ -124,7 +124,7 @@ func credentialOf(text string, row access.Row) (tenure.CredentialKind, error) {
 	case tenure.PAT.String():
 		return tenure.PAT, nil
 	}
-	return 0, tenure.InvalidField("credential", "people have the credentials session, asserted_identity and pat; %q is none of them", tenure.Redact(text))
+	return 0, tenure.InvalidField("credential", "people have the credentials session, asserted_identity and pat; %q is none of them", tenure.Shown(text))
 }
 
 // person reads a person by userName or id.
@@ -134,7 +134,7 @@ func (d *Directory) person(ctx context.Context, by tenure.Principal, nameOrID st
 		u, err = d.DB.User(ctx, by.Tenant(), tenure.UserID(nameOrID))
 	}
 	if tenure.IsKind(err, tenure.NotFound) {
-		err = &tenure.Error{Kind: tenure.NotFound, Code: "user_not_found", Msg: fmt.Sprintf("there is no user %q", tenure.Redact(nameOrID))}
+		err = &tenure.Error{Kind: tenure.NotFound, Code: "user_not_found", Msg: fmt.Sprintf("there is no user %q", tenure.Shown(nameOrID))}
 	}
 	return u, err
 }

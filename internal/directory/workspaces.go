@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"reflect"
+	"regexp"
+	"strings"
 	"time"
 
 	"github.com/tenure-gateway/tenure"
@@ -27,7 +29,7 @@ type WorkspaceSpec struct {
 // apply writes what the spec says into w.
 func (s WorkspaceSpec) apply(w *tenure.Workspace) error {
 	if s.Name != nil {
-		if err := tenure.CheckName(*s.Name, tenure.MaxName, "Research"); err != nil {
+		if err := checkWorkspaceName(*s.Name); err != nil {
 			return err
 		}
 		w.Name = *s.Name
@@ -46,6 +48,38 @@ func (s WorkspaceSpec) apply(w *tenure.Workspace) error {
 		w.Models = models
 	}
 	return nil
+}
+
+// idForm is the form of an id. Some ids are names of their own, as "default" is.
+var idForm = regexp.MustCompile(`^[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}$`)
+
+// checkWorkspaceName answers Invalid for what is no name of a workspace. It can
+// stand in a path in place of the id: so it is neither a way in it, nor another's id.
+func checkWorkspaceName(name string) error {
+	if err := tenure.CheckName(name, tenure.MaxName, "Research"); err != nil {
+		return err
+	}
+	if name == "." || name == ".." {
+		return tenure.InvalidField("name", "a path cannot have %q in it as a name; take another, for example \"Research\"", name)
+	}
+	if idForm.MatchString(name) {
+		return tenure.InvalidField("name", "the name has the form of an id; take another, for example \"Research\"")
+	}
+	return nil
+}
+
+// unique answers Conflict when another workspace has the name, in any case.
+func unique(ctx context.Context, tx *store.Tx, w tenure.Workspace) error {
+	names, err := tx.WorkspaceNames(ctx, w.Tenant)
+	for id, name := range names {
+		if id != w.ID && strings.EqualFold(name, w.Name) {
+			return &tenure.Error{
+				Kind: tenure.Conflict, Code: "uniqueness", Field: "name",
+				Msg: fmt.Sprintf("a workspace named %q exists already; upper and lower case make no difference", name),
+			}
+		}
+	}
+	return err
 }
 
 // OwnWorkspaces lists the workspaces in which the asker has a role; of a service
@@ -120,6 +154,9 @@ func (d *Directory) CreateWorkspace(ctx context.Context, by tenure.Principal, sp
 		if err := spec.apply(&w); err != nil {
 			return err
 		}
+		if err := unique(ctx, tx, w); err != nil {
+			return err
+		}
 		if err := tx.InsertWorkspace(ctx, w); err != nil {
 			return err
 		}
@@ -162,6 +199,9 @@ func (d *Directory) UpdateWorkspace(ctx context.Context, by tenure.Principal, id
 		}
 		if w.Name != before.Name {
 			if err := isDefault(before, "renamed"); err != nil {
+				return err
+			}
+			if err := unique(ctx, tx, w.Workspace); err != nil {
 				return err
 			}
 		}

@@ -162,24 +162,45 @@ func (l *listing) explain(p tenure.Principal, kind tenure.ProviderKind, model st
 	return errNoModel(model)
 }
 
-// models lists what a principal may ask over a protocol.
+// models lists what a principal may ask over a protocol. Unavailable: no provider's
+// list could be had, so that an empty one would say what nobody knows.
 func (c *catalogue) models(ctx context.Context, p tenure.Principal, kind tenure.ProviderKind) ([]Model, error) {
 	l, err := c.listing(ctx, p)
 	if err != nil {
 		return nil, err
 	}
-	out := []Model{}
+	out, whole := l.models(p, kind)
+	if len(out) == 0 && !whole && time.Since(l.at) > c.lookAgain {
+		if l, err = c.await(ctx, c.renew(ctx, p.Tenant(), p.Workspace(), l)); err != nil {
+			return nil, err
+		}
+		out, whole = l.models(p, kind)
+	}
+	if len(out) == 0 && !whole {
+		return nil, &tenure.Error{
+			Kind: tenure.Unavailable, Code: "providers_unavailable", RetryAfter: lookAgain,
+			Msg: "no list of models can be had from the workspace's providers at the moment; try again",
+		}
+	}
+	return out, nil
+}
+
+// models are those that a principal may ask over a protocol, and whether every
+// provider of it has told its own.
+func (l *listing) models(p tenure.Principal, kind tenure.ProviderKind) (out []Model, whole bool) {
+	out, whole = []Model{}, true
 	for _, o := range l.offers {
 		if o.provider.Kind != kind {
 			continue
 		}
+		whole = whole && o.err == nil
 		for _, m := range o.models {
 			if access.Model(p, o.provider.Name, m.ID) {
 				out = append(out, m)
 			}
 		}
 	}
-	return out, nil
+	return out, whole
 }
 
 // listing gives the listing of a principal's workspace.
@@ -272,7 +293,7 @@ func (c *catalogue) fill(ctx context.Context, tenant tenure.TenantID, ws tenure.
 		wg.Go(func() {
 			l.offers[i] = c.ask(ctx, p)
 			if l.offers[i].err != nil && old != nil {
-				l.offers[i].models = old.models(p.ID)
+				l.offers[i].models = old.of(p.ID)
 			}
 		})
 	}
@@ -280,8 +301,8 @@ func (c *catalogue) fill(ctx context.Context, tenant tenure.TenantID, ws tenure.
 	l.at = time.Now()
 }
 
-// models are those that a provider is known to have.
-func (l *listing) models(id tenure.ProviderID) []Model {
+// of are the models that a provider is known to have.
+func (l *listing) of(id tenure.ProviderID) []Model {
 	for _, o := range l.offers {
 		if o.provider.ID == id {
 			return o.models

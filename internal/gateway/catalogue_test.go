@@ -97,3 +97,33 @@ func TestSlowListHoldsUpNobody(t *testing.T) {
 		t.Errorf("after a failed renewal: %v", err)
 	}
 }
+
+// Without a list from anybody, nobody knows what there is: that is no empty list.
+func TestNoListIsNotAnEmptyOne(t *testing.T) {
+	var works atomic.Bool
+	up := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		if !works.Load() {
+			http.Error(w, "no", http.StatusInternalServerError)
+			return
+		}
+		_, _ = io.WriteString(w, `{"data":[{"id":"known"}]}`)
+	}))
+	defer up.Close()
+	c := newCatalogue(provider(t, up.URL), http.DefaultTransport, slog.New(slog.DiscardHandler))
+	s := &tenure.Standing{Kind: tenure.RootToken, Tenant: tenure.DefaultTenant, TenantActive: true, Workspace: tenure.DefaultWorkspace}
+	p, err := s.Admit(time.Now(), 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := c.models(t.Context(), p, tenure.OpenAI); !tenure.IsKind(err, tenure.Unavailable) {
+		t.Errorf("%v, want Unavailable", err)
+	}
+	if got, err := c.models(t.Context(), p, tenure.Anthropic); err != nil || len(got) != 0 {
+		t.Errorf("of a kind that the workspace has no provider of: %v (%v)", got, err)
+	}
+	works.Store(true)
+	c.lookAgain = 0
+	if got, err := c.models(t.Context(), p, tenure.OpenAI); err != nil || len(got) != 1 {
+		t.Errorf("%v (%v), want what came back", got, err)
+	}
+}

@@ -25,8 +25,9 @@ type Notices struct {
 	DB      *store.DB
 	Log     *slog.Logger
 	Metrics *Metrics
-	// Client carries the webhook's requests: see NewClient.
-	Client *http.Client
+	// Client carries the requests of the default tenant's webhook, Public those of
+	// all others: see NewClient and NewPublicClient. They share no connection.
+	Client, Public *http.Client
 	// Seal and Open keep the secret that a tenant's webhook signs with.
 	Seal func(tenure.TenantID, tenure.Secret) (store.SealedKey, error)
 	Open func(tenure.TenantID, store.SealedKey) (tenure.Secret, error)

@@ -35,7 +35,7 @@ func open(t *testing.T) *bench {
 	}
 	t.Cleanup(func() { _ = db.Close() })
 	b.Notices = &Notices{
-		DB: db, Log: slog.New(slog.DiscardHandler), Metrics: NewMetrics(prometheus.NewRegistry()), Client: &http.Client{Timeout: 5 * time.Second, CheckRedirect: NewClient().CheckRedirect},
+		DB: db, Log: slog.New(slog.DiscardHandler), Metrics: NewMetrics(prometheus.NewRegistry()), Client: testClient(), Public: testClient(),
 		Seal: func(_ tenure.TenantID, s tenure.Secret) (store.SealedKey, error) {
 			return store.SealedKey{Sealed: []byte(s.Reveal()), DataKey: []byte("k")}, nil
 		},
@@ -307,4 +307,9 @@ func TestWhoReads(t *testing.T) {
 	if p, err := b.Mine(ctx, alice, true, "", 10); err != nil || len(p.Notices) != 0 {
 		t.Errorf("unread: %v %v", p, err)
 	}
+}
+
+// testClient reaches the sinks of tests, which listen on this machine.
+func testClient() *http.Client {
+	return &http.Client{Timeout: 5 * time.Second, CheckRedirect: NewClient().CheckRedirect}
 }

@@ -231,7 +231,11 @@ func (n *Notices) post(ctx context.Context, to sink, one tenure.Notice) (int, er
 	req.Header.Set("Webhook-Id", string(one.ID))
 	req.Header.Set("Webhook-Timestamp", stamp)
 	req.Header.Set("Webhook-Signature", signature)
-	res, err := n.Client.Do(req)
+	client := n.Public
+	if one.Tenant == tenure.DefaultTenant {
+		client = n.Client
+	}
+	res, err := client.Do(req)
 	if err != nil {
 		return 0, err
 	}

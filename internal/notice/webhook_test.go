@@ -241,3 +241,34 @@ func TestAllowed(t *testing.T) {
 		}
 	}
 }
+
+func TestPublic(t *testing.T) {
+	for address, want := range map[string]bool{
+		"93.184.216.34:443": true, "[2606:2800:220:1::7]:443": true, "[64:ff9b::5db8:d822]:443": true,
+		"127.0.0.1:443": false, "[::1]:443": false, "[::ffff:127.0.0.1]:443": false, "10.0.0.7:443": false, "172.16.0.1:443": false,
+		"192.168.1.1:443": false, "100.64.0.1:443": false, "169.254.169.254:80": false, "[fe80::1%eth0]:443": false, "[fd12::7]:443": false,
+		"[64:ff9b::7f00:1]:443": false, "[::7f00:1]:443": false, "[2002:7f00:1::]:443": false, "0.1.2.3:443": false, "240.0.0.1:443": false, "nonsense": false,
+	} {
+		if err := public(address); (err == nil) != want {
+			t.Errorf("%s: %v", address, err)
+		}
+	}
+}
+
+// Only the default tenant's webhook reaches this machine, whatever is stored.
+func TestOthersReachThePublicOnly(t *testing.T) {
+	b, h := hooked(t)
+	b.Client, b.Public = NewClient(), NewPublicClient()
+	one := tenure.Notice{ID: "n", Tenant: tenure.DefaultTenant, At: b.DB.Now(), Kind: tenure.NoticeTest, Severity: tenure.Info}
+	to, err := b.sink(t.Context(), tenure.DefaultTenant)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := b.post(t.Context(), to, one); err != nil {
+		t.Errorf("the default tenant: %v", err)
+	}
+	one.Tenant = "aaa"
+	if _, err := b.post(t.Context(), to, one); err == nil || !strings.Contains(err.Error(), "may not reach") || h.got(t) != 1 {
+		t.Errorf("another tenant: %v", err)
+	}
+}

@@ -26,6 +26,9 @@ import (
 // rootToken is the key that only the default tenant has: no other has a root token.
 const rootToken = "root_token"
 
+// webhookURL is the key of which only the default tenant may name this machine.
+const webhookURL = "webhook_url"
+
 // Policies is the act on policies. Its fields are set before first use.
 type Policies struct {
 	DB   *store.DB
@@ -108,6 +111,9 @@ func (p *Policies) Set(ctx context.Context, by tenure.Principal, values map[stri
 		after, err := apply(before, values)
 		if err != nil {
 			return err
+		}
+		if values[webhookURL] != nil && by.Tenant() != tenure.DefaultTenant && strings.HasPrefix(strings.ToLower(after.Webhook), "http:") {
+			return tenure.InvalidField(webhookURL, "%s: expected https; a tenant beside the installation's own has no webhook on this machine", webhookURL)
 		}
 		if err := p.guardRoot(ctx, tx, by, before, after); err != nil {
 			return err

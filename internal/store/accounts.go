@@ -48,7 +48,8 @@ type AccountFilter struct {
 	Tenant    tenure.TenantID
 	Workspace tenure.WorkspaceID
 	Owner     tenure.UserID
-	// Seer chooses those of workspaces in which the person has one of Roles.
+	// Seer chooses those of workspaces in which the person has one of Roles, and
+	// those that the person answers for.
 	Seer  tenure.UserID
 	Roles []tenure.Role
 	Ended bool                    // those that have ended too
@@ -72,8 +73,9 @@ func (r reads) Accounts(ctx context.Context, f AccountFilter, now time.Time) ([]
 		for _, role := range f.Roles {
 			ranks = append(ranks, w.arg(rankOf(role)))
 		}
-		w.and(`(SELECT MIN(r.rank) FROM workspace_roles r WHERE r.tenant_id = a.tenant_id AND r.workspace_id = a.workspace_id AND r.user_id = ?) IN (`+
-			strings.Join(ranks, ", ")+`)`, f.Seer)
+		seer := w.arg(f.Seer)
+		w.and(`(a.owner_user_id = ` + seer + ` OR (SELECT MIN(r.rank) FROM workspace_roles r
+			WHERE r.tenant_id = a.tenant_id AND r.workspace_id = a.workspace_id AND r.user_id = ` + seer + `) IN (` + strings.Join(ranks, ", ") + `))`)
 	}
 	if !f.Ended {
 		w.and(`a.active = 1 AND a.ended_at IS NULL`)

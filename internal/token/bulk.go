@@ -118,6 +118,8 @@ func confirmation(rows []tenure.Token) string {
 // chooser is what choose asks: of the database, or in a transaction.
 type chooser interface {
 	UserByName(context.Context, tenure.TenantID, string) (tenure.User, error)
+	User(context.Context, tenure.TenantID, tenure.UserID) (tenure.User, error)
+	Account(context.Context, tenure.TenantID, tenure.ServiceAccountID, time.Time) (tenure.ServiceAccount, error)
 	Workspace(context.Context, tenure.TenantID, string) (tenure.Workspace, error)
 	Tokens(context.Context, store.TokenFilter) ([]tenure.Token, error)
 	people
@@ -161,6 +163,9 @@ func (s Selection) live(ctx context.Context, r chooser, tenant tenure.TenantID, 
 		return nil, err
 	}
 	rows, err := r.Tokens(ctx, f)
+	if err == nil && len(rows) == 0 {
+		err = s.known(ctx, r, f)
+	}
 	chosen := rows[:0]
 	for _, row := range rows { // times that a hand wrote compare as times, not as text
 		if row.Live(now) && s.fits(row) {
@@ -187,9 +192,34 @@ func (s Selection) owners(ctx context.Context, r chooser, f *store.TokenFilter) 
 	}
 	ws, err := r.Workspace(ctx, f.Tenant, s.Workspace)
 	if tenure.IsKind(err, tenure.NotFound) {
-		return tenure.InvalidField("workspace", "there is no workspace %q", tenure.Redact(s.Workspace))
+		return tenure.InvalidField("workspace", "there is no workspace %q", tenure.Shown(s.Workspace))
 	}
 	f.Workspace = ws.ID
+	return err
+}
+
+// known answers Invalid for an owner of whom there is no trace: no person or account,
+// and no token, ended or not, of any that was.
+func (s Selection) known(ctx context.Context, r chooser, f store.TokenFilter) error {
+	if s.User != "" {
+		_, err := r.User(ctx, f.Tenant, f.User)
+		if tenure.IsKind(err, tenure.NotFound) {
+			var left []tenure.Token
+			if left, err = r.Tokens(ctx, store.TokenFilter{Tenant: f.Tenant, User: f.User, Limit: 1}); err == nil && len(left) == 0 {
+				return tenure.InvalidField("user", "there is nobody with the id or userName %q", tenure.Shown(s.User))
+			}
+		}
+		if err != nil {
+			return err
+		}
+	}
+	if s.Account == "" {
+		return nil
+	}
+	_, err := r.Account(ctx, f.Tenant, s.Account, time.Time{})
+	if tenure.IsKind(err, tenure.NotFound) {
+		return tenure.InvalidField("service_account", "there is no service account with the id %q", tenure.Shown(string(s.Account)))
+	}
 	return err
 }
 

@@ -246,9 +246,14 @@ func TestSelectionMustSaySomething(t *testing.T) {
 		t.Errorf("%d of one personal and one root token (%v)", p.Total, err)
 	}
 	for _, sel := range []Selection{
-		{CreatedBefore: time.Now().Add(-time.Hour)}, {UnusedSince: time.Now().Add(-time.Hour)}, {Kind: tenure.KindService}, {Name: "desk*"}, {User: "nobody"}, {Account: "nobody"},
+		{CreatedBefore: time.Now().Add(-time.Hour)}, {UnusedSince: time.Now().Add(-time.Hour)}, {Kind: tenure.KindService}, {Name: "desk*"}, {User: string(admin.User())},
 	} {
 		if p, err := f.Preview(f.ctx, admin, sel); err != nil || p.Total != 0 {
+			t.Errorf("%+v chooses %d (%v)", sel, p.Total, err)
+		}
+	}
+	for _, sel := range []Selection{{User: "nobody"}, {Account: "nobody"}, {Kind: tenure.KindPAT, User: "nobody"}, {Workspace: "nowhere"}} {
+		if p, err := f.Preview(f.ctx, admin, sel); !tenure.IsKind(err, tenure.Invalid) {
 			t.Errorf("%+v chooses %d (%v)", sel, p.Total, err)
 		}
 	}

@@ -176,7 +176,7 @@ func ownerOf(ctx context.Context, tx *store.Tx, by tenure.Principal, name string
 		if tenure.IsKind(err, tenure.NotFound) {
 			return u, &tenure.Error{
 				Kind: tenure.NotFound, Code: "user_not_found", Field: "user",
-				Msg: fmt.Sprintf("no user named %q; people appear when they first sign in or when SCIM provisions them", name),
+				Msg: fmt.Sprintf("no user named %q; people appear when they first sign in or when SCIM provisions them", tenure.Shown(name)),
 			}
 		}
 	case by.User() != "" && name == "":
@@ -203,7 +203,7 @@ func workspaceFor(ctx context.Context, tx *store.Tx, owner tenure.User, idOrName
 		}
 	}
 	if tenure.IsKind(err, tenure.NotFound) {
-		err = tenure.InvalidField("workspace", "%s is a member of no workspace named %q", owner.UserName, tenure.Redact(idOrName))
+		err = tenure.InvalidField("workspace", "%s is a member of no workspace named %q", owner.UserName, tenure.Shown(idOrName))
 	}
 	return ws, role, err
 }

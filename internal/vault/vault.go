@@ -88,7 +88,7 @@ func (v *Vault) add(ctx context.Context, by tenure.Principal, tenant tenure.Tena
 	err := v.DB.Tx(ctx, func(ctx context.Context, tx *store.Tx) error {
 		ws, err := tx.Workspace(ctx, tenant, spec.Workspace)
 		if err != nil {
-			return tenure.InvalidField("workspace", "there is no workspace %q", spec.Workspace)
+			return tenure.InvalidField("workspace", "there is no workspace %q", tenure.Shown(spec.Workspace))
 		}
 		p = tenure.Provider{
 			ID: tenure.ProviderID(tenure.NewID(tx.Now())), Tenant: tenant, Workspace: ws.ID, Name: spec.Name, Kind: spec.Kind,

@@ -102,7 +102,7 @@ func accounts(t *testing.T, f *fixture) {
 }
 
 func accountsSeen(t *testing.T, f *fixture) {
-	f.account(tenure.DefaultTenant, "nightly")
+	a := f.account(tenure.DefaultTenant, "nightly")
 	see := func(want int, roles ...tenure.Role) {
 		t.Helper()
 		rows, err := f.db.Accounts(f.ctx, store.AccountFilter{Tenant: tenure.DefaultTenant, Seer: f.user.ID, Roles: roles, Limit: 10}, f.db.Now())
@@ -110,6 +110,8 @@ func accountsSeen(t *testing.T, f *fixture) {
 			t.Errorf("as %v: %d accounts, want %d (%v)", roles, len(rows), want, err)
 		}
 	}
+	see(1, tenure.WorkspaceAdmin) // its owner, whatever the role
+	f.hand(fmt.Sprintf(`UPDATE service_accounts SET owner_user_id = 'another' WHERE id = '%s'`, a.ID))
 	see(0, tenure.WorkspaceAdmin)
 	see(1, tenure.WorkspaceAdmin, tenure.Member)
 	f.hand(fmt.Sprintf(`UPDATE memberships SET role = 'workspace_admin' WHERE user_id = '%s'`, f.user.ID))
