@@ -52,13 +52,13 @@ func (c *userReport) Run(e *env) error {
 
 func tellReport(w io.Writer, r governance.Report) {
 	fmt.Fprintf(w, "%s is %s.\n", r.UserName, r.State())
+	if r.StreamsCut >= 0 {
+		fmt.Fprintf(w, "Streams cut: %d, in %.3f ms.\n", r.StreamsCut, float64(r.CutTook.Microseconds())/1000)
+	}
 	if r.Complete {
 		fmt.Fprintf(w, "Complete: nothing is left. The last of it ended %.3f seconds after the deactivation of %s.\n", r.Took.Seconds(), short(r.DeactivatedAt))
 	} else {
 		fmt.Fprintln(w, "Not complete. What remains:")
-	}
-	if r.StreamsCut >= 0 {
-		fmt.Fprintf(w, "Streams cut: %d, in %.3f ms.\n", r.StreamsCut, float64(r.CutTook.Microseconds())/1000)
 	}
 	for _, i := range r.Left() {
 		fmt.Fprintf(w, "  %s %s: %s\n", strings.ReplaceAll(i.Kind, "_", " "), i.Name, i.Remaining)
