@@ -47,7 +47,11 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout io.Writer) 
 	flags := flag.NewFlagSet("simulate", flag.ContinueOnError)
 	listen := flags.String("listen", "127.0.0.1:0", "`address` of the provider")
 	inspect := flags.String("inspect", "127.0.0.1:0", "`address` of the inspector: GET /state, GET /requests")
-	flags.StringVar(&sim.Key, "key", "", "the provider `key` that every request must carry")
+	flags.StringVar(&sim.Key, "key", "", "the provider `key` that every request must carry; required")
+	flags.Usage = func() {
+		fmt.Fprintln(flags.Output(), "simulate -key KEY [flags]: a model provider for tests. It ends when its standard input does.")
+		flags.PrintDefaults()
+	}
 	flags.BoolVar(&sim.Faults, "faults", false, "permit the directives that make it fail")
 	flags.DurationVar(&sim.ChunkEvery, "chunk", 0, "pause between two words of an answer")
 	if err := flags.Parse(args); err != nil {
