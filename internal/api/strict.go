@@ -46,7 +46,7 @@ func wrongQuery(ctx huma.Context) []error {
 	}
 	var wrong []error
 	for _, name := range slices.Sorted(maps.Keys(values)) {
-		message := ""
+		var message string
 		switch {
 		case !slices.Contains(known, name) && len(known) == 0:
 			message = "unknown parameter; this takes none"
