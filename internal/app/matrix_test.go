@@ -78,6 +78,7 @@ type matrix struct {
 // expected is read from docs/reference/access.md: a rule that says more or less
 // than what people are told there is red in that rule's cells.
 func TestMatrix(t *testing.T) {
+	unraced(t)
 	t.Parallel()
 	m := newMatrix(t, "teams")
 	m.hand.write(row{"policies", map[string]any{"tenant_id": "default", "key": "extra_scopes", "value": "responses embeddings", "updated_at": at(time.Now())}})
@@ -89,6 +90,7 @@ func TestMatrix(t *testing.T) {
 
 // In single mode the root token is the only credential, and opens the models too.
 func TestMatrixSingle(t *testing.T) {
+	unraced(t)
 	t.Parallel()
 	m := newMatrix(t, "single")
 	root := credential{"Authorization", "Bearer " + rootToken}

@@ -125,8 +125,6 @@ func (d *Dash) cutStream(w http.ResponseWriter, r *http.Request) error {
 	s, ended, err := d.Directory.CutStream(r.Context(), web.Principal(r.Context()), r.PathValue("id"))
 	notice := fmt.Sprintf("The stream of %s is cut: %s ended in %s.", s.Who, total(ended), took(ended.Took))
 	switch {
-	case tenure.IsKind(err, tenure.NotFound):
-		notice = "That stream had ended already."
 	case err != nil:
 		return err
 	case ended.Streams == 0:
