@@ -297,7 +297,9 @@ test('each role sees its own', async () => {
     await told(page, 'alice@example.com is a member');
     await go(page, 'Service accounts');
     await follow(page, 'New service account');
-    assert.deepEqual(await page.getByRole('main').getByLabel('Workspace', { exact: true }).locator('option').allTextContents(), ['Support']);
+    const options = page.getByRole('main').getByLabel('Workspace', { exact: true }).locator('option');
+    await options.first().waitFor({ state: 'attached' });
+    assert.deepEqual(await options.allTextContents(), ['Support']);
   });
 });
 

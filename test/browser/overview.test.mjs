@@ -136,14 +136,14 @@ test('a session that ends elsewhere closes its page, and signing out does not cl
     await heard;
     await visit(browser, server, { user }, async (other) => {
       const otherHeard = hears(other);
-      await other.goto('/settings');
+      await other.goto('/settings/sessions');
       await otherHeard;
       const here = other.getByRole('row').filter({ hasText: 'Chrome on Linux' }).filter({ hasNotText: 'this browser' });
       await here.getByRole('link', { name: 'End' }).click();
       await other.getByRole('button', { name: 'End session' }).click();
       await page.getByText('It was ended from somewhere else').waitFor({ timeout: 2000 });
       await page.getByRole('link', { name: 'Sign in again' }).click();
-      await page.getByRole('heading', { name: 'Settings' }).waitFor();
+      await page.getByRole('heading', { name: 'Access tokens', level: 1 }).waitFor();
 
       await other.getByRole('button', { name: 'Sign out' }).click();
       await other.getByRole('status').filter({ hasText: 'You are signed out' }).waitFor();
