@@ -384,6 +384,9 @@ func (h *hand) dump(tenant string) string {
 		h.t.Fatal(err, names)
 	}
 	for _, table := range names {
+		if table == "usage_minutes" { // who is not known is counted in the tenant default
+			continue
+		}
 		query := "SELECT * FROM " + table + " WHERE tenant_id = ? ORDER BY 1, 2, 3"
 		if table == "audit_events" { // what was refused before it was known whose it is
 			query = strings.Replace(query, "ORDER", "AND action <> 'request.refused' ORDER", 1)

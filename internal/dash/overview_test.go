@@ -79,7 +79,7 @@ func TestOverview(t *testing.T) {
 	if _, err := h.Tokens.Resolve(t.Context(), laptop); err != nil {
 		t.Errorf("the token did not stay good: %v", err)
 	}
-	root.post("/admin/streams/01REQUEST/cut").must(http.StatusOK).one(".notice").says("had ended already")
+	root.post("/admin/streams/01REQUEST/cut").must(http.StatusNotFound).one("h1").says("This stream is over")
 	root.get("/admin/streams/01REQUEST/cut").must(http.StatusNotFound).one("h1").says("This stream is over")
 }
 
