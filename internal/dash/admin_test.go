@@ -138,7 +138,7 @@ func TestFormsKeepWhatWasTyped(t *testing.T) {
 		{"/admin/service-accounts", 400, "description", []string{"name", "weekly", "workspace", "default", "owner", "root@example.com", "expires_at", "2026-01-01"}},
 		{"/admin/service-accounts", 400, "expires_at", []string{"name", "weekly", "workspace", "default", "description", "x", "owner", "root@example.com", "expires_at", "2020-01-01"}},
 		{"/admin/service-accounts", 400, "expires_at", []string{"name", "weekly", "workspace", "default", "description", "x", "owner", "root@example.com", "expires_at", "soon"}},
-		{"/admin/service-accounts", 404, "workspace", []string{"name", "weekly", "workspace", "nowhere", "description", "x", "owner", "root@example.com", "expires_at", "2026-01-01"}},
+		{"/admin/service-accounts", 400, "workspace", []string{"name", "weekly", "workspace", "nowhere", "description", "x", "owner", "root@example.com", "expires_at", "2026-01-01"}},
 		{one, 400, "owner", []string{"owner", "nobody@example.com", "description", "a job", "expires_at", "2026-01-01"}},
 		{one + "/tokens", 400, "scopes", []string{"name", "ops", "expires_in", "3600"}},
 		{one + "/tokens", 400, "name", []string{"name", "a*", "scopes", "chat", "expires_in", "3600"}},
