@@ -95,7 +95,12 @@ test('a stream appears by itself, is cut after asking, and its token stays', asy
     assert.ok(await page.evaluate(() => window.same), 'the page was loaded anew');
     const models = await fetch(`${server.base}/v1/models`, { headers: { authorization: `Bearer ${token}` } });
     assert.notEqual(models.status, 401);
-    await page.getByRole('row').filter({ hasText: 'stream' }).filter({ hasText: admin }).first().waitFor();
+    const told = page.getByRole('row').filter({ hasText: 'stream' }).filter({ hasText: admin }).first();
+    for (let tries = 0; tries < 20 && !(await told.isVisible()); tries++) { // it is written behind
+      await page.waitForTimeout(500);
+      await page.goto('/admin');
+    }
+    assert.ok(await told.isVisible());
   });
 });
 
