@@ -76,6 +76,21 @@ type ConnectorRequest struct {
 	Error  *ConnectorError // nil when it was answered as asked
 }
 
+// CheckFrom answers Forbidden (address_not_allowed) when the credential may not be
+// used from an address, as a request's Origin has it.
+func (s *Standing) CheckFrom(address string) error {
+	if len(s.Networks) == 0 {
+		return nil
+	}
+	if a, err := netip.ParseAddr(address); err == nil && s.AllowsFrom(a) {
+		return nil
+	}
+	return &Error{
+		Kind: Forbidden, Code: "address_not_allowed",
+		Msg: "this token is bound to networks, and " + address + " is in none of them",
+	}
+}
+
 // AllowsFrom reports whether the credential may be used from an address: a
 // connector's may be bound to networks. An address that is not known is in none.
 func (s *Standing) AllowsFrom(a netip.Addr) bool {

@@ -71,6 +71,7 @@ var ErrNoModel = &tenure.Error{
 // Flight is one request in flight.
 type Flight struct {
 	ID        string // of the request (X-Request-Id)
+	Address   string // the client's; "" when it is not known
 	Principal tenure.Principal
 	Action    tenure.Action
 	Started   time.Time
@@ -117,8 +118,9 @@ func (l *Live) Lag() time.Duration {
 // principal's authority ended since it was looked up.
 func (l *Live) Enter(ctx context.Context, p tenure.Principal, action tenure.Action, unblock func()) (context.Context, *Flight, error) {
 	ctx, cancel := context.WithCancelCause(ctx)
+	origin := tenure.OriginOf(ctx)
 	f := &Flight{
-		ID: tenure.OriginOf(ctx).RequestID, Principal: p, Action: action, Started: l.Options.Now(),
+		ID: origin.RequestID, Address: origin.Address, Principal: p, Action: action, Started: l.Options.Now(),
 		Listens: action == tenure.ViewPages, cancel: cancel, unblock: unblock,
 	}
 	f.endAt(p)
@@ -151,6 +153,9 @@ func (l *Live) again(ctx context.Context, f *Flight) error {
 	if err == nil {
 		f.endAt(now)
 		err = l.Check(now, f.Action)
+	}
+	if err == nil {
+		err = now.Standing().CheckFrom(f.Address)
 	}
 	if m := f.model.Load(); err == nil && m != nil && !l.Allows(now, m.Provider, m.Name) {
 		err = ErrNoModel

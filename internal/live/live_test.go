@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"sync"
@@ -341,5 +342,49 @@ func BenchmarkCutAmong10000(b *testing.B) {
 	}
 	for b.Loop() {
 		w.Cut(store.Change{}, live.User("alice"), tenure.ErrRevoked)
+	}
+}
+
+func TestChangedEndsAFlightThatIsOutsideOfItsNetworks(t *testing.T) {
+	w := newWorld(t, live.Options{})
+	var networks atomic.Pointer[[]netip.Prefix]
+	w.Recheck = func(_ context.Context, p tenure.Principal) (tenure.Principal, error) {
+		s := *p.Standing()
+		s.Networks = *networks.Load()
+		return s.Admit(time.Now(), w.Generation())
+	}
+	bind := func(cidrs ...string) {
+		to, err := tenure.ParseNetworks(cidrs)
+		if err != nil {
+			t.Fatal(err)
+		}
+		networks.Store(&to)
+	}
+	bind()
+	p := w.principal(t, "alice", time.Time{})
+	from := func(address string) context.Context {
+		ctx, f, err := w.Enter(tenure.WithOrigin(t.Context(), &tenure.Origin{Address: address}), p, tenure.ChatCompletions, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { w.Leave(f) })
+		return ctx
+	}
+	office, home, nowhere := from("192.0.2.7"), from("198.51.100.7"), from("")
+	change := store.Change{Kind: "token", ID: "t-alice"}
+	if n := w.Changed(t.Context(), change); n != 0 {
+		t.Fatalf("bound to nothing: %d cut", n)
+	}
+	bind("192.0.2.0/24", "2001:db8::/32")
+	if n := w.Changed(t.Context(), change); n != 2 || office.Err() != nil {
+		t.Errorf("%d cut; the one that stays ended by %v", n, live.Cause(office))
+	}
+	if live.Cause(home) != tenure.ErrRevoked || live.Cause(nowhere) != tenure.ErrRevoked {
+		t.Errorf("ended by %v and %v", live.Cause(home), live.Cause(nowhere))
+	}
+	// One that enters on a standing of before is looked at again, too.
+	_, _, err := w.Enter(tenure.WithOrigin(t.Context(), &tenure.Origin{Address: "198.51.100.7"}), p, tenure.ChatCompletions, nil)
+	if e := tenure.AsError(err); e.Kind != tenure.Forbidden || e.Code != "address_not_allowed" {
+		t.Errorf("entered from elsewhere: %v", err)
 	}
 }

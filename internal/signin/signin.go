@@ -10,7 +10,6 @@ package signin
 import (
 	"context"
 	"net/http"
-	"net/netip"
 
 	"github.com/tenure-gateway/tenure"
 	"github.com/tenure-gateway/tenure/internal/audit"
@@ -95,14 +94,15 @@ func (s *Signin) Authenticate(r *http.Request, action tenure.Action) (tenure.Pri
 // that asks about its own client tells that one's address, and is itself the peer.
 func (s *Signin) fromItsNetworks(r *http.Request, p tenure.Principal, action tenure.Action) error {
 	standing := p.Standing()
-	if len(standing.Networks) == 0 {
+	if len(standing.Networks) == 0 { // nearly all
 		return nil
 	}
 	address := s.Carriers.Address(r)
 	if action == tenure.CheckAccess {
 		address = web.Peer(r).String()
 	}
-	if a, err := netip.ParseAddr(address); err == nil && standing.AllowsFrom(a) {
+	err := standing.CheckFrom(address)
+	if err == nil {
 		return nil
 	}
 	if standing.Kind == tenure.ConnectorToken {
@@ -115,10 +115,7 @@ func (s *Signin) fromItsNetworks(r *http.Request, p tenure.Principal, action ten
 	} else {
 		s.Log.Count("token.refused", "the token \""+standing.Name+"\" ("+string(standing.Token)+") came from outside of its networks", address)
 	}
-	return &tenure.Error{
-		Kind: tenure.Forbidden, Code: "address_not_allowed",
-		Msg: "this token is bound to networks, and " + address + " is in none of them",
-	}
+	return err
 }
 
 // refuseToken answers Forbidden when an access token is presented where none is
