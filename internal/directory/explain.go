@@ -12,7 +12,7 @@ import (
 type Question struct {
 	User       string // userName or id
 	Action     tenure.Action
-	Workspace  string // id or name; "" is none, or, for a personal access token, "default"
+	Workspace  string // id or name; "" is none, or, where it is about personal access tokens, "default"
 	Credential string // "session", "asserted_identity" or "pat"; "" is the one that the action is for
 }
 
@@ -29,9 +29,10 @@ type Explanation struct {
 	Fresh         access.Freshness // what is asked of a session beside
 }
 
-// Explain judges for somebody else exactly as their request would be judged, with
-// a session that was opened just now, or with a personal access token that has
-// every scope which the tenant's policy opens. NotFound: no such person or
+// Explain judges for somebody else as their request would be judged by the table
+// and the tenant's policy, with a session that was opened just now, or with a
+// personal access token that has every scope which the policy opens. It knows no
+// thing in particular: access.Above and access.Owner may still refuse one. NotFound: no such person or
 // workspace in the tenant. Invalid: no such action or credential.
 func (d *Directory) Explain(ctx context.Context, by tenure.Principal, q Question) (Explanation, error) {
 	var out Explanation
@@ -50,7 +51,7 @@ func (d *Directory) Explain(ctx context.Context, by tenure.Principal, q Question
 	if out.User, err = d.person(ctx, by, q.User); err != nil {
 		return out, err
 	}
-	if q.Workspace == "" && out.Credential == tenure.PAT {
+	if ofToken := q.Action == tenure.MintToken || q.Action == tenure.RotateToken; q.Workspace == "" && (out.Credential == tenure.PAT || ofToken) {
 		q.Workspace = string(tenure.DefaultWorkspace)
 	}
 	if q.Workspace != "" {
@@ -83,6 +84,10 @@ func (d *Directory) judge(ctx context.Context, x Explanation) (string, error) {
 	if err != nil {
 		return "", err
 	}
+	policy, err := d.DB.Policy(ctx, x.User.Tenant)
+	if err != nil {
+		return "", err
+	}
 	now := d.DB.Now()
 	s.Kind = x.Credential
 	switch x.Credential { //nolint:exhaustive // credentialOf gives these
@@ -91,10 +96,6 @@ func (d *Directory) judge(ctx context.Context, x Explanation) (string, error) {
 	case tenure.PAT:
 		if x.User.Active && x.WorkspaceRole == "" {
 			return "", &tenure.Error{Kind: tenure.Forbidden, Code: "insufficient_scope", Msg: fmt.Sprintf("without a role in the workspace %q there is no token in it", x.Workspace.Name)}
-		}
-		policy, err := d.DB.Policy(ctx, x.User.Tenant)
-		if err != nil {
-			return "", err
 		}
 		s.Scopes = tenure.DataPlane | policy.ExtraScopes
 		s.Workspace, s.WorkspaceRole = x.Workspace.ID, x.WorkspaceRole
@@ -106,7 +107,7 @@ func (d *Directory) judge(ctx context.Context, x Explanation) (string, error) {
 	case err != nil:
 		return "", err
 	}
-	return access.Explain(p, x.Action, x.WorkspaceRole)
+	return access.ByPolicy(p, x.Action, x.WorkspaceRole, policy)
 }
 
 // credentialOf reads the kind of credential that a question is about.

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"net/netip"
-	"slices"
 	"strings"
 	"time"
 
@@ -136,7 +135,7 @@ func (t *Tokens) Mint(ctx context.Context, by tenure.Principal, spec Spec) (tenu
 		if err != nil {
 			return err
 		}
-		if err := mintsPATs(policy, role); err != nil {
+		if err := access.MintsPATs(policy, role); err != nil {
 			return err
 		}
 		if err := asked.personal(policy); err != nil {
@@ -153,16 +152,6 @@ func (t *Tokens) Mint(ctx context.Context, by tenure.Principal, spec Spec) (tenu
 		return tenure.Token{}, tenure.Secret{}, fmt.Errorf("mint token: %w", err)
 	}
 	return row, secret, nil
-}
-
-func mintsPATs(p tenure.Policy, role tenure.Role) error {
-	if slices.Contains(p.PATMinters, role) {
-		return nil
-	}
-	return &tenure.Error{
-		Kind: tenure.Forbidden, Code: "insufficient_role",
-		Msg: fmt.Sprintf("the tenant's policy pat_minters does not let the role %s of a workspace make personal tokens there", role),
-	}
 }
 
 // ownerOf gives the person whom the token is for: the one who asks, or the one

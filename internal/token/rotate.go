@@ -135,7 +135,7 @@ func mayRotatePAT(ctx context.Context, tx *store.Tx, by tenure.Principal, old te
 	}
 	role, err := tx.RoleIn(ctx, old.Tenant, old.Workspace, old.User)
 	if err == nil {
-		err = mintsPATs(policy, role)
+		err = access.MintsPATs(policy, role)
 	}
 	return policy, err
 }
