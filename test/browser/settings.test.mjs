@@ -131,6 +131,7 @@ test('what was wrong stands beside its field', async () => {
     await page.getByLabel('Expires').selectOption('7d');
     await page.locator('form.generate').evaluate((form) => { form.noValidate = true; });
     await page.getByRole('button', { name: 'Generate token' }).click();
+    await page.locator('#name-wrong').waitFor();
     const name = page.getByLabel('Name', { exact: true });
     assert.equal(await name.getAttribute('aria-invalid'), 'true');
     assert.ok(await name.evaluate((field) => field === document.activeElement));
