@@ -35,17 +35,29 @@ func (p allTokensPage) States() []choice {
 
 // Unused chooses those that were not used for a while.
 func (p allTokensPage) Unused() []choice {
-	return choices(p.Get("unused"), "", "At any time", "30", "Not for 30 days", "90", "Not for 90 days", "180", "Not for 180 days")
+	return choices(p.Get("unused"), "", "Any time", "30", "Not for 30 days", "90", "Not for 90 days", "180", "Not for 180 days")
 }
 
 // Ending chooses those that end soon.
 func (p allTokensPage) Ending() []choice {
-	return choices(p.Get("ending"), "", "At any time", "7", "Within 7 days", "30", "Within 30 days")
+	return choices(p.Get("ending"), "", "Any time", "7", "Within 7 days", "30", "Within 30 days")
 }
 
 // Age chooses those that were made long ago.
 func (p allTokensPage) Age() []choice {
-	return choices(p.Get("age"), "", "At any time", "90", "Over 90 days ago", "180", "Over 180 days ago", "365", "Over a year ago")
+	return choices(p.Get("age"), "", "Any time", "90", "Over 90 days ago", "180", "Over 180 days ago", "365", "Over a year ago")
+}
+
+// Lists of tokens that somebody should look at; the Overview counts them.
+const (
+	unusedTokens = "/admin/tokens?state=active&unused=90"
+	endingTokens = "/admin/tokens?ending=7"
+)
+
+// Quick are the lists that are looked at most.
+func (p allTokensPage) Quick() []choice {
+	return choices(p.with("cursor", ""), "/admin/tokens", "All", endingTokens, "Ending soon", unusedTokens, "Unused for 90 days",
+		"/admin/tokens?kind=svc&state=active", "Of service accounts")
 }
 
 // Bulk is the address of the preview of what would be revoked.

@@ -152,10 +152,11 @@ func (d *Dash) spaces(r *http.Request) (spaces, error) {
 	return s, err
 }
 
-// stamped is an instant as the audit log shows it, to the millisecond.
+// Stamp is an instant as the audit log shows it, to the millisecond.
 func (f frame) Stamp(t time.Time) moment {
 	m := f.At(t)
 	if m.ISO != "" {
+		m.ISO = t.UTC().Format("2006-01-02T15:04:05.000Z07:00")
 		layout := "2 Jan 15:04:05.000"
 		if t.UTC().Year() != f.Now.UTC().Year() {
 			layout = "2 Jan 2006 15:04:05"

@@ -119,18 +119,20 @@ func (d *Dash) warnings(ctx context.Context, by tenure.Principal, f frame, o dir
 				}
 			}
 		}
-		warn(o.Orphans, "/admin/service-accounts", "Assign", "1 service account has no owner", "%d service accounts have no owner")
-		warn(o.Unused, "/admin/tokens", "Review", "1 token was not used for 90 days", "%d tokens were not used for 90 days")
-		warn(o.Ending, "/admin/tokens", "Review", "1 token ends within 7 days", "%d tokens end within 7 days")
+		warn(o.Orphans, accountsPath+"?state=orphaned", "Assign", "1 service account has no owner", "%d service accounts have no owner")
+		warn(o.Unused, unusedTokens, "Review", "1 token was not used for 90 days", "%d tokens were not used for 90 days")
+		warn(o.Ending, endingTokens, "Review", "1 token ends within 7 days", "%d tokens end within 7 days")
 	}
 	return out, nil
 }
 
-// page gives a path if the asker's navigation leads there, else "".
+// page gives a path, which may have a query, if the asker's navigation leads
+// there, else "".
 func (f frame) page(path string) string {
+	to, _, _ := strings.Cut(path, "?")
 	for _, group := range f.Nav {
 		for _, l := range group.Links {
-			if l.Path == path {
+			if l.Path == to {
 				return path
 			}
 		}

@@ -96,7 +96,7 @@ func (p peoplePage) Has() []choice {
 
 // Unseen chooses those who were not seen for a while.
 func (p peoplePage) Unseen() []choice {
-	return choices(p.Get("unseen"), "", "At any time", "30", "Not for 30 days", "90", "Not for 90 days", "365", "Not for a year")
+	return choices(p.Get("unseen"), "", "Any time", "30", "Not for 30 days", "90", "Not for 90 days", "365", "Not for a year")
 }
 
 // tenantRoles are the roles to choose from.

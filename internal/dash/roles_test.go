@@ -15,7 +15,7 @@ func specOf(name string) connector.Spec { return connector.Spec{Name: name} }
 func (v visitor) pagesOf() string {
 	v.t.Helper()
 	var names []string
-	for _, a := range v.get("/settings").must(http.StatusOK).all("nav a") {
+	for _, a := range v.get("/settings").must(http.StatusOK).all("nav ul a") {
 		names = append(names, a.text())
 	}
 	return strings.Join(names, ", ")

@@ -71,7 +71,33 @@
     }
   }
 
-  setTheme(remembered()); // before anything is painted
+  // Before anything is painted: the theme, and that a phone's navigation opens on demand.
+  setTheme(remembered());
+  root.dataset.scripted = '';
+
+  // The exact instant, in the reader's zone and in UTC.
+  const exact = new Intl.DateTimeFormat('en-GB', {
+    weekday: 'short', day: 'numeric', month: 'short', year: 'numeric', hour: '2-digit', minute: '2-digit', second: '2-digit', timeZoneName: 'short',
+  });
+  const dated = { day: 'numeric', month: 'short', hour: '2-digit', minute: '2-digit', second: '2-digit' };
+  const stamp = new Intl.DateTimeFormat('en-GB', { ...dated, fractionalSecondDigits: 3 });
+  const oldStamp = new Intl.DateTimeFormat('en-GB', { ...dated, year: 'numeric' });
+  const inUTC = /^(UTC|Etc\/UTC|GMT)$/.test(exact.resolvedOptions().timeZone);
+
+  // localTimes says instants in the reader's zone; where there is no script they are in UTC.
+  function localTimes(part) {
+    if (inUTC) return;
+    for (const time of part.querySelectorAll('time[data-relative], time[data-stamp]')) {
+      const at = new Date(time.dateTime);
+      if (time.title.endsWith('UTC')) time.title = `${exact.format(at)} (${time.title})`;
+      if ('stamp' in time.dataset) time.textContent = (/ \d{4} /.test(time.textContent) ? oldStamp : stamp).format(at).replace(/,/g, '');
+    }
+    for (const zone of part.querySelectorAll('[data-zone]')) zone.textContent = 'your time';
+  }
+
+  function toggleMenu(button) {
+    button.setAttribute('aria-expanded', String(button.getAttribute('aria-expanded') !== 'true'));
+  }
 
   let ahead = 0; // of the server's clock before ours
 
@@ -82,11 +108,16 @@
       button.addEventListener('click', () => switchTheme(button));
       button.hidden = false;
     }
+    for (const button of part.querySelectorAll('[data-menu]')) {
+      button.addEventListener('click', () => toggleMenu(button));
+      button.hidden = false;
+    }
     for (const button of part.querySelectorAll('[data-copy]')) {
       button.setAttribute('aria-live', 'polite');
       button.addEventListener('click', () => copyFor(button));
       button.hidden = false;
     }
+    localTimes(part);
     refreshTimes(ahead);
   }
 
