@@ -61,12 +61,13 @@ var house = []room{
 
 	{path: "internal/config", layer: machinery, by: []string{"internal/app", "internal/demo", "cmd/tenure"}},
 	{path: "internal/store", layer: machinery, by: []string{
-		"internal/store/storetest",                                                                                                                  // the suite that proves it
-		"internal/live",                                                                                                                             // tails the changes table
-		"internal/audit",                                                                                                                            // counts refusals
-		"internal/connector", "internal/directory", "internal/governance", "internal/notice", "internal/policy", "internal/token", "internal/vault", // the acts
+		"internal/store/storetest",                                                                                                                                         // the suite that proves it
+		"internal/live",                                                                                                                                                    // tails the changes table
+		"internal/audit",                                                                                                                                                   // counts refusals
+		"internal/connector", "internal/directory", "internal/federation", "internal/governance", "internal/notice", "internal/policy", "internal/token", "internal/vault", // the acts
 		"internal/app", "cmd/tenure", // open and migrate it
 	}},
+	{path: "internal/oidc", layer: machinery},
 	{path: "internal/web", layer: machinery},
 
 	{path: "internal/store/storetest", layer: helpers, only: []string{".", "internal/store"}, by: none},
@@ -80,6 +81,7 @@ var house = []room{
 	{path: "internal/policy", layer: acts},
 	{path: "internal/governance", layer: acts},
 	{path: "internal/notice", layer: acts},
+	{path: "internal/federation", layer: acts},
 	{path: "internal/token", layer: acts},
 	{path: "internal/vault", layer: acts},
 

@@ -69,7 +69,9 @@ type Standing struct {
 	Ended          bool      // revoked, rotated away, signed out
 	RotatedAt      time.Time // when a newer secret took a token's place; zero: it is the newest
 	// AuthAt is when a person signed in or was asserted last, and SeenAt when
-	// their session was used before; both zero for what is no session.
+	// their session was used before; both zero for what is no session. Of a person
+	// whom a proxy's signed assertion names, AuthAt is when they showed the proxy
+	// who they are; zero there: with this very request.
 	AuthAt time.Time
 	SeenAt time.Time
 	Lapsed bool // the session was once idle for too long to administer with

@@ -70,6 +70,7 @@ type Source string
 const (
 	SourceSCIM  Source = "scim"  // provisioned by the identity provider
 	SourceProxy Source = "proxy" // first seen as an identity asserted by the trusted proxy
+	SourceOIDC  Source = "oidc"  // first seen signing in by OpenID Connect
 )
 
 // User is a person of a tenant.
@@ -193,15 +194,15 @@ func (a ServiceAccount) WhyExpired(now time.Time) string {
 
 // Session is one signed-in browser of one person.
 type Session struct {
-	ID        SessionID
-	Tenant    TenantID
-	User      UserID  // empty for a session opened with the root token
-	UserName  string  // read along with the session
-	Token     TokenID // the root token that opened it, or empty
-	OpenedBy  string  // the digest of that root token, in hexadecimal, or empty
-	Via       string  // "proxy" or "root"
-	Address   string  // client address at sign-in
-	UserAgent string  // at sign-in, cut to 255 bytes
+	ID       SessionID
+	Tenant   TenantID
+	User     UserID  // empty for a session opened with the root token
+	UserName string  // read along with the session
+	Token    TokenID // the root token that opened it, or empty
+	OpenedBy string  // the digest of that root token, in hexadecimal, or empty
+	SignIn
+	Address   string // client address at sign-in
+	UserAgent string // at sign-in, cut to 255 bytes
 	CreatedAt time.Time
 	SeenAt    time.Time // right to the second, written behind
 	ExpiresAt time.Time // the absolute limit

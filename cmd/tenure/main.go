@@ -49,6 +49,7 @@ type cli struct {
 	Webhook   webhookCmd   `cmd:"" help:"The webhook that posts notices."`
 	Connector connectorCmd `cmd:"" help:"SCIM connectors: the identity providers' ways in."`
 	Policy    policyCmd    `cmd:"" help:"The tenant's policy: lifetimes, who may mint, what is open."`
+	OIDC      oidcCmd      `cmd:"" name:"oidc" help:"OIDC connections: the identity providers by which people sign in."`
 	Provider  providerCmd  `cmd:"" help:"Model providers."`
 	Workspace workspaceCmd `cmd:"" help:"Workspaces, their members, and what groups are in them."`
 	Access    accessCmd    `cmd:"" help:"Who may do what, and why."`

@@ -1,12 +1,8 @@
 package main
 
 import (
-	"bufio"
-	"errors"
 	"fmt"
 	"io"
-	"os"
-	"strings"
 
 	"github.com/tenure-gateway/tenure"
 	"github.com/tenure-gateway/tenure/internal/app"
@@ -34,21 +30,12 @@ func (providerAdd) Help() string {
 
 // Run implements the verb.
 func (c *providerAdd) Run(e *env) error {
-	in := io.Reader(os.Stdin)
-	if c.KeyFile != "-" {
-		f, err := os.Open(c.KeyFile)
-		if err != nil {
-			return err
-		}
-		defer func() { _ = f.Close() }()
-		in = f
-	}
-	key, err := bufio.NewReader(io.LimitReader(in, 8<<10)).ReadString('\n')
-	if err != nil && !errors.Is(err, io.EOF) {
+	key, err := readSecret(c.KeyFile)
+	if err != nil {
 		return err
 	}
 	return c.with(e, true, func(a *app.App, by tenure.Principal) error {
-		p, err := a.Vault.Add(e.ctx, by, vault.Spec{Name: c.Name, Kind: tenure.ProviderKind(c.Kind), BaseURL: c.BaseURL, Key: tenure.NewSecret(strings.TrimSpace(key))})
+		p, err := a.Vault.Add(e.ctx, by, vault.Spec{Name: c.Name, Kind: tenure.ProviderKind(c.Kind), BaseURL: c.BaseURL, Key: key})
 		if err != nil {
 			return err
 		}

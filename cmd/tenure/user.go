@@ -16,6 +16,7 @@ type userCmd struct {
 	Deactivate userDeactivate `cmd:"" help:"End a person's access: tokens, sessions, open streams."`
 	Reactivate userReactivate `cmd:"" help:"Let a person sign in again. Nothing that ended comes back."`
 	Role       userRole       `cmd:"" help:"Give a person a role in the tenant."`
+	Unlink     userUnlink     `cmd:"" help:"Forget which identity of the identity provider a person is."`
 }
 
 // find gives the person with this userName or id.

@@ -132,10 +132,14 @@ func (r rule) closed(s *tenure.Standing) string {
 // check asks of somebody signed in to have shown recently who they are.
 func (f Freshness) check(p tenure.Principal) error {
 	s := p.Standing()
-	if s.Kind != tenure.BrowserSession {
-		return nil // asserted with this very request
-	}
 	switch {
+	case s.Kind == tenure.AssertedIdentity && f >= Recent && !s.AuthAt.IsZero() && p.At().Sub(s.AuthAt) > s.Limits.Reauth:
+		return &tenure.Error{
+			Kind: tenure.Forbidden, Code: "reauth_required",
+			Msg: fmt.Sprintf("this needs a sign-in of the last %s, and the proxy's assertion tells of an older one; sign in at the proxy again", minutes(s.Limits.Reauth)),
+		}
+	case s.Kind != tenure.BrowserSession:
+		return nil // shown with this very request
 	case f >= NotIdle && (s.Lapsed || p.At().Sub(s.SeenAt) > s.Limits.AdminIdle):
 		return &tenure.Error{
 			Kind: tenure.Forbidden, Code: "reauth_required",

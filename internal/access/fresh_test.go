@@ -19,6 +19,7 @@ func TestFreshness(t *testing.T) {
 	}
 	idle := []tenure.Action{tenure.DeactivateUser, tenure.ReactivateUser, tenure.RevokeAll, tenure.RevokeAnyToken, tenure.RevokeTokens, tenure.CreateWorkspace, tenure.EndSessionsOf}
 	always := []tenure.Action{tenure.ViewPages, tenure.ListUsers, tenure.ReadPolicy, tenure.RevokeToken, tenure.EndSession, tenure.ListActivity, tenure.ListSessionsOf}
+	const bare = -1 << 63 // no time is told
 	for name, c := range map[string]struct {
 		kind           tenure.CredentialKind
 		auth, seen     time.Duration // before now
@@ -32,7 +33,9 @@ func TestFreshness(t *testing.T) {
 		"away for as long as one may":     {kind: tenure.BrowserSession, auth: time.Hour, seen: limits.AdminIdle, active: true},
 		"a moment longer away":            {kind: tenure.BrowserSession, auth: time.Hour, seen: limits.AdminIdle + 1},
 		"away before, and back":           {kind: tenure.BrowserSession, auth: time.Hour, seen: time.Second, lapsed: true},
-		"asserted with this request":      {kind: tenure.AssertedIdentity, auth: time.Hour, seen: time.Hour, recent: true, active: true},
+		"asserted with this request":      {kind: tenure.AssertedIdentity, auth: bare, seen: time.Hour, recent: true, active: true},
+		"signed, just not too long ago":   {kind: tenure.AssertedIdentity, auth: limits.Reauth, recent: true, active: true},
+		"signed, a moment older":          {kind: tenure.AssertedIdentity, auth: limits.Reauth + 1, active: true},
 		"the root token itself":           {kind: tenure.RootToken, auth: time.Hour, seen: time.Hour, recent: true, active: true},
 		"an operator at the machine":      {kind: tenure.Operator, auth: time.Hour, seen: time.Hour, recent: true, active: true},
 		"a session that root opened":      {kind: tenure.BrowserSession, auth: time.Hour, seen: time.Second, active: true},
@@ -42,6 +45,9 @@ func TestFreshness(t *testing.T) {
 		s := tenure.Standing{
 			Kind: c.kind, Tenant: tenure.DefaultTenant, TenantActive: true, User: "u", UserActive: true, Session: "s", Role: tenure.SuperAdmin,
 			AuthAt: now.Add(-c.auth), SeenAt: now.Add(-c.seen), Lapsed: c.lapsed, Limits: limits,
+		}
+		if c.auth == bare {
+			s.AuthAt = time.Time{}
 		}
 		p, err := s.Admit(now, 0)
 		if err != nil {

@@ -18,6 +18,7 @@ import (
 	"github.com/tenure-gateway/tenure"
 	"github.com/tenure-gateway/tenure/internal/connector"
 	"github.com/tenure-gateway/tenure/internal/directory"
+	"github.com/tenure-gateway/tenure/internal/federation"
 	"github.com/tenure-gateway/tenure/internal/governance"
 	"github.com/tenure-gateway/tenure/internal/live"
 	"github.com/tenure-gateway/tenure/internal/notice"
@@ -27,11 +28,17 @@ import (
 	"github.com/tenure-gateway/tenure/internal/web"
 )
 
+// Feeds are the identity providers: what they send, and how people sign in there.
+type Feeds struct {
+	Connectors  *connector.Connectors
+	Connections *federation.Connections
+}
+
 // API serves /api. Its fields are set before first use.
 type API struct {
-	Tokens     *token.Tokens
-	Directory  *directory.Directory
-	Connectors *connector.Connectors
+	Tokens    *token.Tokens
+	Directory *directory.Directory
+	Feeds
 	Governance *governance.Governance
 	Notices    *notice.Notices
 	Policies   *policy.Policies
@@ -73,6 +80,7 @@ func (a *API) Routes() []web.Route {
 	a.mountWorkspaces(m)
 	a.mountMembers(m)
 	a.mountAccess(m)
+	a.mountOIDC(m)
 	a.mountRoot(m)
 	doc := m.api.OpenAPI()
 	complete(doc)

@@ -60,8 +60,8 @@ func open(t *testing.T) *house {
 	}
 	l.Metrics = live.NewMetrics(reg, l)
 	h.API = &API{
-		Directory:  &directory.Directory{DB: db, Live: l, Uses: &store.LastUse{DB: db}},
-		Connectors: &connector.Connectors{DB: db, Live: l, Use: &store.ConnectorUse{DB: db}, Builtin: true}, Live: l,
+		Directory: &directory.Directory{DB: db, Live: l, Uses: &store.LastUse{DB: db}},
+		Feeds:     Feeds{Connectors: &connector.Connectors{DB: db, Live: l, Use: &store.ConnectorUse{DB: db}, Builtin: true}}, Live: l,
 		Answers: Answers{Find: db.Answered, Keep: db.KeepAnswer},
 	}
 	h.router = &web.Router{

@@ -27,6 +27,7 @@ import (
 	"github.com/tenure-gateway/tenure/internal/config"
 	"github.com/tenure-gateway/tenure/internal/connector"
 	"github.com/tenure-gateway/tenure/internal/directory"
+	"github.com/tenure-gateway/tenure/internal/federation"
 	"github.com/tenure-gateway/tenure/internal/gateway"
 	"github.com/tenure-gateway/tenure/internal/governance"
 	"github.com/tenure-gateway/tenure/internal/live"
@@ -50,8 +51,10 @@ type App struct {
 	Directory *directory.Directory
 	// Connectors are the identity providers' ways in.
 	Connectors *connector.Connectors
-	Policies   *policy.Policies
-	Vault      *vault.Vault
+	// Connections are the identity providers by which people sign in.
+	Connections *federation.Connections
+	Policies    *policy.Policies
+	Vault       *vault.Vault
 	// Notices tell people what they should know.
 	Notices *notice.Notices
 	// Governance answers for what was done.
@@ -125,6 +128,13 @@ func (a *App) build(ctx context.Context) error {
 		},
 	}
 	a.Governance = &governance.Governance{DB: a.Store, Live: a.Live, SessionIdle: cfg.SessionIdle}
+	a.Connections = &federation.Connections{
+		DB: a.Store, Live: a.Live, Seal: key.Seal, Open: key.Open,
+		Local: cfg.PublicURL != nil && tenure.OnThisMachine(cfg.PublicURL.String()),
+	}
+	if cfg.OIDC != nil {
+		a.Connections.Builtin = &federation.Builtin{Connection: cfg.OIDC.Connection, Secret: cfg.OIDC.Secret}
+	}
 	a.gateway = gateway.New(a.Vault, a.Live, gateway.Limits{
 		MaxBody: cfg.MaxBody, BodyTimeout: cfg.BodyTimeout,
 		ConnectTimeout: cfg.ConnectTimeout, FirstByteTimeout: cfg.FirstByteTimeout, IdleTimeout: cfg.StreamIdle,

@@ -47,7 +47,8 @@ func installWith(t testing.TB, mode, root string) *installation {
 	t.Cleanup(provider.Close)
 	cfg, err := config.Serve{
 		Local: config.Local{Home: config.Home{Home: t.TempDir()}}, Mode: mode, Listen: "127.0.0.1:0", Admins: superAdmin,
-		APIToken: root, SCIMToken: scimToken, ShutdownGrace: "1s",
+		ProxyHeader: map[string]string{"teams": "x-user-id"}[mode], // also beside stored OIDC connections
+		APIToken:    root, SCIMToken: scimToken, ShutdownGrace: "1s",
 		OpenAIKey: providerKey, OpenAIBaseURL: provider.URL + "/v1", AnthropicKey: providerKey, AnthropicBaseURL: provider.URL,
 	}.Check()
 	if err != nil {

@@ -159,7 +159,7 @@ func TestRepeatedRevealsNothing(t *testing.T) {
 func revealed(r reply, sent string) []string {
 	var out []string
 	for _, found := range quoted.FindAllStringSubmatch(r.body, -1) {
-		if v := found[1]; !anyID.MatchString(v) && !anyTime.MatchString(v) && !strings.Contains(v, "://") && !strings.Contains(sent, v) {
+		if v := found[1]; !anyID.MatchString(v) && !anyTime.MatchString(v) && !strings.Contains(v, "://") && !strings.HasPrefix(v, "/") && !strings.Contains(sent, v) {
 			out = append(out, v)
 		}
 	}

@@ -282,7 +282,7 @@ func (w *walk) provisioning() {
 // sayable are the pairs that a field may be filled with. What is said in free text
 // is told again to those who read it, so no name of the other tenant is.
 func sayable(field string, pairs [][2]string) [][2]string {
-	if !slices.Contains([]string{"about", "description", "reason", "key"}, field) {
+	if !slices.Contains([]string{"about", "description", "reason", "key", "client_id", "client_secret", "username_claim"}, field) {
 		return pairs
 	}
 	return slices.DeleteFunc(slices.Clone(pairs), func(p [2]string) bool { return strings.Contains(p[0], otherMarker) })
@@ -311,6 +311,9 @@ func (w *walk) compare(r web.Route, m string, pair [2]string, about func(value s
 		w.n++
 		begun := time.Now()
 		got := w.ask(w.credential, m, target, body, "X-Forwarded-For", fmt.Sprintf("198.18.%d.%d", w.n/250%250, w.n%250))
+		if got.status == http.StatusCreated && strings.HasSuffix(r.Pattern, "/oidc-connections") { // a tenant has one
+			w.hand.change("DELETE FROM oidc_connections WHERE tenant_id = ?", w.attacker)
+		}
 		w.took[i] = append(w.took[i], time.Since(begun))
 		status[i], answers[i] = got.status, plain(got, value)
 		if !mayBeGood && got.status < 300 {
@@ -389,7 +392,7 @@ func (h *hand) dump(tenant string) string {
 		}
 		query := "SELECT * FROM " + table + " WHERE tenant_id = ? ORDER BY 1, 2, 3"
 		if table == "audit_events" { // what was refused before it was known whose it is
-			query = strings.Replace(query, "ORDER", "AND action <> 'request.refused' ORDER", 1)
+			query = strings.Replace(query, "ORDER", "AND action NOT IN ('request.refused', 'oidc.refused', 'oidc.logout_refused') ORDER", 1)
 		}
 		rows, err := h.db.Query(query, tenant)
 		if err != nil {

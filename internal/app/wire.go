@@ -7,6 +7,7 @@ import (
 	"io"
 	"net/http"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -18,6 +19,7 @@ import (
 	"github.com/tenure-gateway/tenure/internal/api"
 	"github.com/tenure-gateway/tenure/internal/audit"
 	"github.com/tenure-gateway/tenure/internal/dash"
+	"github.com/tenure-gateway/tenure/internal/oidc"
 	"github.com/tenure-gateway/tenure/internal/scim"
 	"github.com/tenure-gateway/tenure/internal/signin"
 	"github.com/tenure-gateway/tenure/internal/web"
@@ -39,7 +41,7 @@ func Operator(name string, tenant tenure.TenantID) tenure.Principal {
 // router mounts every edge.
 func (a *App) router() (*web.Router, error) {
 	cfg := a.Config
-	carriers := &web.Carriers{IdentityHeader: cfg.IdentityHeader, TenantHeader: cfg.TenantHeader, Trusted: cfg.Trusted, Public: cfg.PublicURL}
+	carriers := &web.Carriers{IdentityHeader: cfg.IdentityHeader, TenantHeader: cfg.TenantHeader, Signed: cfg.Assertion != nil, Trusted: cfg.Trusted, Public: cfg.PublicURL}
 	si := &signin.Signin{
 		Tokens: a.Tokens, Directory: a.Directory, Connectors: a.Connectors, Carriers: carriers, Log: a.events,
 		Origins: http.NewCrossOriginProtection(), Throttle: &signin.Throttle{Now: time.Now}, Fresh: a.Live.Fresh,
@@ -54,6 +56,10 @@ func (a *App) router() (*web.Router, error) {
 		}
 	}
 	base := func(r *http.Request) string { return a.base(r, carriers) }
+	direct, err := a.signIn(si, base)
+	if err != nil {
+		return nil, err
+	}
 	rt := &web.Router{
 		Authenticate: si.Authenticate, Known: access.Known, Address: carriers.Address, Observe: func(r *http.Request, ev *web.Event) {
 			si.Observe(r, ev)
@@ -72,9 +78,10 @@ func (a *App) router() (*web.Router, error) {
 			Tokens: a.Tokens, Directory: a.Directory, Governance: a.Governance, Notices: a.Notices,
 			Connectors: a.Connectors, Policies: a.Policies, Vault: a.Vault,
 		},
-		Doors: dash.Doors{Establish: si.Establish, WithRoot: si.WithRoot, Again: si.Again, SignOut: si.SignOut},
+		Doors: dash.Doors{Establish: si.Establish, WithRoot: si.WithRoot, Again: si.Again, SignOut: direct.SignOut, Direct: dash.Direct{Way: direct.Way, Own: direct.Own, Begin: direct.Begin}},
 		Base:  base, Suggest: a.suggest, Single: !cfg.Teams, System: a.system,
 	}
+	direct.Fail = pages.Fail
 	pageRoutes, err := pages.Routes()
 	if err != nil {
 		return nil, err
@@ -84,8 +91,11 @@ func (a *App) router() (*web.Router, error) {
 		return nil, err
 	}
 	admin := &api.API{
-		Tokens: a.Tokens, Directory: a.Directory, Connectors: a.Connectors, Policies: a.Policies, Vault: a.Vault, Live: a.Live, Governance: a.Governance, Notices: a.Notices,
+		Tokens: a.Tokens, Directory: a.Directory, Feeds: api.Feeds{Connectors: a.Connectors, Connections: a.Connections}, Policies: a.Policies, Vault: a.Vault, Live: a.Live, Governance: a.Governance, Notices: a.Notices,
 		Answers: api.Answers{Find: a.Store.Answered, Keep: a.Store.KeepAnswer}, Single: !cfg.Teams,
+	}
+	if cfg.Teams {
+		pageRoutes = append(pageRoutes, direct.Routes()...)
 	}
 	for _, routes := range [][]web.Route{
 		a.gateway.Routes(), scim.Watch(a.scim(base), a.Connectors.Note), admin.Routes(), others, pageRoutes, a.health(),
@@ -112,6 +122,43 @@ func (a *App) noteUsage(ev *web.Event) {
 	refused := ev.Err != nil && (ev.Status == http.StatusUnauthorized || ev.Status == http.StatusForbidden || ev.Status == http.StatusTooManyRequests)
 	tenant := cmp.Or(ev.Principal.Tenant(), tenure.DefaultTenant)
 	a.Usage.Note(tenant, ev.Start, strings.HasPrefix(ev.Route, "POST /v1/"), refused, ev.Status >= http.StatusInternalServerError)
+}
+
+// signIn completes who is believed, and by what: what a proxy has signed, and
+// identity providers.
+func (a *App) signIn(si *signin.Signin, base func(*http.Request) string) (*signin.OIDC, error) {
+	client := oidc.NewClient()
+	if s := a.Config.Assertion; s != nil {
+		si.Assertions = &signin.Assertions{Claim: s.Claim, Verifier: &oidc.Verifier{
+			Keys: oidc.NewKeys(s.JWKSURL, client, time.Now), Issuer: s.Issuer, Audience: s.Audience, Algs: s.Algs, Now: time.Now,
+		}}
+	}
+	seal, err := a.Vault.Key.Derive("sign-in attempts")
+	if err != nil {
+		return nil, err
+	}
+	direct := &signin.OIDC{
+		Connections: a.Connections, Signin: si, Base: base, Life: a.Config.SessionLife,
+		Client: client, Guarded: oidc.NewGuardedClient(), Seal: seal,
+	}
+	a.Connections.Gone = direct.Forget
+	a.bareHeader(si)
+	return direct, nil
+}
+
+// bareHeader keeps the header that is believed by default from being believed beside
+// a stored connection of the default tenant, and says so.
+func (a *App) bareHeader(si *signin.Signin) {
+	if a.Config.IdentityHeader == "" || a.Config.HeaderIsSet {
+		return
+	}
+	si.Carriers.Believed = func(ctx context.Context) (bool, error) {
+		name, _, err := a.Connections.Main(ctx)
+		return name == "", err
+	}
+	si.Carriers.Disbelieved = sync.OnceFunc(func() {
+		a.Log.Warn("no identity header is believed: the default tenant has a stored OIDC connection; set OIDC_PROXY_HEADER if a proxy is to be believed beside it")
+	})
 }
 
 // scim is the edge that identity providers speak to.

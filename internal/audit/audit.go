@@ -51,6 +51,10 @@ func SignedIn(s tenure.Session) tenure.AuditEvent {
 		Tenant: s.Tenant, Action: "session.opened", Outcome: Success, ActorKind: tenure.AssertedIdentity.String(),
 		ActorID: string(s.User), Actor: s.UserName, ObjectID: string(s.ID), Address: s.Address, Detail: map[string]string{"via": s.Via},
 	}
+	if s.Via == "oidc" {
+		e.Detail["connection"], e.Detail["acr"], e.Detail["amr"] = string(s.Connection), s.ACR, s.AMR
+		e.Detail["authenticated_at"] = s.AuthAt.UTC().Format(time.RFC3339)
+	}
 	if s.User == "" {
 		e.ActorKind, e.ActorID, e.Actor = tenure.RootToken.String(), string(s.Token), tenure.RootToken.String()
 	}

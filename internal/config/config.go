@@ -60,6 +60,19 @@ type Serve struct {
 	ProxyHeader        string `name:"oidc-proxy-header" env:"OIDC_PROXY_HEADER" placeholder:"NAME" help:"Header by which a trusted proxy asserts who a person is (default in teams mode: x-user-id)."`
 	ProxyTenantHeader  string `name:"proxy-tenant-header" env:"TENURE_PROXY_TENANT_HEADER" placeholder:"NAME" help:"Header by which a trusted proxy asserts the tenant of that person, by id or name (default: everybody is of the tenant default)."`
 	TrustedProxies     string `name:"trusted-proxies" env:"TENURE_TRUSTED_PROXIES" placeholder:"CIDR,…" help:"Peers whose identity header is believed (default: loopback only)."`
+	JWKSURL            string `name:"proxy-jwks-url" env:"TENURE_PROXY_JWKS_URL" placeholder:"URL" help:"Where the proxy publishes the keys that it signs with; a signed assertion is then needed instead of a bare header."`
+	JWTHeader          string `name:"proxy-jwt-header" env:"TENURE_PROXY_JWT_HEADER" placeholder:"NAME" help:"Header that carries the assertion."`
+	JWTIssuer          string `name:"proxy-jwt-issuer" env:"TENURE_PROXY_JWT_ISSUER" placeholder:"TEXT" help:"Its iss, to the letter."`
+	JWTAudience        string `name:"proxy-jwt-audience" env:"TENURE_PROXY_JWT_AUDIENCE" placeholder:"TEXT" help:"Its aud."`
+	JWTAlgs            string `name:"proxy-jwt-algs" env:"TENURE_PROXY_JWT_ALGS" default:"RS256,ES256" placeholder:"ALG,…" help:"Algorithms that it may be signed with (default: ${default})."`
+	JWTClaim           string `name:"proxy-jwt-claim" env:"TENURE_PROXY_JWT_CLAIM" default:"sub" placeholder:"NAME" help:"The claim that is the userName (default: ${default})."`
+	OIDCIssuer         string `name:"oidc-issuer" env:"TENURE_OIDC_ISSUER" placeholder:"URL" help:"Identity provider by which people sign in directly, to the letter as it writes itself. Unless oidc-proxy-header is set too, no header is believed then."`
+	OIDCClientID       string `name:"oidc-client-id" env:"TENURE_OIDC_CLIENT_ID" placeholder:"ID" help:"Tenure's client id there."`
+	OIDCClientSecret   string `name:"oidc-client-secret" env:"TENURE_OIDC_CLIENT_SECRET" secret:"yes" placeholder:"SECRET" help:"Tenure's client secret there. Prefer the environment."`
+	OIDCUserNameClaim  string `name:"oidc-username-claim" env:"TENURE_OIDC_USERNAME_CLAIM" default:"preferred_username" placeholder:"NAME" help:"The claim of the ID token that is the userName (default: ${default})."`
+	OIDCScopes         string `name:"oidc-scopes" env:"TENURE_OIDC_SCOPES" default:"openid profile email" placeholder:"NAMES" help:"Scopes that are asked for (default: ${default})."`
+	OIDCTrustEmail     string `name:"oidc-trust-email" env:"TENURE_OIDC_TRUST_EMAIL" default:"false" placeholder:"BOOL" help:"Where the claim is email: believe it without email_verified, never against it (default: ${default})."`
+	OIDCDomains        string `name:"oidc-domains" env:"TENURE_OIDC_DOMAINS" placeholder:"DOMAIN,…" help:"Domains of e-mail addresses whose people sign in by it, where there are several connections."`
 	SCIMToken          string `name:"scim-token" env:"TENURE_SCIM_TOKEN" secret:"yes" placeholder:"TOKEN" help:"Bearer token of the default tenant's SCIM connector, at least 24 characters."`
 	SCIMTokenPrevious  string `name:"scim-token-previous" env:"TENURE_SCIM_TOKEN_PREVIOUS" secret:"yes" placeholder:"TOKEN" help:"Its predecessor, good while it is set."`
 	RequireSCIM        string `name:"require-scim" env:"TENURE_REQUIRE_SCIM" default:"false" placeholder:"BOOL" help:"Refuse people whom SCIM never provisioned (default: ${default})."`
@@ -91,8 +104,11 @@ type Checked struct {
 	PublicURL         *url.URL // nil: from the request
 	Database          string   // file of the SQLite database
 	APIToken          tenure.Secret
-	IdentityHeader    string // canonical; "": none
-	TenantHeader      string // canonical; "": everybody is of the default tenant
+	IdentityHeader    string     // canonical; "": none
+	HeaderIsSet       bool       // by the operator; otherwise it is the default
+	TenantHeader      string     // canonical; "": everybody is of the default tenant
+	Assertion         *Assertion // nil: the header is a bare name
+	OIDC              *OIDC      // nil: not by these settings
 	Trusted           []netip.Prefix
 	SCIMTokens        []tenure.Secret
 	RequireSCIM       bool
@@ -131,13 +147,6 @@ func Wrong(name, what, example string) error {
 // cachedToken is about what a cached token takes, in bytes.
 const cachedToken = 800
 
-// later are settings of the contract that this version does not have. Those
-// are refused rather than ignored, because somebody would rely on them.
-var later = [...]string{
-	"TENURE_PROXY_JWKS_URL", "TENURE_PROXY_JWT_HEADER", "TENURE_PROXY_JWT_ISSUER", "TENURE_PROXY_JWT_AUDIENCE",
-	"TENURE_OIDC_ISSUER", "TENURE_OIDC_CLIENT_ID", "TENURE_OIDC_CLIENT_SECRET",
-}
-
 // Check gives the typed settings, or the first thing that is wrong with them.
 func (s Local) Check() (*Checked, error) {
 	home, err := s.Dir()
@@ -158,17 +167,11 @@ func (s Serve) Check() (*Checked, error) {
 	s.fillIn()
 	c.Listen, c.TLSCert, c.TLSKey, c.Admins = s.Listen, s.TLSCert, s.TLSKey, map[string]bool{}
 	r := reader{}
-	for _, name := range later {
-		if os.Getenv(name) != "" {
-			return nil, &tenure.Error{
-				Kind: tenure.Invalid, Code: "invalid_setting", Field: name,
-				Msg: name + ": this version does not have it yet; unset it, and let a trusted proxy assert identities by OIDC_PROXY_HEADER=x-user-id",
-			}
-		}
-	}
 	r.mode(s.Mode, c)
 	r.listen(s, c)
 	r.identity(s, c)
+	r.assertion(s, c)
+	r.oidc(s, c)
 	r.tokens(s, c)
 	for name := range strings.SplitSeq(s.Admins, ",") {
 		if name = strings.TrimSpace(name); name != "" {
@@ -207,6 +210,11 @@ func (s *Serve) fillIn() {
 		{&s.Mode, "single"},
 		{&s.Listen, "127.0.0.1:5757"},
 		{&s.RequireSCIM, "false"},
+		{&s.JWTAlgs, "RS256,ES256"},
+		{&s.JWTClaim, "sub"},
+		{&s.OIDCUserNameClaim, tenure.DefaultUserNameClaim},
+		{&s.OIDCScopes, tenure.DefaultOIDCScopes},
+		{&s.OIDCTrustEmail, "false"},
 		{&s.MaxStaleness, "5s"},
 		{&s.StreamStaleness, "60s"},
 		{&s.ShutdownGrace, "30s"},

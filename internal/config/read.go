@@ -50,10 +50,11 @@ func (r *reader) listen(s Serve, c *Checked) {
 // identity fails closed: a header is believed only from peers that are named.
 func (r *reader) identity(s Serve, c *Checked) {
 	header := s.ProxyHeader
+	c.HeaderIsSet = header != ""
 	if header != "" && !c.Teams {
 		r.fail("OIDC_PROXY_HEADER", "single mode has no people to assert; unset it, or set TENURE_MODE=teams", "")
 	}
-	if header == "" && c.Teams {
+	if header == "" && c.Teams && s.OIDCIssuer == "" { // a mere TLS proxy in front of direct sign-in strips nothing
 		header = "x-user-id"
 	}
 	c.IdentityHeader = r.header("OIDC_PROXY_HEADER", header, "x-user-id")

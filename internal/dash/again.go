@@ -48,8 +48,11 @@ func (d *Dash) signInAgain(w http.ResponseWriter, r *http.Request) error {
 		return nil
 	}
 	// Not by a redirect: the way may lead to another host, and a form may not.
-	page := loginPage{frame: d.frame(r, "Sign in again"), Notice: "Your session here has ended. Go on to sign in anew.", To: to}
+	page := loginPage{frame: d.frame(r, "Sign in again"), Notice: "Your session here has ended. Go on to sign in anew.", To: to, ReturnTo: to, Anew: true}
 	page.Who = ""
+	if err := d.ways(r, &page); err != nil {
+		return err
+	}
 	return d.show(w, http.StatusOK, "login", page)
 }
 

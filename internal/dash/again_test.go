@@ -14,7 +14,7 @@ import (
 // again stands in for signin.Again: the proxy asserts where X-User-Id says so.
 func (h *house) again(w http.ResponseWriter, r *http.Request) (bool, error) {
 	p := web.Principal(r.Context())
-	if err := h.signOut(w, r); err != nil || r.Header.Get("X-User-Id") == "" {
+	if _, err := h.signOut(w, r); err != nil || r.Header.Get("X-User-Id") == "" {
 		return false, err
 	}
 	return true, h.session(w, r, p)

@@ -45,8 +45,11 @@ type Doors struct {
 	// Again ends the request's session, and reports whether it has opened a new
 	// one for the person whom the proxy asserts with this request.
 	Again func(http.ResponseWriter, *http.Request) (bool, error)
-	// SignOut ends the request's session.
-	SignOut func(http.ResponseWriter, *http.Request) error
+	// SignOut ends the request's session, and gives where the browser signs out of
+	// the identity provider too, or "".
+	SignOut func(http.ResponseWriter, *http.Request) (string, error)
+	// Direct is how people sign in without a proxy.
+	Direct Direct
 }
 
 // Dash serves the pages. Its fields are set before first use.
@@ -65,6 +68,18 @@ type Dash struct {
 	System Systems
 
 	pages map[string]*template.Template // by name; set by Routes
+}
+
+// Direct is sign-in at an identity provider.
+type Direct struct {
+	// Way names the connection by which whoever asks would sign in, or "". others
+	// tells that an e-mail address may lead to another one.
+	Way func(r *http.Request) (name string, others bool, err error)
+	// Own tells whether the session of a request was opened at an identity provider.
+	Own func(r *http.Request) bool
+	// Begin binds a sign-in to the browser and gives where it goes on, by the
+	// domain of an e-mail address. NotFound: the domain leads nowhere.
+	Begin func(w http.ResponseWriter, r *http.Request, address, returnTo string) (string, error)
 }
 
 // Routes lists the pages, the forms that they send, and their static files, and
@@ -116,7 +131,7 @@ func (d *Dash) Routes() ([]web.Route, error) {
 	}
 	routes = append(routes, d.peopleRoutes()...)
 	return append(routes,
-		d.route("POST /login", tenure.Public, nowhere),
+		d.route("POST /login", tenure.Public, d.signInByAddress),
 		d.route("GET /settings/tokens", tenure.ViewPages, toSettings), // the address that a generated token's page has
 		d.route("POST /settings/tokens", tenure.MintToken, d.mint),
 		d.route("GET /settings/activity", tenure.ListActivity, d.activity),

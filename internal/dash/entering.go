@@ -9,19 +9,6 @@ import (
 	"github.com/tenure-gateway/tenure/internal/web"
 )
 
-// A loginPage is where one signs in with the root token or, in teams mode,
-// reads who does the signing in.
-type loginPage struct {
-	frame
-	refused
-	Notice string
-	To     string // where to go on, "" is Settings
-}
-
-func (d *Dash) login(w http.ResponseWriter, r *http.Request) error {
-	return d.show(w, http.StatusOK, "login", loginPage{frame: d.frame(r, "Sign in")})
-}
-
 // signInWithRoot opens a session for whoever typed the root token.
 func (d *Dash) signInWithRoot(w http.ResponseWriter, r *http.Request) error {
 	if err := form(w, r); err != nil {
@@ -59,7 +46,8 @@ func (d *Dash) signInWithRoot(w http.ResponseWriter, r *http.Request) error {
 
 func (d *Dash) logout(w http.ResponseWriter, r *http.Request) error {
 	start := time.Now()
-	if err := d.SignOut(w, r); err != nil {
+	next, err := d.SignOut(w, r)
+	if err != nil {
 		return err
 	}
 	page := loginPage{frame: d.frame(r, "Signed out"), Notice: "You are signed out."}
@@ -67,6 +55,11 @@ func (d *Dash) logout(w http.ResponseWriter, r *http.Request) error {
 		page.Notice = "You are signed out: " + total(tenure.Ended{Sessions: 1}) + " ended in " + took(time.Since(start)) + "."
 	}
 	page.Who = ""
+	if next != "" {
+		page.onward(w, next, "Sign out of your identity provider too")
+	} else if err := d.ways(r, &page); err != nil {
+		return err
+	}
 	return d.show(w, http.StatusOK, "login", page)
 }
 

@@ -30,12 +30,22 @@ func (d *Dash) Fail(w http.ResponseWriter, r *http.Request, err error) {
 		http.Redirect(w, r, "/login", http.StatusSeeOther)
 		return
 	}
+	direct := d.direct(r)
+	if direct && e.Kind == tenure.Unauthenticated && browsing(r) {
+		http.Redirect(w, r, loginURL(r, false), http.StatusSeeOther)
+		return
+	}
 	web.Challenge(w.Header(), e)
 	web.RetryAfter(w.Header(), e)
 	page := failPage{frame: d.frame(r, ""), Status: web.Status(e.Kind), Code: e.Code, RequestID: tenure.OriginOf(r.Context()).RequestID}
 	page.explain(e)
-	if e.Code == "reauth_required" {
+	switch {
+	case direct && e.Code == "reauth_required" && d.Direct.Own(r):
+		page.Heading, page.Link, page.LinkText = "Sign in again to go on", loginURL(r, true), "Sign in again"
+	case e.Code == "reauth_required":
 		d.mustSignIn(r, &page, e)
+	case direct && strings.HasPrefix(r.URL.Path, "/oidc/"):
+		page.Link, page.LinkText = "/login", "Back to sign-in"
 	}
 	page.Title = page.Heading
 	if d.show(w, page.Status, "fail", page) != nil {

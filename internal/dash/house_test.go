@@ -40,6 +40,9 @@ type house struct {
 	now    time.Time
 	log    *strings.Builder
 	lines  *web.LogWriter
+	way    string // the only OIDC connection, or ""
+	own    bool   // sessions were opened by it
+	next   string // where the browser signs out of the identity provider
 }
 
 func open(t *testing.T, single bool) *house {
@@ -85,7 +88,9 @@ func open(t *testing.T, single bool) *house {
 		System: func(context.Context, tenure.Principal) (System, error) {
 			return System{Version: "v1", Database: Database{Engine: "SQLite", Bytes: 3 << 19}, Settings: []Setting{{"TENURE_MODE", "teams"}, {"TENURE_API_TOKEN", ""}}}, nil
 		},
-		Doors:  Doors{Establish: h.establish, WithRoot: h.withRoot, Again: h.again, SignOut: h.signOut},
+		Doors: Doors{Establish: h.establish, WithRoot: h.withRoot, Again: h.again, SignOut: h.signOut, Direct: Direct{
+			Way: func(*http.Request) (string, bool, error) { return h.way, false, nil }, Own: func(*http.Request) bool { return h.own },
+		}},
 		Single: single, Base: func(r *http.Request) string { return "http://" + r.Host },
 	}
 	h.router = &web.Router{
@@ -116,7 +121,7 @@ func (h *house) authenticate(r *http.Request, action tenure.Action) (tenure.Prin
 	case cookie != nil:
 		return h.Directory.ResolveSession(r.Context(), cookie.Value, directory.Asserted{})
 	case r.Header.Get("X-User-Id") != "":
-		return h.Directory.Join(r.Context(), tenure.DefaultTenant, r.Header.Get("X-User-Id"))
+		return h.Directory.Join(r.Context(), tenure.DefaultTenant, r.Header.Get("X-User-Id"), time.Time{})
 	}
 	return tenure.Principal{}, tenure.ErrNoCredential
 }
@@ -137,20 +142,20 @@ func (h *house) withRoot(w http.ResponseWriter, r *http.Request, presented strin
 }
 
 func (h *house) session(w http.ResponseWriter, r *http.Request, p tenure.Principal) error {
-	_, secret, err := h.Directory.OpenSession(r.Context(), p)
+	_, secret, err := h.Directory.OpenSession(r.Context(), p, tenure.SignIn{Via: "proxy"})
 	if err == nil && !strings.HasPrefix(r.Host, "plain.") {
 		http.SetCookie(w, &http.Cookie{Name: web.PlainCookie, Value: secret.Reveal(), Path: "/", HttpOnly: true})
 	}
 	return err
 }
 
-func (h *house) signOut(w http.ResponseWriter, r *http.Request) error {
+func (h *house) signOut(w http.ResponseWriter, r *http.Request) (string, error) {
 	p := web.Principal(r.Context())
 	http.SetCookie(w, &http.Cookie{Name: web.PlainCookie, Path: "/", MaxAge: -1})
 	if p.Session() == "" {
-		return nil
+		return h.next, nil
 	}
-	return h.Directory.EndSession(r.Context(), p, p.Session(), "signed out")
+	return h.next, h.Directory.EndSession(r.Context(), p, p.Session(), "signed out")
 }
 
 // operator may do all that a person at the machine may.
@@ -222,7 +227,7 @@ func (v visitor) generate(name string) string {
 // join gives the principal of a person.
 func (h *house) join(name string) tenure.Principal {
 	h.t.Helper()
-	p, err := h.Directory.Join(h.t.Context(), tenure.DefaultTenant, name)
+	p, err := h.Directory.Join(h.t.Context(), tenure.DefaultTenant, name, time.Time{})
 	if err != nil {
 		h.t.Fatal(err)
 	}

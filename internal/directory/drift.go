@@ -64,7 +64,8 @@ func (d *Directory) Drift(ctx context.Context, by tenure.Principal) (Drift, erro
 		return Drift{}, err
 	}
 	var all []store.Glance
-	sides := map[tenure.Source]map[string][]int{tenure.SourceSCIM: {}, tenure.SourceProxy: {}}
+	came := map[string][]int{} // whom SCIM does not know
+	sides := map[tenure.Source]map[string][]int{tenure.SourceSCIM: {}, tenure.SourceProxy: came, tenure.SourceOIDC: came}
 	err := d.DB.EachGlance(ctx, by.Tenant(), func(g store.Glance) {
 		if side := sides[g.Source]; side != nil {
 			core := plainName(g.UserName)
@@ -87,7 +88,7 @@ func (d *Directory) Drift(ctx context.Context, by tenure.Principal) (Drift, erro
 			if !g.LastSeenAt.IsZero() {
 				continue
 			}
-			other = sides[tenure.SourceProxy]
+			other = came
 		}
 		for _, i := range other[plainName(g.UserName)] {
 			o := all[i]

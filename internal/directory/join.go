@@ -12,9 +12,10 @@ import (
 )
 
 // Join finds the person whom a trusted proxy names, and makes them known at
-// first sight. The tenant is one that stands. Forbidden: deactivated, or unknown
+// first sight. The tenant is one that stands. at is when they showed the proxy who
+// they are, as it has signed; zero: with this very request. Forbidden: deactivated, or unknown
 // while RequireSCIM holds.
-func (d *Directory) Join(ctx context.Context, tenant tenure.TenantID, name string) (tenure.Principal, error) {
+func (d *Directory) Join(ctx context.Context, tenant tenure.TenantID, name string, at time.Time) (tenure.Principal, error) {
 	u, err := d.DB.UserByName(ctx, tenant, name)
 	if tenure.IsKind(err, tenure.NotFound) {
 		u, err = d.firstSight(ctx, tenant, name)
@@ -22,18 +23,31 @@ func (d *Directory) Join(ctx context.Context, tenant tenure.TenantID, name strin
 	if err != nil {
 		return tenure.Principal{}, err
 	}
-	if err := d.mustBeProvisioned(u.Source, name); err != nil {
+	return d.enter(ctx, u, at)
+}
+
+// enter establishes a person who has shown who they are: at, or with this very
+// request where that is zero.
+func (d *Directory) enter(ctx context.Context, u tenure.User, at time.Time) (tenure.Principal, error) {
+	if err := d.mustBeProvisioned(u.Source, u.UserName); err != nil {
 		return tenure.Principal{}, err
 	}
-	if d.isAdmin(tenant, u.UserName) && u.Role != tenure.SuperAdmin && u.Active {
+	if d.isAdmin(u.Tenant, u.UserName) && u.Role != tenure.SuperAdmin && u.Active {
 		if err := d.promote(ctx, u); err != nil {
 			return tenure.Principal{}, err
 		}
 	}
 	generation := d.Live.Generation()
-	s, err := d.DB.UserStanding(ctx, tenant, u.ID)
+	s, err := d.DB.UserStanding(ctx, u.Tenant, u.ID)
 	if err != nil {
 		return tenure.Principal{}, err
+	}
+	if s.AuthAt = at; !at.IsZero() {
+		policy, err := d.DB.Policy(ctx, u.Tenant)
+		if err != nil {
+			return tenure.Principal{}, err
+		}
+		s.Limits.Reauth = policy.Reauth
 	}
 	p, err := s.Admit(d.DB.Now(), generation)
 	if err == nil {
@@ -68,15 +82,20 @@ func (d *Directory) firstSight(ctx context.Context, tenant tenure.TenantID, name
 		if u, err = tx.UserByName(ctx, tenant, name); !tenure.IsKind(err, tenure.NotFound) {
 			return err // somebody was quicker, or the database failed
 		}
-		// Whom the identity provider deleted does not walk back in: it must
-		// provision them again.
-		if gone, err := tx.WasDeleted(ctx, tenant, name); err != nil || gone {
-			return cmp.Or(err, error(tenure.ErrDeleted))
-		}
-		u = newUser(tx.Now(), tenant, tenure.User{UserName: name, Active: true, Source: tenure.SourceProxy})
-		return insert(ctx, tx, tenure.Principal{}, u)
+		u, err = newcomer(ctx, tx, tenant, name, tenure.SourceProxy)
+		return err
 	})
 	return u, err
+}
+
+// newcomer makes a person of a name that nobody has. Whom the identity provider
+// deleted does not walk back in: it must provision them again.
+func newcomer(ctx context.Context, tx *store.Tx, tenant tenure.TenantID, name string, source tenure.Source) (tenure.User, error) {
+	if gone, err := tx.WasDeleted(ctx, tenant, name); err != nil || gone {
+		return tenure.User{}, cmp.Or(err, error(tenure.ErrDeleted))
+	}
+	u := newUser(tx.Now(), tenant, tenure.User{UserName: name, Active: true, Source: source})
+	return u, insert(ctx, tx, tenure.Principal{}, u)
 }
 
 func newUser(now time.Time, tenant tenure.TenantID, u tenure.User) tenure.User {

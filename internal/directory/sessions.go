@@ -26,16 +26,16 @@ const (
 )
 
 // OpenSession opens a browser session for a principal that was established by
-// an asserted identity or by the root token. The secret goes into the cookie
-// and is not kept.
-func (d *Directory) OpenSession(ctx context.Context, by tenure.Principal) (tenure.Session, tenure.Secret, error) {
+// an asserted identity or by the root token, just now unless how says when. The
+// secret goes into the cookie and is not kept.
+func (d *Directory) OpenSession(ctx context.Context, by tenure.Principal, how tenure.SignIn) (tenure.Session, tenure.Secret, error) {
 	if err := access.Check(by, tenure.ViewPages); err != nil {
 		return tenure.Session{}, tenure.Secret{}, err
 	}
 	origin := tenure.OriginOf(ctx)
 	secret := tenure.NewSessionSecret()
 	s := tenure.Session{
-		Tenant: by.Tenant(), User: by.User(), UserName: by.Standing().UserName, Via: "proxy",
+		Tenant: by.Tenant(), User: by.User(), UserName: by.Standing().UserName, SignIn: how,
 		Address: origin.Address, UserAgent: tenure.Redact(origin.UserAgent[:min(len(origin.UserAgent), 255)]),
 	}
 	if by.Kind() == tenure.RootToken {
@@ -43,6 +43,9 @@ func (d *Directory) OpenSession(ctx context.Context, by tenure.Principal) (tenur
 	}
 	// The session that the request came with may have ended for this one.
 	err := d.DB.Tx(tenure.WithoutAsker(ctx), func(ctx context.Context, tx *store.Tx) error {
+		if how.AuthAt.IsZero() {
+			s.AuthAt = tx.Now()
+		}
 		if s.User != "" { // the person may have gone since they were looked up
 			if u, err := tx.User(ctx, s.Tenant, s.User); err != nil || !u.Active {
 				return tenure.ErrDeactivated
@@ -72,7 +75,7 @@ func (d *Directory) OpenSession(ctx context.Context, by tenure.Principal) (tenur
 // ResolveSession finds who presents a session cookie. Sessions are read from
 // the database each time: there are few, and their end is immediate. asserted
 // is who the trusted proxy asserts beside it, or nobody: where it is the session's
-// own person, they have just shown who they are. What a page asks by
+// own person, they have shown who they are just now, or when it says. What a page asks by
 // itself is no use of the session: one that is left open does not keep it alive.
 func (d *Directory) ResolveSession(ctx context.Context, presented string, asserted Asserted) (tenure.Principal, error) {
 	if err := d.Live.Fresh(); err != nil {
@@ -87,8 +90,8 @@ func (d *Directory) ResolveSession(ctx context.Context, presented string, assert
 		return tenure.Principal{}, err
 	}
 	now := d.DB.Now()
-	if asserted.Is(s) && now.Sub(s.SeenAt) <= d.idle(s) {
-		s.AuthAt, s.SeenAt, s.Lapsed = now, now, false
+	if now.Sub(s.SeenAt) <= d.idle(s) {
+		asserted.refresh(s, now)
 	}
 	p, err := d.admitSession(ctx, s, now, generation)
 	if err != nil || tenure.OriginOf(ctx).Background {
@@ -121,6 +124,18 @@ func (d *Directory) admitSession(ctx context.Context, s *tenure.Standing, now ti
 		return tenure.Principal{}, err
 	}
 	return p, nil
+}
+
+// refresh counts what a proxy asserts with a request of its person's session. A bare
+// name is shown with that request; a signed one at the time that it tells.
+func (a Asserted) refresh(s *tenure.Standing, now time.Time) {
+	switch {
+	case !a.Is(s):
+	case a.AuthAt.IsZero():
+		s.AuthAt, s.SeenAt, s.Lapsed = now, now, false
+	case a.AuthAt.After(s.AuthAt):
+		s.AuthAt = a.AuthAt
+	}
 }
 
 // lapse notes the first use of a session after it was idle for too long to

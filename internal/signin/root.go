@@ -66,7 +66,7 @@ func (s *Signin) WithRoot(w http.ResponseWriter, r *http.Request, presented stri
 	if err := s.endPresented(r); err != nil {
 		return err
 	}
-	return s.open(w, r, p)
+	return s.open(w, r, p, tenure.SignIn{Via: "root"})
 }
 
 // endPresented ends the session whose cookie a request carries, if there is one.
@@ -96,11 +96,15 @@ func (s *Signin) Again(w http.ResponseWriter, r *http.Request) (bool, error) {
 			return false, err
 		}
 	}
-	return true, s.open(w, r, p)
+	return true, s.open(w, r, p, tenure.SignIn{Via: "proxy", AuthAt: p.Standing().AuthAt})
 }
 
 // asserted tells that the proxy named the person with the very request that made
-// the principal.
+// the principal, and lately enough to sign in anew by it.
 func asserted(p tenure.Principal) bool {
-	return p.Kind() == tenure.AssertedIdentity || p.Kind() == tenure.BrowserSession && p.User() != "" && p.Standing().AuthAt.Equal(p.At())
+	if p.Kind() == tenure.AssertedIdentity {
+		at := p.Standing().AuthAt
+		return at.IsZero() || p.At().Sub(at) <= p.Standing().Limits.Reauth
+	}
+	return p.Kind() == tenure.BrowserSession && p.User() != "" && p.Standing().AuthAt.Equal(p.At())
 }

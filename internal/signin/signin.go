@@ -10,6 +10,8 @@ package signin
 import (
 	"context"
 	"net/http"
+	"strings"
+	"time"
 
 	"github.com/tenure-gateway/tenure"
 	"github.com/tenure-gateway/tenure/internal/audit"
@@ -26,6 +28,8 @@ type Signin struct {
 	Connectors *connector.Connectors
 	Carriers   *web.Carriers
 	Log        *audit.Log
+	// Assertions verifies signed assertions, where the carriers bring them.
+	Assertions *Assertions
 	// Origins refuses writes that a browser makes for another site.
 	Origins *http.CrossOriginProtection
 	// Root is told of every use of the root token; nil in single mode, where it
@@ -76,6 +80,15 @@ func (s *Signin) Authenticate(r *http.Request, action tenure.Action) (tenure.Pri
 		return tenure.Principal{}, err
 	}
 	var p tenure.Principal
+	var at time.Time // when the asserted person showed who they are; zero: now
+	if c.Assertion != "" {
+		if c.Identity, at, err = s.Assertions.identity(r.Context(), c.Assertion); err != nil {
+			return tenure.Principal{}, err
+		}
+	} else if err := s.disbelieve(r.Context(), &c); err != nil {
+		return tenure.Principal{}, err
+	}
+	c.AssertedAt = at
 	if c.Token != "" {
 		if p, err = s.byToken(r.Context(), c); err == nil {
 			err = s.fromItsNetworks(r, p, action)
@@ -87,6 +100,22 @@ func (s *Signin) Authenticate(r *http.Request, action tenure.Action) (tenure.Pri
 		return tenure.Principal{}, s.Refuse(r, c.Token, err)
 	}
 	return p, nil
+}
+
+// disbelieve takes a bare identity out of what was presented where people have begun
+// to sign in otherwise: a proxy that only ends TLS strips nothing.
+func (s *Signin) disbelieve(ctx context.Context, c *web.Presented) error {
+	if c.Identity == "" || s.Carriers.Believed == nil {
+		return nil
+	}
+	believed, err := s.Carriers.Believed(ctx)
+	if err != nil || believed {
+		return err
+	}
+	s.Log.Count("identity.ignored", "an identity header beside a stored OIDC connection; set OIDC_PROXY_HEADER if it is to be believed", c.Peer.String())
+	s.Carriers.Disbelieved()
+	c.Identity, c.Tenant = "", ""
+	return nil
 }
 
 // fromItsNetworks refuses a token that comes from outside of the networks that it
@@ -131,7 +160,7 @@ func refuseToken(presented string) error {
 // who is whom the proxy asserts beside a request, and the tenant in which; nobody,
 // and the empty tenant, where it asserts none. Forbidden: no such tenant stands.
 func (s *Signin) who(ctx context.Context, c web.Presented) (directory.Asserted, error) {
-	who := directory.Asserted{Name: c.Identity}
+	who := directory.Asserted{Name: c.Identity, AuthAt: c.AssertedAt}
 	switch {
 	case c.Tenant != "":
 		var err error
@@ -194,7 +223,7 @@ func (s *Signin) ambient(ctx context.Context, c web.Presented) (tenure.Principal
 		}
 	}
 	if who.Name != "" {
-		return s.Directory.Join(ctx, who.Tenant, who.Name)
+		return s.Directory.Join(ctx, who.Tenant, who.Name, who.AuthAt)
 	}
 	return tenure.Principal{}, tenure.ErrNoCredential
 }
@@ -212,6 +241,7 @@ func (s *Signin) Observe(r *http.Request, ev *web.Event) {
 	}
 	switch e := tenure.AsError(ev.Err); {
 	case e.Code == "address_not_allowed": // counted where the connector was known
+	case directory.ToldSingly(ev.Err):
 	case e.Kind == tenure.Unauthenticated, e.Kind == tenure.Forbidden, e.Code == "too_many_failures",
 		e.Code == "two_credentials", e.Code == "token_in_query", e.Code == "ambiguous_identity", e.Code == "missing_tenant":
 		s.Log.Count("request.refused", e.Code, ev.Origin.Address)
@@ -225,20 +255,20 @@ func (s *Signin) Establish(w http.ResponseWriter, r *http.Request) error {
 	if p.Kind() != tenure.AssertedIdentity || r.Method != http.MethodGet || r.Header.Get("Sec-Fetch-Site") == "cross-site" {
 		return nil
 	}
-	return s.open(w, r, p)
+	return s.open(w, r, p, tenure.SignIn{Via: "proxy", AuthAt: p.Standing().AuthAt})
 }
 
 // open opens a session, and sets its cookie where one is safe.
-func (s *Signin) open(w http.ResponseWriter, r *http.Request, p tenure.Principal) error {
+func (s *Signin) open(w http.ResponseWriter, r *http.Request, p tenure.Principal, how tenure.SignIn) error {
 	name := s.Carriers.SessionCookie(r)
 	if name == "" {
 		return nil // neither TLS nor this machine: no cookie is safe
 	}
-	_, secret, err := s.Directory.OpenSession(r.Context(), p)
+	_, secret, err := s.Directory.OpenSession(r.Context(), p, how)
 	if err != nil {
 		return err
 	}
-	http.SetCookie(w, s.cookie(name, secret.Reveal(), 0))
+	http.SetCookie(w, cookie(name, secret.Reveal(), 0))
 	return nil
 }
 
@@ -251,16 +281,17 @@ func (s *Signin) SignOut(w http.ResponseWriter, r *http.Request) error {
 		}
 	}
 	if name := s.Carriers.SessionCookie(r); name != "" {
-		http.SetCookie(w, s.cookie(name, "", -1))
+		http.SetCookie(w, cookie(name, "", -1))
 	}
 	return nil
 }
 
-// cookie has no lifetime of its own: the limits are kept at the server.
-func (s *Signin) cookie(name, value string, maxAge int) *http.Cookie {
+// cookie makes a cookie of ours. That of a session has no lifetime of its own: the
+// limits are kept at the server.
+func cookie(name, value string, maxAge int) *http.Cookie {
 	//nolint:gosec // Secure exactly where the name demands it; plain HTTP is for this machine only
 	return &http.Cookie{
 		Name: name, Value: value, Path: "/", MaxAge: maxAge, HttpOnly: true,
-		Secure: name == web.SecureCookie, SameSite: http.SameSiteLaxMode,
+		Secure: strings.HasPrefix(name, "__Host-"), SameSite: http.SameSiteLaxMode,
 	}
 }

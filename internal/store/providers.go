@@ -52,10 +52,11 @@ func (r reads) SealedKey(ctx context.Context, tenant tenure.TenantID, id tenure.
 	return p, k, err
 }
 
-// CountSealed counts the sealed keys and webhook secrets of all tenants: while there are any, no
-// new key-encryption key may be made.
+// CountSealed counts the sealed keys, webhook secrets and client secrets of all tenants: while
+// there are any, no new key-encryption key may be made.
 func (r reads) CountSealed(ctx context.Context) (int, error) {
-	return one(ctx, r.run, scalar[int], `SELECT (SELECT count(*) FROM provider_credentials) + (SELECT count(*) FROM webhook_secrets)`)
+	return one(ctx, r.run, scalar[int], `SELECT (SELECT count(*) FROM provider_credentials) + (SELECT count(*) FROM webhook_secrets) +
+		(SELECT count(*) FROM oidc_connections)`)
 }
 
 // InsertProvider stores a new provider. Conflict: the name is taken in the workspace.

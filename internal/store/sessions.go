@@ -9,12 +9,14 @@ import (
 )
 
 const sessionColumns = `s.id, s.tenant_id, s.user_id, COALESCE(u.user_name, ''), s.token_id, s.via, s.address, s.user_agent,
+	s.connection_id, s.issuer, s.subject, s.sid, s.acr, s.amr, COALESCE(s.authenticated_at, s.created_at),
 	s.created_at, s.last_seen_at, s.expires_at, s.ended_at, COALESCE(s.ended_by, ''), COALESCE(s.ended_reason, '')
 	FROM sessions s LEFT JOIN users u ON u.id = s.user_id AND u.tenant_id = s.tenant_id`
 
 func scanSession(row scanner) (tenure.Session, error) {
 	var s tenure.Session
 	err := row.Scan(&s.ID, &s.Tenant, &s.User, &s.UserName, &s.Token, &s.Via, &s.Address, &s.UserAgent,
+		&s.Connection, &s.Issuer, &s.Subject, &s.SID, &s.ACR, &s.AMR, into(&s.AuthAt),
 		into(&s.CreatedAt), into(&s.SeenAt), into(&s.ExpiresAt), into(&s.EndedAt), &s.EndedBy, &s.EndReason)
 	return s, err
 }
@@ -53,7 +55,7 @@ func sessionLimits(idle, life, adminIdle, reauth string) tenure.SessionLimits {
 }
 
 const sessionStanding = `SELECT s.id, s.tenant_id, COALESCE(n.active, 0), s.user_id, COALESCE(u.user_name, ''), COALESCE(u.active, 0), COALESCE(u.role, ''), COALESCE(u.source, ''),
-	s.token_id, s.token_hash, s.via, s.expires_at, s.created_at, s.last_seen_at, s.ended_at IS NOT NULL, s.lapsed_at IS NOT NULL,
+	s.token_id, s.token_hash, s.via, s.expires_at, COALESCE(s.authenticated_at, s.created_at), s.last_seen_at, s.ended_at IS NOT NULL, s.lapsed_at IS NOT NULL,
 	` + sessionPolicy + `
 	FROM sessions s LEFT JOIN tenants n ON n.id = s.tenant_id
 	LEFT JOIN users u ON u.id = s.user_id AND u.tenant_id = s.tenant_id AND u.deleted_at IS NULL`
@@ -90,8 +92,10 @@ func (r reads) SessionStandingOf(ctx context.Context, tenant tenure.TenantID, id
 // InsertSession stores a new session: the digest of its secret, never the secret.
 func (tx *Tx) InsertSession(ctx context.Context, s tenure.Session, d tenure.Digest) error {
 	_, err := tx.exec(ctx, `INSERT INTO sessions (id, tenant_id, user_id, token_id, token_hash, session_hash, via, address, user_agent,
-		created_at, last_seen_at, expires_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)`,
-		s.ID, s.Tenant, s.User, s.Token, s.OpenedBy, d.String(), s.Via, s.Address, s.UserAgent, stamp(s.CreatedAt), stamp(s.SeenAt), stamp(s.ExpiresAt))
+		created_at, last_seen_at, expires_at, connection_id, issuer, subject, sid, acr, amr, authenticated_at)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19)`,
+		s.ID, s.Tenant, s.User, s.Token, s.OpenedBy, d.String(), s.Via, s.Address, s.UserAgent, stamp(s.CreatedAt), stamp(s.SeenAt), stamp(s.ExpiresAt),
+		s.Connection, s.Issuer, s.Subject, s.SID, s.ACR, s.AMR, stamp(s.AuthAt))
 	return err
 }
 

@@ -34,6 +34,12 @@ func (r reads) WasDeleted(ctx context.Context, tenant tenure.TenantID, name stri
 	return n > 0, err
 }
 
+// DeletedName gives the userName, folded, of a person who was deleted. NotFound:
+// there is none of this id.
+func (r reads) DeletedName(ctx context.Context, tenant tenure.TenantID, id tenure.UserID) (string, error) {
+	return one(ctx, r.run, scalar[string], `SELECT user_name_fold FROM users WHERE tenant_id = $1 AND id = $2 AND deleted_at IS NOT NULL`, tenant, id)
+}
+
 // UserFilter chooses users of one tenant who are not deleted; zero fields choose all.
 type UserFilter struct {
 	Tenant     tenure.TenantID

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/aes"
 	"crypto/cipher"
+	"crypto/hkdf"
 	"crypto/rand"
 	"crypto/sha256"
 	"encoding/base64"
@@ -25,7 +26,10 @@ const keySize = 32
 const metaCheck = "vault.key_check"
 
 // MasterKey is the key-encryption key: it wraps data keys and nothing else.
-type MasterKey struct{ aead cipher.AEAD }
+type MasterKey struct {
+	aead cipher.AEAD
+	root []byte // what keys of other purposes are derived from (RFC 5869 §2.2)
+}
 
 // LoadMasterKey reads the master key from the file at path, and makes one when
 // there is none and nothing was sealed with an earlier one. It refuses a file
@@ -50,7 +54,11 @@ func LoadMasterKey(ctx context.Context, db *store.DB, path string) (*MasterKey, 
 	if err != nil {
 		return nil, err
 	}
-	return &MasterKey{aead: aead}, checkKey(ctx, db, raw, path)
+	root, err := hkdf.Extract(sha256.New, raw, []byte("tenure derived keys"))
+	if err != nil {
+		return nil, err
+	}
+	return &MasterKey{aead: aead, root: root}, checkKey(ctx, db, raw, path)
 }
 
 func readKey(path string) ([]byte, error) {
@@ -98,10 +106,25 @@ func checkKey(ctx context.Context, db *store.DB, raw []byte, path string) error 
 	return db.Tx(ctx, func(ctx context.Context, tx *store.Tx) error { return tx.SetMeta(ctx, metaCheck, check) })
 }
 
-// seal encrypts a provider's key under a data key of its own. Both ciphertexts
-// are bound to the tenant, workspace, credential and version, so that a row
-// moved elsewhere does not open.
+// Derive gives a cipher for a purpose of its own: what is encrypted with it lives
+// for minutes and is never stored. It draws its nonces itself.
+func (k *MasterKey) Derive(purpose string) (cipher.AEAD, error) {
+	key, err := hkdf.Expand(sha256.New, k.root, purpose, keySize)
+	if err != nil {
+		return nil, err
+	}
+	return gcm(key)
+}
+
+// seal encrypts a provider's key, bound to the tenant, workspace, credential and
+// version, so that a row moved elsewhere does not open.
 func (k *MasterKey) seal(p tenure.Provider, key tenure.Secret) (store.SealedKey, error) {
+	return k.Seal(key, bound(p)...)
+}
+
+// Seal encrypts a secret under a data key of its own. Both ciphertexts are bound to
+// what is given, the last of which says what the secret is.
+func (k *MasterKey) Seal(key tenure.Secret, to ...string) (store.SealedKey, error) {
 	dek := make([]byte, keySize)
 	_, _ = rand.Read(dek) // crypto/rand never fails (Go 1.24 and later)
 	inner, err := gcm(dek)
@@ -109,8 +132,8 @@ func (k *MasterKey) seal(p tenure.Provider, key tenure.Secret) (store.SealedKey,
 		return store.SealedKey{}, err
 	}
 	return store.SealedKey{
-		Sealed:  encrypt(inner, []byte(key.Reveal()), binding(p, "provider key")),
-		DataKey: encrypt(k.aead, dek, binding(p, "data key")),
+		Sealed:  encrypt(inner, []byte(key.Reveal()), binding(to)),
+		DataKey: encrypt(k.aead, dek, binding(append(to[:len(to)-1:len(to)-1], dataKey))),
 	}, nil
 }
 
@@ -118,25 +141,42 @@ func (k *MasterKey) seal(p tenure.Provider, key tenure.Secret) (store.SealedKey,
 var errTampered = errors.New("the sealed key does not open: it was changed or moved in the database")
 
 func (k *MasterKey) open(p tenure.Provider, s store.SealedKey) (tenure.Secret, error) {
-	dek, err := decrypt(k.aead, s.DataKey, binding(p, "data key"))
+	key, err := k.Open(s, bound(p)...)
 	if err != nil {
-		return tenure.Secret{}, fmt.Errorf("provider %s: %w", p.ID, err)
+		return key, fmt.Errorf("provider %s: %w", p.ID, err)
+	}
+	return key, nil
+}
+
+// Open decrypts what Seal made, bound to the same.
+func (k *MasterKey) Open(s store.SealedKey, to ...string) (tenure.Secret, error) {
+	dek, err := decrypt(k.aead, s.DataKey, binding(append(to[:len(to)-1:len(to)-1], dataKey)))
+	if err != nil {
+		return tenure.Secret{}, err
 	}
 	inner, err := gcm(dek)
 	if err != nil {
 		return tenure.Secret{}, err
 	}
-	key, err := decrypt(inner, s.Sealed, binding(p, "provider key"))
+	key, err := decrypt(inner, s.Sealed, binding(to))
 	if err != nil {
-		return tenure.Secret{}, fmt.Errorf("provider %s: %w", p.ID, err)
+		return tenure.Secret{}, err
 	}
 	return tenure.NewSecret(string(key)), nil
 }
 
+// dataKey is what a data key is bound to in the place of what the secret is.
+const dataKey = "data key"
+
+// bound is what a provider's key is bound to.
+func bound(p tenure.Provider) []string {
+	return []string{string(p.Tenant), string(p.Workspace), string(p.ID), fmt.Sprint(p.Version), "provider key"}
+}
+
 // binding is the additional authenticated data: each part with its length.
-func binding(p tenure.Provider, purpose string) []byte {
+func binding(parts []string) []byte {
 	var out []byte
-	for _, part := range []string{string(p.Tenant), string(p.Workspace), string(p.ID), fmt.Sprint(p.Version), purpose} {
+	for _, part := range parts {
 		out = binary.BigEndian.AppendUint32(out, uint32(len(part)))
 		out = append(out, part...)
 	}

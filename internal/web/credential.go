@@ -1,11 +1,13 @@
 package web
 
 import (
+	"context"
 	"net"
 	"net/http"
 	"net/netip"
 	"net/url"
 	"strings"
+	"time"
 
 	"github.com/tenure-gateway/tenure"
 )
@@ -18,6 +20,13 @@ type Carriers struct {
 	// TenantHeader is the canonical name of the header by which the proxy asserts
 	// the tenant of that identity; "": everybody is of the default tenant.
 	TenantHeader string
+	// Signed tells that the header carries an assertion that the proxy has signed:
+	// a bare name is then not believed at all.
+	Signed bool
+	// Believed tells whether a bare identity header is believed by now; nil: it is.
+	Believed func(context.Context) (bool, error)
+	// Disbelieved is told when one came and was not.
+	Disbelieved func()
 	// Trusted are the proxies' networks.
 	Trusted []netip.Prefix
 	// Public is the URL that browsers use, or nil: then it is told by the request.
@@ -40,9 +49,14 @@ type Presented struct {
 	Cookie   string // browser session
 	Identity string // asserted by a trusted proxy
 	Tenant   string // likewise: id or name; set with every identity where there is a TenantHeader
-	Gateway  string // GatewayHeader: the token of another gateway that asks about this request
-	Forged   bool   // an identity or tenant header came from somebody who is not trusted; it was dropped
-	Peer     netip.Addr
+	// Assertion is what a trusted proxy has signed, not verified yet.
+	Assertion string
+	// AssertedAt is when the person of a verified assertion showed who they are; zero
+	// for a bare name.
+	AssertedAt time.Time
+	Gateway    string // GatewayHeader: the token of another gateway that asks about this request
+	Forged     bool   // an identity or tenant header came from somebody who is not trusted; it was dropped
+	Peer       netip.Addr
 }
 
 // Errors of carrying.
@@ -236,15 +250,31 @@ func (c *Carriers) asserted(r *http.Request, p *Presented, header string) (strin
 	if p.Peer.IsLoopback() && !LoopbackHost(r) && (c.Public == nil || r.Host != c.Public.Host) {
 		return "", errForeignHost
 	}
-	if len(v) > MaxIdentity || tenure.MentionsToken(v) {
+	if c.Signed && header == c.IdentityHeader {
+		if strings.ContainsAny(v, " ,;") { // joined by a proxy: nobody can tell which is whose
+			return "", errAmbiguousIdentity
+		}
+		p.Assertion = v
+		return "", nil
+	}
+	if !PlainIdentity(v) {
 		return "", errAmbiguousIdentity
+	}
+	return v, nil
+}
+
+// PlainIdentity reports whether a name is one that can be asserted: printable
+// ASCII without spaces, quotes and what joins lists, and no token.
+func PlainIdentity(v string) bool {
+	if v == "" || len(v) > MaxIdentity || tenure.MentionsToken(v) {
+		return false
 	}
 	for i := range len(v) {
 		if v[i] <= ' ' || v[i] > '~' || v[i] == ',' || v[i] == ';' || v[i] == '"' {
-			return "", errAmbiguousIdentity
+			return false
 		}
 	}
-	return v, nil
+	return true
 }
 
 // sameHeader compares header names of equal length as gateways that fold "_"

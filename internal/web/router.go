@@ -155,7 +155,7 @@ type tree struct {
 // its plain form is no route: http.ServeMux would redirect it before anybody
 // had asked who is there.
 func (rt *Router) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	if p := r.URL.Path; !plain(p) {
+	if p := r.URL.Path; !Plain(p) {
 		best := tree{}
 		for _, t := range rt.trees {
 			if strings.HasPrefix("/"+p, "/"+t.path) && len(t.path) > len(best.path) || t.path == "/" && best.Handler == nil {
@@ -170,9 +170,9 @@ func (rt *Router) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	rt.mux.ServeHTTP(w, r)
 }
 
-// plain reports whether a path begins with a slash and has neither an empty
+// Plain reports whether a path begins with a slash and has neither an empty
 // segment nor "." nor "..". A name that begins with a dot is a name (".search").
-func plain(p string) bool {
+func Plain(p string) bool {
 	if p == "" || p[0] != '/' || strings.Contains(p, "//") {
 		return false
 	}

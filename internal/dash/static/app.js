@@ -180,6 +180,14 @@
   addEventListener('pagehide', hush);
   addEventListener('pageshow', listen);
 
+  // A form that the browser sends by itself is answered by another page, which says
+  // what has ended. Whoever stops the browser meanwhile hears again a little later.
+  document.addEventListener('submit', (event) => {
+    if (event.defaultPrevented) return; // htmx sends it
+    hush();
+    setTimeout(listen, 10000);
+  });
+
   document.addEventListener('htmx:beforeRequest', (event) => {
     const { verb, headers } = event.detail.requestConfig;
     if (headers['Tenure-Background'] && document.hidden) event.preventDefault();

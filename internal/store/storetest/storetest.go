@@ -81,6 +81,9 @@ func Run(t *testing.T, open Open) {
 		{"notices are told once, read once and owed until they are sent", noticesOwed},
 		{"audit events are found by id, by name and by request", auditFound},
 		{"a suspended tenant's credentials are dead", tenantRows},
+		{"a tenant has one OIDC connection, with a name and domains of its own", oidcConnections},
+		{"what may be used once is used once", onceOnly},
+		{"a session knows how its person signed in", signIns},
 		{"drift is read in one stream, with live tokens only", driftStream},
 		{"people are looked through by their names and what they have", people},
 		{"tokens and events are looked through by what they are and whom they concern", looks},
@@ -149,7 +152,7 @@ func (f *fixture) mint(u tenure.User) (tenure.Token, tenure.Secret) {
 func (f *fixture) signIn(u tenure.User) (tenure.Session, tenure.Secret) {
 	f.t.Helper()
 	secret := tenure.NewSessionSecret()
-	s := tenure.Session{Tenant: u.Tenant, User: u.ID, Via: "proxy"}
+	s := tenure.Session{Tenant: u.Tenant, User: u.ID, SignIn: tenure.SignIn{Via: "proxy"}}
 	f.tx(func(ctx context.Context, tx *store.Tx) error {
 		s.ID, s.CreatedAt, s.SeenAt = tenure.SessionID(tenure.NewID(tx.Now())), tx.Now(), tx.Now()
 		s.ExpiresAt = tx.Now().Add(time.Hour)

@@ -1,0 +1,226 @@
+package directory
+
+import (
+	"context"
+	"log/slog"
+	"math"
+	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/tenure-gateway/tenure"
+	"github.com/tenure-gateway/tenure/internal/live"
+	"github.com/tenure-gateway/tenure/internal/store"
+)
+
+const idp = "https://idp.example.com"
+
+// signing is a directory in which people sign in at a provider.
+func signing(t *testing.T) *Directory {
+	t.Helper()
+	db := openStore(t)
+	l := &live.Live{
+		DB: db, Log: slog.New(slog.DiscardHandler), Forget: func(store.Change) {},
+		Check:   func(tenure.Principal, tenure.Action) error { return nil },
+		Recheck: func(_ context.Context, p tenure.Principal) (tenure.Principal, error) { return p, nil },
+		Options: live.Options{Now: time.Now, MaxStaleness: math.MaxInt64, StreamStaleness: math.MaxInt64},
+	}
+	l.Metrics = live.NewMetrics(prometheus.NewRegistry(), l)
+	return &Directory{DB: db, Live: l, Uses: &store.LastUse{DB: db}, SessionIdle: time.Hour, SessionLife: time.Hour}
+}
+
+func (d *Directory) signIn(t *testing.T, name, subject, sid string) (tenure.Principal, tenure.Session, tenure.Secret) {
+	t.Helper()
+	p, err := d.JoinSubject(t.Context(), tenure.DefaultTenant, name, Subject{Issuer: idp, Subject: subject})
+	if err != nil {
+		t.Fatalf("%s as %s: %v", subject, name, err)
+	}
+	s, secret, err := d.OpenSession(t.Context(), p, tenure.SignIn{Via: "oidc", Issuer: idp, Subject: subject, SID: sid, Connection: "c"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return p, s, secret
+}
+
+func (d *Directory) refuses(t *testing.T, name, issuer, subject, code string) {
+	t.Helper()
+	_, err := d.JoinSubject(t.Context(), tenure.DefaultTenant, name, Subject{Issuer: issuer, Subject: subject})
+	if e := tenure.AsError(err); err == nil || e.Kind != tenure.Forbidden || e.Code != code {
+		t.Errorf("%s of %s as %s: %v, want %s", subject, issuer, name, err, code)
+	}
+}
+
+func TestASubjectIsOnePerson(t *testing.T) {
+	d := signing(t)
+	alice, _, _ := d.signIn(t, "Alice@example.com", "a", "s")
+	if again, _, _ := d.signIn(t, "renamed@example.com", "a", "s"); again.User() != alice.User() {
+		t.Error("who is renamed at the provider is somebody else here")
+	}
+	d.refuses(t, "alice@EXAMPLE.com", idp, "b", "subject_mismatch")
+	d.refuses(t, "alice@example.com", idp+"/", "a", "subject_mismatch") // another provider's subject of that name
+	if _, err := d.Unlink(t.Context(), operator(t), alice.User()); err != nil {
+		t.Fatal(err)
+	}
+	if b, _, _ := d.signIn(t, "alice@example.com", "b", "s"); b.User() != alice.User() {
+		t.Error("after the account was unlinked, its name is not taken for it")
+	}
+	if a, _, _ := d.signIn(t, "renamed@example.com", "a", "s"); a.User() == alice.User() {
+		t.Error("who was unlinked is still the person")
+	}
+	if _, err := d.Unlink(t.Context(), operator(t), "nobody"); !tenure.IsKind(err, tenure.NotFound) {
+		t.Errorf("unlinking nobody: %v", err)
+	}
+}
+
+func TestWhoIsGoneDoesNotWalkBackIn(t *testing.T) {
+	d := signing(t)
+	alice, _, _ := d.signIn(t, "alice@example.com", "a", "s")
+	if _, _, err := d.Deactivate(t.Context(), operator(t), alice.User(), ""); err != nil {
+		t.Fatal(err)
+	}
+	d.refuses(t, "alice@example.com", idp, "a", "account_deactivated")
+	d.refuses(t, "other@example.com", idp, "a", "account_deactivated")
+	d.refuses(t, "alice@example.com", idp, "b", "account_deactivated")
+	if err := d.Remove(t.Context(), operator(t), alice.User()); err != nil {
+		t.Fatal(err)
+	}
+	d.refuses(t, "alice@example.com", idp, "a", "account_deactivated")
+	d.refuses(t, "other@example.com", idp, "a", "account_deactivated")
+	d.refuses(t, "alice@example.com", idp, "b", "account_deactivated")
+	u, err := d.Provision(t.Context(), operator(t), tenure.User{UserName: "alice@example.com", Active: true, Source: tenure.SourceSCIM})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if p, _, _ := d.signIn(t, "alice@example.com", "a", "s"); p.User() != u.ID {
+		t.Error("who was provisioned anew is not let in")
+	}
+	d.RequireSCIM = true
+	d.refuses(t, "new@example.com", idp, "n", "not_provisioned")
+	for _, bad := range []string{"", " x", "a\nb"} {
+		if _, err := d.JoinSubject(t.Context(), tenure.DefaultTenant, bad, Subject{Issuer: idp, Subject: "z"}); !tenure.IsKind(err, tenure.Invalid) {
+			t.Errorf("%q: %v", bad, err)
+		}
+	}
+}
+
+// A subject that was a deleted person's is nobody else's, and an administrator's
+// account is not had by its name.
+func TestWhomASubjectIsTakenFor(t *testing.T) {
+	d := signing(t)
+	add := func(name string, role tenure.Role, source tenure.Source) tenure.User {
+		t.Helper()
+		u, err := d.Provision(t.Context(), operator(t), tenure.User{UserName: name, Active: true, Source: source})
+		if err != nil {
+			t.Fatal(err)
+		}
+		err = d.DB.Tx(t.Context(), func(ctx context.Context, tx *store.Tx) error { return tx.SetRole(ctx, u.Tenant, u.ID, role) })
+		if err != nil {
+			t.Fatal(err)
+		}
+		return u
+	}
+	gone, _, _ := d.signIn(t, "gone@example.com", "g", "s")
+	if err := d.Remove(t.Context(), operator(t), gone.User()); err != nil {
+		t.Fatal(err)
+	}
+	add("bob@example.com", tenure.Member, tenure.SourceSCIM)
+	d.refuses(t, "bob@example.com", idp, "g", "account_deactivated")
+
+	d.Admins = map[string]bool{"named@example.com": true, "new@example.com": true}
+	boss := add("boss@example.com", tenure.Admin, tenure.SourceProxy)
+	add("named@example.com", tenure.Member, tenure.SourceProxy)
+	add("known@example.com", tenure.SuperAdmin, tenure.SourceSCIM)
+	d.refuses(t, "boss@example.com", idp, "b", "link_refused")
+	d.refuses(t, "named@example.com", idp, "n", "link_refused")
+	d.signIn(t, "known@example.com", "k", "s")
+	if p, _, _ := d.signIn(t, "new@example.com", "new", "s"); p.Standing().Role != tenure.SuperAdmin {
+		t.Error("whom the operator named is no administrator in a fresh installation")
+	}
+	if _, err := d.Unlink(t.Context(), operator(t), boss.ID); err != nil {
+		t.Fatal(err)
+	}
+	if p, _, _ := d.signIn(t, "boss@example.com", "b", "s"); p.User() != boss.ID {
+		t.Error("whom an administrator let in is somebody else")
+	}
+	d.refuses(t, "boss@example.com", idp, "other", "subject_mismatch")
+	// Two sign-ins at once: the slower one finds what the other has done.
+	u, err := d.link(t.Context(), tenure.DefaultTenant, "boss@example.com", Subject{Issuer: idp, Subject: "b"})
+	if err != nil || u.ID != boss.ID {
+		t.Errorf("the same again: %v, %v", u.ID, err)
+	}
+	events, err := d.DB.AuditTail(t.Context(), tenure.DefaultTenant, "user.link_refused", 10)
+	if err != nil || len(events) != 3 {
+		t.Errorf("%d refusals are told, %v", len(events), err)
+	}
+}
+
+// What a proxy has signed is as fresh as it says.
+func TestASignedAssertionIsAsOldAsItSays(t *testing.T) {
+	d := signing(t)
+	old := time.Now().Add(-10 * time.Hour).Truncate(time.Second)
+	p, err := d.Join(t.Context(), tenure.DefaultTenant, "alice@example.com", old)
+	if err != nil || !p.Standing().AuthAt.Equal(old) {
+		t.Fatalf("%v, %v", p.Standing().AuthAt, err)
+	}
+	_, secret, err := d.OpenSession(t.Context(), p, tenure.SignIn{Via: "proxy", AuthAt: p.Standing().AuthAt})
+	if err != nil {
+		t.Fatal(err)
+	}
+	who := Asserted{Tenant: tenure.DefaultTenant, Name: "alice@example.com"}
+	for _, c := range []struct{ at, want time.Time }{{old, old}, {old.Add(-time.Hour), old}, {old.Add(time.Hour), old.Add(time.Hour)}} {
+		who.AuthAt = c.at
+		if p, err := d.ResolveSession(t.Context(), secret.Reveal(), who); err != nil || !p.Standing().AuthAt.Equal(c.want) {
+			t.Errorf("asserted at %v: %v, %v", c.at, p.Standing().AuthAt, err)
+		}
+	}
+	who.AuthAt = time.Time{}
+	if p, err := d.ResolveSession(t.Context(), secret.Reveal(), who); err != nil || !p.Standing().AuthAt.Equal(p.At()) {
+		t.Errorf("a bare name: %v, %v", p.Standing().AuthAt, err)
+	}
+}
+
+func TestALogoutEndsWhatItNames(t *testing.T) {
+	d := signing(t)
+	_, _, one := d.signIn(t, "alice@example.com", "a", "s1")
+	_, _, two := d.signIn(t, "alice@example.com", "a", "s2")
+	_, _, bob := d.signIn(t, "bob@example.com", "b", "s3")
+	lives := func(want ...bool) {
+		t.Helper()
+		for i, secret := range []tenure.Secret{one, two, bob} {
+			if _, err := d.ResolveSession(t.Context(), secret.Reveal(), Asserted{}); (err == nil) != want[i] {
+				t.Errorf("session %d: %v", i, err)
+			}
+		}
+	}
+	c := tenure.OIDCConnection{ID: "c", Tenant: tenure.DefaultTenant, Name: "acme", Issuer: idp}
+	out := func(l Logout, sessions int) {
+		t.Helper()
+		l.Until = time.Now().Add(time.Hour)
+		if e, err := d.SignedOut(t.Context(), c, l); err != nil || e.Sessions != sessions {
+			t.Errorf("%+v: %d sessions ended, %v", l, e.Sessions, err)
+		}
+	}
+	lives(true, true, true)
+	out(Logout{Subject: "b", SID: "s1", ID: "1"}, 0) // both must fit
+	out(Logout{Subject: "x", ID: "2"}, 0)
+	elsewhere := c
+	elsewhere.Issuer = idp + "/"
+	if e, err := d.SignedOut(t.Context(), elsewhere, Logout{Subject: "a", ID: "1", Until: time.Now().Add(time.Hour)}); err != nil || e.Sessions != 0 {
+		t.Errorf("another issuer ended %d, %v", e.Sessions, err)
+	}
+	other := c
+	other.Tenant = "other"
+	if e, err := d.SignedOut(t.Context(), other, Logout{Subject: "a", ID: "9", Until: time.Now().Add(time.Hour)}); err != nil || e.Sessions != 0 {
+		t.Errorf("another tenant's connection ended %d, %v", e.Sessions, err)
+	}
+	lives(true, true, true)
+	out(Logout{Subject: "a", SID: "s1", ID: "3"}, 1)
+	lives(false, true, true)
+	if _, err := d.SignedOut(t.Context(), c, Logout{Subject: "a", ID: "3", Until: time.Now().Add(time.Hour)}); !tenure.IsKind(err, tenure.Invalid) {
+		t.Errorf("the same token again: %v", err)
+	}
+	lives(false, true, true)
+	out(Logout{Subject: "a", ID: "4"}, 1)
+	lives(false, false, true)
+}
