@@ -53,7 +53,7 @@ export async function serve(mode, settings = {}) {
   };
   for (let tries = 0; ; tries++) {
     const ready = await fetch(`${base}/readyz`).then((answer) => answer.ok, () => false);
-    if (ready) return { base, stop, stdout: () => stdout, stderr: () => stderr };
+    if (ready) return { base, home: join(home, 'data'), stop, stdout: () => stdout, stderr: () => stderr };
     if (tries === 200 || child.exitCode !== null) {
       await stop();
       assert.fail(`tenure does not serve:\n${stderr}`);
