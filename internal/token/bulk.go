@@ -56,7 +56,8 @@ func (t *Tokens) Preview(ctx context.Context, by tenure.Principal, sel Selection
 }
 
 // RevokeMany ends every token that sel chooses, if these are those of the preview
-// that gave confirm. Conflict: they are not; look at a new preview.
+// that gave confirm. Conflict: they are not; look at a new preview. They are chosen
+// before the transaction, which others would wait for, and each is read in it again.
 func (t *Tokens) RevokeMany(ctx context.Context, by tenure.Principal, sel Selection, confirm, reason string) (tenure.Ended, error) {
 	start := time.Now()
 	if err := access.Check(by, tenure.RevokeTokens); err != nil {
@@ -68,24 +69,23 @@ func (t *Tokens) RevokeMany(ctx context.Context, by tenure.Principal, sel Select
 	if err := tenure.CheckText("reason", reason); err != nil {
 		return tenure.Ended{}, err
 	}
-	if err := t.Uses.Flush(ctx); err != nil {
+	chosen, skipped, err := sel.choose(ctx, t.DB, by, t.DB.Now())
+	switch {
+	case err != nil:
+		return tenure.Ended{}, err
+	case confirmation(chosen) != confirm:
+		return tenure.Ended{}, errSelectionChanged
+	case len(chosen) > maxAtOnce:
+		return tenure.Ended{}, tenure.InvalidField("name", "%d tokens are selected, and at most %d are revoked at once; select fewer, for example by workspace", len(chosen), maxAtOnce)
+	}
+	if err := t.Uses.Flush(ctx); err != nil { // what was just used is not unused
 		return tenure.Ended{}, err
 	}
 	var rows []tenure.Token
-	skipped := 0
-	err := t.DB.Tx(ctx, func(ctx context.Context, tx *store.Tx) error {
+	err = t.DB.Tx(ctx, func(ctx context.Context, tx *store.Tx) error {
 		var err error
-		if rows, skipped, err = sel.choose(ctx, tx, by, tx.Now()); err != nil {
+		if rows, err = sel.still(ctx, tx, by, chosen); err != nil {
 			return err
-		}
-		if confirmation(rows) != confirm {
-			return &tenure.Error{
-				Kind: tenure.Conflict, Code: "selection_changed", Field: "confirm",
-				Msg: "confirm is not that of what is selected now; look at a new preview, and give the confirm that it shows",
-			}
-		}
-		if len(rows) > maxAtOnce {
-			return tenure.InvalidField("name", "%d tokens are selected, and at most %d are revoked at once; select fewer, for example by workspace", len(rows), maxAtOnce)
 		}
 		for _, row := range rows {
 			if _, err := tx.RevokeToken(ctx, row.Tenant, row.ID, by.Label(), reason); err != nil {
@@ -106,6 +106,37 @@ func (t *Tokens) RevokeMany(ctx context.Context, by tenure.Principal, sel Select
 	return ended, nil
 }
 
+// errSelectionChanged: what is confirmed is not what is selected.
+var errSelectionChanged = &tenure.Error{
+	Kind: tenure.Conflict, Code: "selection_changed", Field: "confirm",
+	Msg: "confirm is not that of what is selected now; look at a new preview, and give the confirm that it shows",
+}
+
+// still reads tokens again that were chosen, and answers errSelectionChanged unless
+// each would be chosen again.
+func (s Selection) still(ctx context.Context, tx *store.Tx, by tenure.Principal, chosen []tenure.Token) ([]tenure.Token, error) {
+	rows := make([]tenure.Token, 0, len(chosen))
+	for _, was := range chosen {
+		row, err := tx.Token(ctx, was.Tenant, was.ID)
+		if tenure.IsKind(err, tenure.NotFound) {
+			return nil, errSelectionChanged
+		}
+		if err != nil {
+			return nil, err
+		}
+		moved := row.Kind != was.Kind || row.Workspace != was.Workspace || row.User != was.User || row.ServiceAccount != was.ServiceAccount
+		if moved || !row.Live(tx.Now()) || !s.fits(row) {
+			return nil, errSelectionChanged
+		}
+		rows = append(rows, row)
+	}
+	may, err := allowed(ctx, tx, by, rows)
+	if err == nil && len(may) != len(chosen) {
+		err = errSelectionChanged
+	}
+	return may, err
+}
+
 // confirmation is a digest of which tokens are chosen.
 func confirmation(rows []tenure.Token) string {
 	h := sha256.New()
@@ -115,20 +146,19 @@ func confirmation(rows []tenure.Token) string {
 	return hex.EncodeToString(h.Sum(nil)[:16])
 }
 
-// chooser is what choose asks: of the database, or in a transaction.
-type chooser interface {
-	UserByName(context.Context, tenure.TenantID, string) (tenure.User, error)
-	User(context.Context, tenure.TenantID, tenure.UserID) (tenure.User, error)
-	Account(context.Context, tenure.TenantID, tenure.ServiceAccountID, time.Time) (tenure.ServiceAccount, error)
-	Workspace(context.Context, tenure.TenantID, string) (tenure.Workspace, error)
-	Tokens(context.Context, store.TokenFilter) ([]tenure.Token, error)
-	people
-}
-
 // choose gives the live tokens of the selection that the asker may end, newest
 // first, and the number of those that they may not.
-func (s Selection) choose(ctx context.Context, r chooser, by tenure.Principal, now time.Time) ([]tenure.Token, int, error) {
+func (s Selection) choose(ctx context.Context, r *store.DB, by tenure.Principal, now time.Time) ([]tenure.Token, int, error) {
 	rows, err := s.live(ctx, r, by.Tenant(), now)
+	if err != nil {
+		return nil, 0, err
+	}
+	may, err := allowed(ctx, r, by, rows)
+	return may, len(rows) - len(may), err
+}
+
+// allowed gives those of the tokens that the asker may end, in place.
+func allowed(ctx context.Context, r people, by tenure.Principal, rows []tenure.Token) ([]tenure.Token, error) {
 	may := rows[:0]
 	known := map[tenure.UserID]error{}
 	for _, row := range rows {
@@ -141,14 +171,14 @@ func (s Selection) choose(ctx context.Context, r chooser, by tenure.Principal, n
 		case refused == nil:
 			may = append(may, row)
 		case !tenure.IsKind(refused, tenure.Forbidden):
-			return nil, 0, refused
+			return nil, refused
 		}
 	}
-	return may, len(rows) - len(may), err
+	return may, nil
 }
 
 // live gives the live tokens of the selection, newest first.
-func (s Selection) live(ctx context.Context, r chooser, tenant tenure.TenantID, now time.Time) ([]tenure.Token, error) {
+func (s Selection) live(ctx context.Context, r *store.DB, tenant tenure.TenantID, now time.Time) ([]tenure.Token, error) {
 	if s == (Selection{}) {
 		return nil, tenure.InvalidField("user", "say which tokens: user, workspace, service_account, kind, created_before, unused_since or name; nothing never means all")
 	}
@@ -177,7 +207,7 @@ func (s Selection) live(ctx context.Context, r chooser, tenant tenure.TenantID, 
 
 // owners fills in whose tokens are chosen. A user's id need not be known here: what
 // is left of somebody who was deleted can be revoked too.
-func (s Selection) owners(ctx context.Context, r chooser, f *store.TokenFilter) error {
+func (s Selection) owners(ctx context.Context, r *store.DB, f *store.TokenFilter) error {
 	if s.User != "" {
 		f.User = tenure.UserID(s.User)
 		switch u, err := r.UserByName(ctx, f.Tenant, s.User); {
@@ -200,7 +230,7 @@ func (s Selection) owners(ctx context.Context, r chooser, f *store.TokenFilter) 
 
 // known answers Invalid for an owner of whom there is no trace: no person or account,
 // and no token, ended or not, of any that was.
-func (s Selection) known(ctx context.Context, r chooser, f store.TokenFilter) error {
+func (s Selection) known(ctx context.Context, r *store.DB, f store.TokenFilter) error {
 	if s.User != "" {
 		_, err := r.User(ctx, f.Tenant, f.User)
 		if tenure.IsKind(err, tenure.NotFound) {
