@@ -76,7 +76,8 @@ func describeOnce(op *huma.Operation) {
 }
 
 // once serves a request that may be repeated: what was carried out before is
-// answered again.
+// answered again, to whoever may still do it. So a repetition is judged as if it were
+// new, and its transaction is undone.
 func (a *API) once(w http.ResponseWriter, r *http.Request, op huma.Operation, serve http.HandlerFunc) error {
 	if len(r.Header[keyHeader]) == 0 {
 		serve(w, r)
@@ -86,14 +87,14 @@ func (a *API) once(w http.ResponseWriter, r *http.Request, op huma.Operation, se
 	if err != nil {
 		return err
 	}
-	if done, err := a.repeat(w, r, o); done || err != nil {
-		return err
+	if before, err := a.Answers.Find(r.Context(), o); err == nil && before.Request != o.Request {
+		return errOtherRequest()
 	}
 	answer := &recorded{ResponseWriter: w, header: http.Header{}, status: http.StatusOK}
 	serve(answer, r.WithContext(tenure.WithOnce(r.Context(), o)))
 	ev := web.EventOf(r.Context())
-	if !o.Noted() && answer.status >= http.StatusBadRequest {
-		// Refused for what it is, or because another one like it was faster.
+	if !o.Noted() && answer.status >= http.StatusBadRequest && !unauthorized(answer.status, ev.Err) {
+		// Refused for what it is, or because it was carried out before.
 		if done, err := a.repeat(w, r, o); done || err != nil {
 			ev.Err = nil
 			return err
@@ -107,6 +108,16 @@ func (a *API) once(w http.ResponseWriter, r *http.Request, op huma.Operation, se
 	}
 	answer.send()
 	return ev.Err
+}
+
+// unauthorized reports whether whoever asks may not do it, or not there: then they are
+// not told what was answered when they might.
+func unauthorized(status int, err error) bool {
+	switch status {
+	case http.StatusUnauthorized, http.StatusForbidden, http.StatusNotFound:
+		return true
+	}
+	return err != nil && tenure.AsError(err).Code == "invalid_workspace" // none, or none of theirs
 }
 
 // onceOf reads the key and what is asked under it; the body can be read again.
@@ -151,7 +162,7 @@ func (a *API) repeat(w http.ResponseWriter, r *http.Request, o *tenure.Once) (bo
 	case err != nil:
 		return false, err
 	case before.Request != o.Request:
-		return false, wrongKey("this %s was sent before with another request; take a new one for each thing that is made", keyHeader)
+		return false, errOtherRequest()
 	case before.Status == 0 && web.EventOf(r.Context()).Start.Sub(before.At) < answerTime:
 		return false, &tenure.Error{
 			Kind: tenure.Conflict, Code: "request_in_progress", RetryAfter: time.Second,
@@ -173,6 +184,10 @@ func (a *API) repeat(w http.ResponseWriter, r *http.Request, o *tenure.Once) (bo
 	w.WriteHeader(before.Status)
 	_, err = w.Write(before.Body)
 	return true, err
+}
+
+func errOtherRequest() error {
+	return wrongKey("this %s was sent before with another request; take a new one for each thing that is made", keyHeader)
 }
 
 func wrongKey(format string, args ...any) error {

@@ -114,6 +114,48 @@ func TestRepeated(t *testing.T) {
 	post(201, ada, strings.Repeat("~", 255), tokens, `{"name":"long key"}`)
 }
 
+// A repetition tells what was answered to whoever may still do it, and to nobody else.
+func TestRepeatedByWhoMayNoMore(t *testing.T) {
+	t.Parallel()
+	in := install(t, "teams")
+	h := in.hand()
+	erin := person("erin@example.com")
+	id := h.person("default", "erin@example.com", tenure.Member)
+	p := h.place("default", "theirs")
+	accounts := "/api/v1/admin/service-accounts"
+	account := `{"workspace":"` + p["workspaces"] + `","name":"bot","description":"a bot","owner":"` + superAdmin + `"}`
+	in.must(http.StatusOK, person(superAdmin), http.MethodGet, "/api/v1/me", "")
+	requests := []struct {
+		path, body string
+		again      int // 200 where a secret is left out
+		refused    int // without a role in the workspace
+	}{
+		{accounts, account, http.StatusCreated, http.StatusUnprocessableEntity},
+		{accounts + "/" + p["service-accounts"] + "/tokens", `{"name":"nightly","scopes":["chat"]}`, http.StatusOK, http.StatusNotFound},
+		{tokens, `{"workspace":"` + p["workspaces"] + `","name":"laptop"}`, http.StatusOK, http.StatusUnprocessableEntity},
+	}
+	all := func(status func(i int) int, replayed bool) {
+		t.Helper()
+		for i, q := range requests {
+			r := in.must(status(i), erin, http.MethodPost, q.path, q.body, "Idempotency-Key", "erin's "+q.path)
+			if got := r.header.Get("Idempotency-Replayed") == "true"; got != replayed || r.status >= 400 && strings.Contains(r.body, `"id"`) {
+				t.Errorf("%s: replayed %t, %s", q.path, got, r.body)
+			}
+		}
+	}
+	h.member("default", p["workspaces"], id, tenure.WorkspaceAdmin)
+	all(func(int) int { return http.StatusCreated }, false)
+	all(func(i int) int { return requests[i].again }, true)
+	h.change("DELETE FROM memberships WHERE user_id = ?", id)
+	all(func(i int) int { return requests[i].refused }, false)
+	h.member("default", p["workspaces"], id, tenure.Viewer)
+	in.must(http.StatusNotFound, erin, http.MethodPost, requests[1].path, requests[1].body, "Idempotency-Key", "erin's "+requests[1].path)
+	in.must(http.StatusForbidden, erin, http.MethodPost, tokens, requests[2].body, "Idempotency-Key", "erin's "+tokens)
+	if n := h.count("SELECT COUNT(*) FROM service_accounts WHERE name = 'bot'"); n != 1 {
+		t.Errorf("%d accounts were made", n)
+	}
+}
+
 // No creation leaves behind what it has revealed: neither its row nor the answer
 // that is kept for a repetition holds the secret.
 func TestRepeatedRevealsNothing(t *testing.T) {

@@ -53,8 +53,9 @@ type inTx struct{}
 // is finished or undone. A Tx inside a Tx is an error. Where the context belongs
 // to a request (tenure.AskerOf), whoever asks must still have the authority that
 // they were admitted with. The first transaction of a
-// context that carries a tenure.Once notes it, and answers ErrRepeated when it
-// was carried out before.
+// context that carries a tenure.Once notes it at its end, and is undone with
+// ErrRepeated when it was carried out before: fn has judged by then whether it may
+// be, and its error comes first.
 func (db *DB) Tx(ctx context.Context, fn func(ctx context.Context, tx *Tx) error) error {
 	if ctx.Value(inTx{}) != nil {
 		return errors.New("store: a transaction inside a transaction")
@@ -70,12 +71,10 @@ func (db *DB) Tx(ctx context.Context, fn func(ctx context.Context, tx *Tx) error
 				return err
 			}
 		}
-		if once != nil {
-			if err := tx.note(inner, once); err != nil {
-				return err
-			}
+		if err := fn(inner, tx); err != nil || once == nil {
+			return err
 		}
-		return fn(inner, tx)
+		return tx.note(inner, once)
 	})
 	if err == nil && once != nil {
 		once.Note()
