@@ -261,6 +261,9 @@ func (a *App) serve(ctx context.Context, ln net.Listener, h http.Handler, ready 
 	select {
 	case <-following:
 		go func() { failed <- srv.Serve(ln) }()
+		for _, name := range a.Config.Unheeded {
+			a.Log.Warn("a setting that this version does not heed", "name", name)
+		}
 		a.Log.Info("serving", "address", ln.Addr().String(), "teams", a.Config.Teams, "home", a.Config.Home)
 		ready(ln.Addr())
 	case err := <-failed:

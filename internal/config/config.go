@@ -128,6 +128,7 @@ type Checked struct {
 	CachedTokens      int
 	LeakKeys          string // file; "": reports of leaks are not taken
 	Shown             []Shown
+	Unheeded          []string // variables that are set, and do nothing in this version
 }
 
 // Seed is a provider of the default workspace that the environment names.
@@ -146,6 +147,10 @@ func Wrong(name, what, example string) error {
 
 // cachedToken is about what a cached token takes, in bytes.
 const cachedToken = 800
+
+// unheeded are settings of the contract that this version does not have, either, and
+// that platforms set for whatever they run: those are told of, and not refused.
+var unheeded = [...]string{"OTEL_EXPORTER_OTLP_ENDPOINT"}
 
 // Check gives the typed settings, or the first thing that is wrong with them.
 func (s Local) Check() (*Checked, error) {
@@ -167,6 +172,11 @@ func (s Serve) Check() (*Checked, error) {
 	s.fillIn()
 	c.Listen, c.TLSCert, c.TLSKey, c.Admins = s.Listen, s.TLSCert, s.TLSKey, map[string]bool{}
 	r := reader{}
+	for _, name := range unheeded {
+		if os.Getenv(name) != "" {
+			c.Unheeded = append(c.Unheeded, name)
+		}
+	}
 	r.mode(s.Mode, c)
 	r.listen(s, c)
 	r.identity(s, c)
