@@ -18,7 +18,7 @@ func TestRevokeManyChoosesBeforeItWrites(t *testing.T) {
 	}
 	writes, stop, done := make(chan struct{}), make(chan struct{}), make(chan error, 1)
 	go func() {
-		done <- f.DB.Tx(f.ctx, func(ctx context.Context, tx *store.Tx) error {
+		done <- f.DB.Tx(f.ctx, func(_ context.Context, _ *store.Tx) error {
 			close(writes)
 			<-stop
 			return nil
