@@ -106,22 +106,17 @@ func accountable(ctx context.Context, tx *store.Tx, tenant tenure.TenantID, name
 
 // roles is what lookAfter asks: of the database, or in a transaction.
 type roles interface {
-	RoleIn(context.Context, tenure.TenantID, tenure.WorkspaceID, tenure.UserID) (tenure.Role, error)
-	Policy(context.Context, tenure.TenantID) (tenure.Policy, error)
+	RoleAndMinters(context.Context, tenure.TenantID, tenure.WorkspaceID, tenure.UserID) (tenure.Role, []tenure.Role, error)
 }
 
 // lookAfter judges an act on the service accounts of a workspace by the asker's
 // role there, as r reads it.
 func lookAfter(ctx context.Context, r roles, by tenure.Principal, action tenure.Action, ws tenure.WorkspaceID) error {
-	role, err := r.RoleIn(ctx, by.Tenant(), ws, by.User())
+	role, minters, err := r.RoleAndMinters(ctx, by.Tenant(), ws, by.User())
 	if err != nil {
 		return err
 	}
-	policy, err := r.Policy(ctx, by.Tenant())
-	if err != nil {
-		return err
-	}
-	return access.LookAfter(by, action, access.RoleIn(by, ws, role), policy.ServiceMinters)
+	return access.LookAfter(by, action, access.RoleIn(by, ws, role), minters)
 }
 
 // LookAfter answers nil when the asker may do an action on the service accounts of a

@@ -15,6 +15,17 @@ func (r reads) RoleIn(ctx context.Context, tenant tenure.TenantID, ws tenure.Wor
 	return roleOfRank(rank), err
 }
 
+// RoleAndMinters gives what access.LookAfter judges by: a person's role in a
+// workspace, and the roles that look after service accounts by the tenant's policy.
+func (r reads) RoleAndMinters(ctx context.Context, tenant tenure.TenantID, ws tenure.WorkspaceID, user tenure.UserID) (tenure.Role, []tenure.Role, error) {
+	role, err := r.RoleIn(ctx, tenant, ws, user)
+	if err != nil {
+		return "", nil, err
+	}
+	policy, err := r.Policy(ctx, tenant)
+	return role, policy.ServiceMinters, err
+}
+
 // RolesHeld gives the roles that a person has in any workspace of the tenant, the
 // highest first.
 func (r reads) RolesHeld(ctx context.Context, tenant tenure.TenantID, user tenure.UserID) ([]tenure.Role, error) {
