@@ -146,18 +146,18 @@ func (a *App) signIn(si *signin.Signin, base func(*http.Request) string) (*signi
 	return direct, nil
 }
 
-// bareHeader keeps the header that is believed by default from being believed beside
-// a stored connection of the default tenant, and says so.
+// bareHeader keeps the header that is believed by default from being believed where
+// the people of the default tenant sign in by a connection, or once did, and says so.
 func (a *App) bareHeader(si *signin.Signin) {
 	if a.Config.IdentityHeader == "" || a.Config.HeaderIsSet {
 		return
 	}
 	si.Carriers.Believed = func(ctx context.Context) (bool, error) {
-		name, _, err := a.Connections.Main(ctx)
-		return name == "", err
+		used, err := a.Connections.Used(ctx)
+		return !used, err
 	}
 	si.Carriers.Disbelieved = sync.OnceFunc(func() {
-		a.Log.Warn("no identity header is believed: the default tenant has a stored OIDC connection; set OIDC_PROXY_HEADER if a proxy is to be believed beside it")
+		a.Log.Warn("no identity header is believed: people of the default tenant sign in by an OIDC connection, or did; set OIDC_PROXY_HEADER if a proxy is to be believed")
 	})
 }
 

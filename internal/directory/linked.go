@@ -30,6 +30,13 @@ var errGuarded = &tenure.Error{
 	Msg: "this account administers, and no identity was linked to it yet; an administrator can let the next sign-in by its userName be taken for it: tenure user unlink",
 }
 
+// errOvertaken is the answer to a sign-in during which an administrator deleted the
+// connection, or unlinked the person.
+var errOvertaken = &tenure.Error{
+	Kind: tenure.Forbidden, Code: "signin_refused",
+	Msg: "while you signed in, an administrator ended the way by which you came; start again",
+}
+
 // ToldSingly reports whether a refusal of JoinSubject has an audit event of its own.
 func ToldSingly(err error) bool { return errors.Is(err, errOtherSubject) || errors.Is(err, errGuarded) }
 

@@ -27,6 +27,12 @@ func signing(t *testing.T) *Directory {
 		Options: live.Options{Now: time.Now, MaxStaleness: math.MaxInt64, StreamStaleness: math.MaxInt64},
 	}
 	l.Metrics = live.NewMetrics(prometheus.NewRegistry(), l)
+	err := db.Tx(t.Context(), func(ctx context.Context, tx *store.Tx) error {
+		return tx.InsertOIDC(ctx, tenure.OIDCConnection{ID: "c", Tenant: tenure.DefaultTenant, Name: "acme", Issuer: idp, CreatedAt: tx.Now()}, store.SealedKey{Sealed: []byte{0}, DataKey: []byte{0}})
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
 	return &Directory{DB: db, Live: l, Uses: &store.LastUse{DB: db}, SessionIdle: time.Hour, SessionLife: time.Hour}
 }
 
@@ -223,4 +229,66 @@ func TestALogoutEndsWhatItNames(t *testing.T) {
 	lives(false, true, true)
 	out(Logout{Subject: "a", ID: "4"}, 1)
 	lives(false, false, true)
+}
+
+// A provider that takes its time opens no session by a way that has ended meanwhile.
+func TestAWayThatEndsDuringASignIn(t *testing.T) {
+	d := signing(t)
+	p, _, _ := d.signIn(t, "alice@example.com", "a", "s1")
+	try := func(subject string, by tenure.ConnectionID) error {
+		_, _, err := d.OpenSession(t.Context(), p, tenure.SignIn{Via: "oidc", Issuer: idp, Subject: subject, Connection: by})
+		return err
+	}
+	if err := try("a", tenure.BuiltinConnection); err != nil {
+		t.Errorf("by the settings' connection: %v", err)
+	}
+	for what, err := range map[string]error{"another subject": try("b", "c"), "another connection": try("a", "gone")} {
+		if e := tenure.AsError(err); err == nil || e.Code != "signin_refused" {
+			t.Errorf("%s: %v", what, err)
+		}
+	}
+	in := func(f func(ctx context.Context, tx *store.Tx) error) {
+		t.Helper()
+		if err := d.DB.Tx(t.Context(), f); err != nil {
+			t.Fatal(err)
+		}
+	}
+	in(func(ctx context.Context, tx *store.Tx) error { return tx.Unlink(ctx, p.Tenant(), p.User()) })
+	if e := tenure.AsError(try("a", "c")); e.Code != "signin_refused" {
+		t.Errorf("unlinked meanwhile: %v", e)
+	}
+	d.signIn(t, "alice@example.com", "a", "s2")
+	in(func(ctx context.Context, tx *store.Tx) error { return tx.DeleteOIDC(ctx, p.Tenant(), "c") })
+	if e := tenure.AsError(try("a", "c")); e.Code != "signin_refused" {
+		t.Errorf("deleted meanwhile: %v", e)
+	}
+}
+
+// A provider that names its session only when it ends ends it all the same.
+func TestALogoutOfASessionWithoutAName(t *testing.T) {
+	d := signing(t)
+	_, _, unnamed := d.signIn(t, "alice@example.com", "a", "")
+	_, _, other := d.signIn(t, "alice@example.com", "a", "s2")
+	_, _, bob := d.signIn(t, "bob@example.com", "b", "")
+	c := tenure.OIDCConnection{ID: "c", Tenant: tenure.DefaultTenant, Name: "acme", Issuer: idp}
+	out := func(l Logout) int {
+		t.Helper()
+		l.Until = time.Now().Add(time.Hour)
+		e, err := d.SignedOut(t.Context(), c, l)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return e.Sessions
+	}
+	if n := out(Logout{SID: "s1", ID: "1"}); n != 0 {
+		t.Errorf("a session that nobody knows ended %d", n)
+	}
+	if n := out(Logout{Subject: "a", SID: "s1", ID: "2"}); n != 1 {
+		t.Errorf("%d sessions ended", n)
+	}
+	for secret, want := range map[*tenure.Secret]bool{&unnamed: false, &other: true, &bob: true} {
+		if _, err := d.ResolveSession(t.Context(), secret.Reveal(), Asserted{}); (err == nil) != want {
+			t.Errorf("lives %v: %v", want, err)
+		}
+	}
 }

@@ -1,6 +1,7 @@
 package directory
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"time"
@@ -46,10 +47,8 @@ func (d *Directory) OpenSession(ctx context.Context, by tenure.Principal, how te
 		if how.AuthAt.IsZero() {
 			s.AuthAt = tx.Now()
 		}
-		if s.User != "" { // the person may have gone since they were looked up
-			if u, err := tx.User(ctx, s.Tenant, s.User); err != nil || !u.Active {
-				return tenure.ErrDeactivated
-			}
+		if err := stillStands(ctx, tx, s); err != nil {
+			return err
 		}
 		policy, err := tx.Policy(ctx, s.Tenant)
 		if err != nil {
@@ -70,6 +69,38 @@ func (d *Directory) OpenSession(ctx context.Context, by tenure.Principal, how te
 	}
 	d.Uses.NoteSession(s.ID, s.User, s.SeenAt)
 	return s, secret, nil
+}
+
+// stillStands looks at what may have ended since it was looked up: the person and,
+// while a provider took its time to answer, the connection and whose subject it is.
+func stillStands(ctx context.Context, tx *store.Tx, s tenure.Session) error {
+	if s.User == "" {
+		return nil
+	}
+	if u, err := tx.User(ctx, s.Tenant, s.User); err != nil || !u.Active {
+		return tenure.ErrDeactivated
+	}
+	if s.Connection == "" {
+		return nil
+	}
+	if has, err := tx.SubjectOf(ctx, s.Tenant, s.User); err != nil || has.Issuer != s.Issuer || has.Subject != s.Subject {
+		return cmp.Or(unlessNotFound(err), error(errOvertaken))
+	}
+	if s.Connection == tenure.BuiltinConnection {
+		return nil
+	}
+	if _, err := tx.OIDCConnection(ctx, s.Tenant, s.Connection); err != nil {
+		return cmp.Or(unlessNotFound(err), error(errOvertaken))
+	}
+	return nil
+}
+
+// unlessNotFound passes on any other error.
+func unlessNotFound(err error) error {
+	if tenure.IsKind(err, tenure.NotFound) {
+		return nil
+	}
+	return err
 }
 
 // ResolveSession finds who presents a session cookie. Sessions are read from

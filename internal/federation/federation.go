@@ -225,6 +225,13 @@ func (c *Connections) Main(ctx context.Context) (name string, others bool, err e
 	return rows[0].Name, others, nil
 }
 
+// Used reports whether the people of the default tenant sign in by a connection, or
+// did: one that is deleted, to be made again, or whose settings are gone, leaves a
+// proxy in place that may strip nothing.
+func (c *Connections) Used(ctx context.Context) (bool, error) {
+	return c.DB.OIDCUsed(ctx, tenure.DefaultTenant)
+}
+
 // Stored gives the ids of the connections that are stored.
 func (c *Connections) Stored(ctx context.Context) (map[tenure.ConnectionID]bool, error) {
 	ids, err := c.DB.OIDCIDs(ctx)

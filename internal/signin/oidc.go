@@ -251,7 +251,7 @@ func (o *OIDC) callback(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	if err := o.Signin.open(w, r, p, how); err != nil {
-		return err
+		return o.refused(r, err)
 	}
 	go303(w, r, a.ReturnTo)
 	return nil

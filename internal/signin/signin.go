@@ -112,7 +112,7 @@ func (s *Signin) disbelieve(ctx context.Context, c *web.Presented) error {
 	if err != nil || believed {
 		return err
 	}
-	s.Log.Count("identity.ignored", "an identity header beside a stored OIDC connection; set OIDC_PROXY_HEADER if it is to be believed", c.Peer.String())
+	s.Log.Count("identity.ignored", "an identity header where people sign in by OpenID Connect, or did; set OIDC_PROXY_HEADER if it is to be believed", c.Peer.String())
 	s.Carriers.Disbelieved()
 	c.Identity, c.Tenant = "", ""
 	return nil

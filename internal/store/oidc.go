@@ -59,6 +59,14 @@ func (r reads) OIDCElsewhere(ctx context.Context, than tenure.TenantID) (bool, e
 	return n > 0, err
 }
 
+// OIDCUsed reports whether a tenant has a connection, or somebody of it ever signed
+// in by one.
+func (r reads) OIDCUsed(ctx context.Context, tenant tenure.TenantID) (bool, error) {
+	n, err := one(ctx, r.run, scalar[int], `SELECT (SELECT count(*) FROM oidc_connections WHERE tenant_id = $1)
+		+ (SELECT count(*) FROM (SELECT 1 FROM oidc_subjects WHERE tenant_id = $1 AND issuer <> '' LIMIT 1) AS some)`, tenant)
+	return n > 0, err
+}
+
 // OIDCIDs gives the ids of the connections of all tenants.
 func (r reads) OIDCIDs(ctx context.Context) ([]tenure.ConnectionID, error) {
 	return many(ctx, r.run, scalar[tenure.ConnectionID], `SELECT id FROM oidc_connections`)
@@ -169,12 +177,16 @@ func (tx *Tx) Redeem(ctx context.Context, d tenure.Digest, until time.Time) erro
 }
 
 // ProviderSessions lists the open sessions that a provider opened here, by its own
-// name for a session or, without one, for a person. Both given, both must fit.
+// name for a session or, without one, for a person. Both given, both must fit; a
+// session of that person of which the provider told no name may be the one.
 func (r reads) ProviderSessions(ctx context.Context, tenant tenure.TenantID, issuer, subject, sid string) ([]tenure.Session, error) {
 	w := where{}
 	w.and("s.tenant_id = ? AND s.issuer = ? AND s.issuer <> '' AND s.ended_at IS NULL", tenant, issuer)
-	if sid != "" {
-		w.and("s.sid = ? AND s.sid <> ''", sid)
+	switch {
+	case sid != "" && subject != "":
+		w.and("(s.sid = ? OR s.sid = '')", sid)
+	case sid != "":
+		w.and("s.sid = ?", sid)
 	}
 	if subject != "" {
 		w.and("s.subject = ?", subject)

@@ -70,6 +70,19 @@ func oidcConnections(t *testing.T, f *fixture) {
 		t.Errorf("another tenant's: %v", err)
 	}
 	f.tx(func(ctx context.Context, tx *store.Tx) error { return tx.DeleteOIDC(ctx, c.Tenant, c.ID) })
+	used := func(want bool, when string) {
+		t.Helper()
+		if is, err := f.db.OIDCUsed(f.ctx, c.Tenant); err != nil || is != want {
+			t.Errorf("used, %s: %v, %v", when, is, err)
+		}
+	}
+	used(false, "a connection that is gone, and by nobody")
+	f.tx(func(ctx context.Context, tx *store.Tx) error {
+		return tx.Link(ctx, c.Tenant, store.Subject{User: f.user.ID, Issuer: c.Issuer, Subject: "u"})
+	})
+	used(true, "by somebody once")
+	f.tx(func(ctx context.Context, tx *store.Tx) error { return tx.Unlink(ctx, c.Tenant, f.user.ID) })
+	used(false, "by somebody who is unlinked")
 	if _, err := f.db.OIDCByDomain(f.ctx, "acme.com"); !tenure.IsKind(err, tenure.NotFound) {
 		t.Errorf("a deleted one's domain: %v", err)
 	}
