@@ -67,6 +67,9 @@ func (d *Dash) aboutRequest(r *http.Request, verb, heading, button string) (*for
 	if err != nil {
 		return nil, q, err
 	}
+	if (verb == "collect" || verb == "withdraw") && !q.AskedBy(by) {
+		return nil, q, tenure.ErrNotFound // as the acts themselves answer
+	}
 	page := &formPage{
 		frame: d.frame(r, heading), Heading: fmt.Sprintf("%s “%s”?", heading, q.Name), Button: button, Back: requestsPath,
 		Action: requestsPath + "/" + string(q.ID) + "/" + verb,

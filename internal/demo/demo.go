@@ -219,5 +219,8 @@ curl -sN http://%[3]s/v1/chat/completions -H 'Authorization: Bearer %[2]s' -H 'C
 curl -s -X PATCH http://%[3]s/scim/v2/Users/%[6]s -H 'Authorization: Bearer %[5]s' -H 'Content-Type: application/scim+json' -d '{"schemas":["urn:ietf:params:scim:api:messages:2.0:PatchOp"],"Operations":[{"op":"replace","value":{"active":false}}]}'
 
 Then try 1 again (401), and the dashboard as alice@example.com. To let her back in, send 3 with true: her token stays dead.
+
+The same in the dashboard: as bob@example.com generate a token, and paste what the page shows under curl; its last command is a stream.
+At http://%[1]s/demo/pick become grace@example.com: the stream is under Overview, with a button that cuts it. A person's access is ended under People.
 Ctrl-C stops the demo.
 `

@@ -20,6 +20,7 @@ const chosen = "demo_identity"
 var page = template.Must(template.New("pick").Parse(`<!doctype html>
 <html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width">
 <title>Sign in – Tenure demo</title>
+<link rel="icon" href="data:,">
 <style>
 :root { color-scheme: light dark; font: 16px/1.5 system-ui, sans-serif }
 body { max-width: 30rem; margin: 4rem auto; padding: 0 1rem }

@@ -1,7 +1,7 @@
 // What the tests stand on: the built program in a fresh home, and pages that
 // note whatever must not happen while they are open.
 import assert from 'node:assert/strict';
-import { spawn } from 'node:child_process';
+import { execFileSync, spawn } from 'node:child_process';
 import { mkdir, mkdtemp, rm } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
@@ -10,18 +10,21 @@ import { join } from 'node:path';
 import AxeBuilder from '@axe-core/playwright';
 import { chromium } from 'playwright-core';
 
-const output = join(import.meta.dirname, 'output');
+const output = join(import.meta.dirname, 'output'); // of pictures; git does not keep it
+process.on('exit', () => { if (shots) console.log(`${shots} pictures in ${output}`); });
+let shots = 0;
 
-export async function launch() {
+export async function launch(options = {}) {
   await mkdir(output, { recursive: true });
   return chromium.launch({
+    ...options,
     executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium',
     args: ['--no-sandbox', '--disable-gpu', '--disable-dev-shm-usage', '--disable-quic', '--no-first-run',
       '--disable-background-networking', '--disable-component-update', '--disable-sync'],
   });
 }
 
-function freePort() {
+export function freePort() {
   return new Promise((resolve, reject) => {
     const server = createServer();
     server.on('error', reject);
@@ -53,7 +56,20 @@ export async function serve(mode, settings = {}) {
   };
   for (let tries = 0; ; tries++) {
     const ready = await fetch(`${base}/readyz`).then((answer) => answer.ok, () => false);
-    if (ready) return { base, home: join(home, 'data'), stop, stdout: () => stdout, stderr: () => stderr };
+    if (ready) {
+      return {
+        base,
+        home: join(home, 'data'),
+        stop: async () => {
+          await stop();
+          assert.doesNotMatch(stderr, /t(pat|svc|scim)_[0-9A-Za-z]{46}/, 'the log has a token');
+        },
+        stdout: () => stdout,
+        stderr: () => stderr,
+        // sql changes the database by hand, as nothing that the program offers can.
+        sql: (text) => execFileSync('sqlite3', ['-bail', '-cmd', '.timeout 10000', join(home, 'data', 'tenure.db')], { input: text }).toString(),
+      };
+    }
     if (tries === 200 || child.exitCode !== null) {
       await stop();
       assert.fail(`tenure does not serve:\n${stderr}`);
@@ -63,8 +79,8 @@ export async function serve(mode, settings = {}) {
 }
 
 // visit opens a page and runs fn with it. Nothing may go wrong meanwhile: no
-// error on the console, no breach of the policy, no request to another host.
-// `refusals` is how many answers with an error status are expected.
+// error on the console, no breach of the policy, no request to another host. The
+// page on which it ends must fit its window and hinder nobody. `refusals` is how many answers with an error status are expected.
 export async function visit(browser, server, { user, refusals = 0, permissions = [], ...options }, fn) {
   const context = await browser.newContext({
     baseURL: server.base,
@@ -74,11 +90,11 @@ export async function visit(browser, server, { user, refusals = 0, permissions =
   });
   await context.grantPermissions(permissions, { origin: server.base });
   const faults = [];
-  let refused = 0;
+  const refused = [];
   context.on('page', (page) => {
     page.on('console', (message) => {
       if (message.type() !== 'error') return;
-      if (/the server responded with a status of 4\d\d/.test(message.text())) refused++;
+      if (/the server responded with a status of 4\d\d/.test(message.text())) refused.push(message.location().url);
       else faults.push(message.text());
     });
     page.on('pageerror', (error) => faults.push(String(error)));
@@ -94,8 +110,12 @@ export async function visit(browser, server, { user, refusals = 0, permissions =
   }));
   try {
     await fn(page);
+    if (options.javaScriptEnabled !== false && page.url().startsWith(server.base)) {
+      await accessible(page, `the last page, ${page.url()}`);
+      await fits(page, `the last page, ${page.url()}`);
+    }
     assert.deepEqual(faults, []);
-    assert.equal(refused, refusals, 'answers with an error status');
+    assert.equal(refused.length, refusals, `answers with an error status: ${refused.join(', ')}`);
   } finally {
     await context.close();
   }
@@ -103,12 +123,14 @@ export async function visit(browser, server, { user, refusals = 0, permissions =
 
 // shot keeps a picture for people to look at.
 export async function shot(page, name) {
+  shots++;
   await page.screenshot({ path: join(output, `${name}.png`), fullPage: true });
 }
 
-// accessible fails on what hinders somebody seriously.
-export async function accessible(page, where) {
-  const { violations } = await new AxeBuilder({ page }).analyze();
+// accessible fails on what hinders somebody seriously, by all rules or by some.
+export async function accessible(page, where, rules) {
+  const axe = new AxeBuilder({ page });
+  const { violations } = await (rules ? axe.withRules(rules) : axe).analyze();
   const grave = violations.filter((v) => v.impact === 'serious' || v.impact === 'critical');
   const told = grave.map((v) => `${v.id}: ${v.help}\n  ${v.nodes.map((n) => `${n.target} ${n.failureSummary}`).join('\n  ')}`);
   assert.deepEqual(told, [], where);

@@ -55,20 +55,11 @@ async function open(page, name) {
   await page.getByRole('heading', { level: 1, name }).waitFor();
 }
 
-for (const [look, options] of [
-  ['light', { colorScheme: 'light' }],
-  ['dark', { colorScheme: 'dark' }],
-  ['phone', { colorScheme: 'light', viewport: { width: 360, height: 800 } }],
-  ['narrow', { colorScheme: 'dark', viewport: { width: 320, height: 700 } }],
-]) {
-  test(`the pages are seen: ${look}`, async () => {
-    const id = await idOf(bob);
+for (const [look, options] of [['light', { colorScheme: 'light' }], ['narrow', { colorScheme: 'dark', viewport: { width: 320, height: 700 } }]]) {
+  test(`what is found, opened and asked is seen: ${look}`, async () => {
     await visit(browser, server, { user: admin, ...options }, async (page) => {
       for (const [name, path] of [
-        ['people', '/admin/people'], ['people-none', '/admin/people?q=nobody'], ['person', `/admin/people/${id}`],
-        ['person-deactivated', `/admin/people/${await idOf('dave@example.com')}`], ['person-ask', `/admin/people/${id}/deactivate`],
-        ['report', `/admin/people/${id}/report`], ['all-tokens', '/admin/tokens'], ['bulk', '/admin/tokens/revoke?person=bob@example.com'],
-        ['audit', '/admin/audit'], ['audit-none', '/admin/audit?what=tenant'],
+        ['people-none', '/admin/people?q=nobody'], ['bulk', '/admin/tokens/revoke?person=bob@example.com'], ['audit-none', '/admin/audit?what=tenant'],
       ]) {
         await page.goto(path);
         await shot(page, `${name}-${look}`);
@@ -77,8 +68,6 @@ for (const [look, options] of [
       }
       await page.goto('/admin/audit?what=token');
       await page.locator('.event summary').first().click();
-      await fits(page, 'an event');
-      await accessible(page, 'an event');
       await shot(page, `audit-event-${look}`);
     });
   });
