@@ -56,7 +56,7 @@ const (
 
 // Quick are the lists that are looked at most.
 func (p allTokensPage) Quick() []choice {
-	return choices(p.with("cursor", ""), "/admin/tokens", "All", endingTokens, "Ending soon", unusedTokens, "Unused for 90 days",
+	return choices(p.Newest(), "/admin/tokens", "All", endingTokens, "Ending soon", unusedTokens, "Unused for 90 days",
 		"/admin/tokens?kind=svc&state=active", "Of service accounts")
 }
 

@@ -71,23 +71,20 @@ func (l looking) First() bool { return l.Get("cursor") == "" }
 func (l looking) Path() string { return l.path }
 
 // Newest is the address of the first page, with the same filters.
-func (l looking) Newest() string { return l.with("cursor", "") }
-
-// After is the address of the page that begins after a cursor.
-func (l looking) After(cursor string) string { return l.with("cursor", cursor) }
+func (l looking) Newest() string { return l.After("") }
 
 // Self is the address of the page.
-func (l looking) Self() string { return l.with("cursor", l.Get("cursor")) }
+func (l looking) Self() string { return l.After(l.Get("cursor")) }
 
-// with is the list's address with one parameter set otherwise, or left out.
-func (l looking) with(name, value string) string {
+// After is the address of the page that begins after a cursor.
+func (l looking) After(cursor string) string {
 	q := url.Values{}
 	for k, v := range l.query {
 		q[k] = v
 	}
-	q.Set(name, value)
-	if value == "" {
-		q.Del(name)
+	q.Set("cursor", cursor)
+	if cursor == "" {
+		q.Del("cursor")
 	}
 	if len(q) == 0 {
 		return l.path
