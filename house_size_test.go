@@ -255,7 +255,7 @@ func holdsState(id *ast.Ident, i int, spec *ast.ValueSpec, embedded bool) string
 // compiled or built once. A name that begins with Must, must, Parse or parse
 // is one too.
 var readOnly = []string{
-	"errors.New", "fmt.Errorf", "strings.NewReplacer", "crc32.MakeTable", "base64.NewEncoding", "base32.NewEncoding", "string", "len",
+	"errors.New", "fmt.Errorf", "strings.NewReplacer", "crc32.MakeTable", "sync.OnceValues", "base64.NewEncoding", "base32.NewEncoding", "string", "len",
 }
 
 func mutable(e ast.Expr) string {

@@ -70,7 +70,8 @@ var house = []room{
 	{path: "internal/oidc", layer: machinery},
 	{path: "internal/web", layer: machinery},
 
-	{path: "internal/store/storetest", layer: helpers, only: []string{".", "internal/store"}, by: none},
+	{path: "internal/postgrestest", layer: leaves, only: none, by: []string{"internal/store/storetest"}, std: true},
+	{path: "internal/store/storetest", layer: helpers, only: []string{".", "internal/postgrestest", "internal/store"}, by: none},
 
 	{path: "internal/access", layer: ground},
 	{path: "internal/audit", layer: ground},
@@ -98,7 +99,7 @@ var house = []room{
 }
 
 // testHelpers may be imported by the tests of any room.
-var testHelpers = []string{"internal/simulator", "internal/store/storetest"}
+var testHelpers = []string{"internal/postgrestest", "internal/simulator", "internal/store/storetest"}
 
 // ioPackages are what the root does without: it is words, and words do no I/O.
 var ioPackages = []string{
