@@ -17,7 +17,9 @@ func AskerOf(ctx context.Context) Principal {
 
 // WithoutAsker is for what is done about a request after its act, or whoever has
 // asked: a transaction of the context it returns asks nobody whether they still may.
+// Its reach stays what it was.
 func WithoutAsker(ctx context.Context) context.Context {
+	ctx = context.WithValue(ctx, ReachKey{}, ReachOf(ctx))
 	return context.WithValue(ctx, AskerKey{}, (*Principal)(nil))
 }
 

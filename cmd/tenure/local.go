@@ -31,7 +31,7 @@ func (l local) open(e *env, fresh bool) (*app.App, tenure.Principal, error) {
 	if err != nil {
 		return nil, tenure.Principal{}, err
 	}
-	if _, err := os.Stat(cfg.Database); errors.Is(err, os.ErrNotExist) && !fresh {
+	if _, err := os.Stat(cfg.Database); cfg.Database != "" && errors.Is(err, os.ErrNotExist) && !fresh {
 		return nil, tenure.Principal{}, &tenure.Error{
 			Kind: tenure.NotFound, Code: "no_data",
 			Msg: fmt.Sprintf("there is no Tenure data at %s; run \"tenure serve\" first, or name the right TENURE_HOME", cfg.Database),

@@ -87,7 +87,7 @@ func run(args []string, stdout, stderr io.Writer) int {
 		fmt.Fprintf(stderr, "tenure: %s; see 'tenure --help'\n", err)
 		return exitUsage
 	}
-	return status(k.Run(&env{ctx, stdout, stderr}), stderr)
+	return status(k.Run(&env{tenure.Everywhere(ctx), stdout, stderr}), stderr)
 }
 
 // status tells of an error in one line and gives its exit status.

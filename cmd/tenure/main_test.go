@@ -7,6 +7,8 @@ import (
 	"testing"
 
 	"github.com/rogpeppe/go-internal/testscript"
+
+	"github.com/tenure-gateway/tenure/internal/store/storetest"
 )
 
 // The test binary is also the program: started under the name "tenure" it runs
@@ -17,7 +19,11 @@ func TestMain(m *testing.M) { testscript.Main(m, map[string]func(){"tenure": mai
 // commands that they have besides testscript's own stand in script_test.go.
 func TestScript(t *testing.T) {
 	testscript.Run(t, testscript.Params{
-		Dir: filepath.Join("testdata", "script"), Setup: setUp, Cmds: commands,
+		Dir: filepath.Join("testdata", "script"), Cmds: commands,
+		Setup: func(env *testscript.Env) error { return setUp(t, env) },
+		Condition: func(name string) (bool, error) { // [sqlite] and [postgres]
+			return (name == "postgres") == storetest.OnPostgres(), nil
+		},
 		RequireExplicitExec: true, RequireUniqueNames: true,
 	})
 }
@@ -27,7 +33,7 @@ const scimToken = "a-scim-connector-token-for-tests"
 
 // setUp gives a script a data directory of its own, teams mode, and any free
 // port. What it sets holds for "tenure serve" and for the other verbs alike.
-func setUp(env *testscript.Env) error {
+func setUp(t *testing.T, env *testscript.Env) error {
 	home := filepath.Join(env.WorkDir, "home")
 	for name, value := range map[string]string{
 		"TENURE_HOME": home, "TENURE_MODE": "teams", "TENURE_LISTEN": "127.0.0.1:0",
@@ -35,6 +41,14 @@ func setUp(env *testscript.Env) error {
 		"DB": filepath.Join(home, "tenure.db"),
 	} {
 		env.Setenv(name, value)
+	}
+	if storetest.OnPostgres() {
+		serve, super := storetest.Postgres(t)
+		env.Setenv("TENURE_DATABASE_URL", serve)
+		env.Setenv("DB", super)
+		if _, err := sqlShell(super, sqliteWords); err != nil {
+			return err
+		}
 	}
 	w := &world{streams: map[string]*stream{}}
 	env.Values[worldKey{}] = w
@@ -44,7 +58,7 @@ func setUp(env *testscript.Env) error {
 
 // settings are the names of the environment that "serve" passes on, where set.
 var settings = [...]string{
-	"PATH", "HOME", "TMPDIR", "GOCOVERDIR", "TENURE_HOME", "TENURE_MODE", "TENURE_LISTEN", "TENURE_PUBLIC_URL", "TENURE_API_TOKEN",
+	"PATH", "HOME", "TMPDIR", "GOCOVERDIR", "TENURE_HOME", "TENURE_DATABASE_URL", "TENURE_MODE", "TENURE_LISTEN", "TENURE_PUBLIC_URL", "TENURE_API_TOKEN",
 	"TENURE_SCIM_TOKEN", "TENURE_SCIM_TOKEN_PREVIOUS", "TENURE_REQUIRE_SCIM", "TENURE_ADMINS", "TENURE_TRUSTED_PROXIES", "TENURE_SHUTDOWN_GRACE",
 	"OIDC_PROXY_HEADER", "OPENAI_API_KEY", "OPENAI_BASE_URL", "ANTHROPIC_API_KEY", "ANTHROPIC_BASE_URL",
 }

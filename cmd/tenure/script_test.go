@@ -384,7 +384,33 @@ func (w *world) sql(ts *testscript.TestScript, args []string) error {
 func shell(ts *testscript.TestScript, statement string) (string, error) {
 	quote := func(name string) string { return "'" + ts.Getenv(name) + "'" }
 	statement = strings.NewReplacer(":token", quote("TOKEN_ID"), ":user", quote("USER_ID"), ":session", quote("SESSION_ID")).Replace(statement)
-	return sqlite3(ts.Getenv("DB"), statement)
+	return sqlShell(ts.Getenv("DB"), statement)
+}
+
+// sqliteWords are what the scripts' statements use of SQLite's language, for
+// PostgreSQL: one script tells the same story on both.
+const sqliteWords = `
+	CREATE FUNCTION datetime(text, VARIADIC text[] DEFAULT '{}') RETURNS timestamptz LANGUAGE sql AS
+		$$ SELECT clock_timestamp() + COALESCE((SELECT sum(m::interval) FROM unnest($2) m), interval '0') $$;
+	CREATE FUNCTION strftime(text, text, VARIADIC text[] DEFAULT '{}') RETURNS timestamptz LANGUAGE sql AS
+		$$ SELECT clock_timestamp() + COALESCE((SELECT sum(m::interval) FROM unnest($3) m), interval '0') $$;
+	CREATE FUNCTION julianday(timestamptz) RETURNS double precision LANGUAGE sql AS $$ SELECT extract(epoch FROM $1) / 86400 $$;
+	CREATE FUNCTION json_extract(text, text) RETURNS text LANGUAGE sql AS $$ SELECT $1::jsonb ->> substr($2, 3) $$;`
+
+// sqlShell runs a statement in the database's own shell: db is a file, or a URL.
+func sqlShell(db, statement string) (string, error) {
+	switch {
+	case !strings.HasPrefix(db, "postgres"):
+		return sqlite3(db, statement)
+	case statement == ".dump":
+		out, err := exec.Command("pg_dump", "--inserts", db).CombinedOutput()
+		return string(out), err
+	}
+	out, err := exec.Command("psql", "-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1", "-c", statement, db).CombinedOutput()
+	if err != nil {
+		return "", fmt.Errorf("psql %q: %w\n%s", statement, err, out)
+	}
+	return string(out), nil
 }
 
 func sqlite3(db, statement string) (string, error) {

@@ -69,13 +69,20 @@ type App struct {
 	logs    *web.LogWriter
 }
 
-// openHome makes the data directory, with mode 0700, and opens the database in it.
-func openHome(ctx context.Context, home, database string) (*store.DB, error) {
-	if err := os.MkdirAll(home, 0o700); err != nil {
+// openStore makes the data directory, with mode 0700, and opens the database.
+func openStore(ctx context.Context, cfg *config.Checked) (*store.DB, error) {
+	if err := os.MkdirAll(cfg.Home, 0o700); err != nil {
 		return nil, config.Wrong("TENURE_HOME", err.Error(), "/var/lib/tenure")
 	}
-	db, err := store.OpenSQLite(ctx, database, nil)
 	var own *tenure.Error
+	if !cfg.Postgres.IsZero() {
+		db, err := store.OpenPostgres(ctx, cfg.Postgres.Reveal(), nil)
+		if err != nil && !errors.As(err, &own) {
+			return nil, config.Wrong("TENURE_DATABASE_URL", err.Error(), "postgres://tenure:password@db.internal/tenure?sslmode=verify-full")
+		}
+		return db, err
+	}
+	db, err := store.OpenSQLite(ctx, cfg.Database, nil)
 	if err != nil && !errors.As(err, &own) {
 		return nil, config.Wrong("TENURE_DATABASE_URL", err.Error(), "sqlite:/var/lib/tenure/tenure.db")
 	}
@@ -84,7 +91,8 @@ func openHome(ctx context.Context, home, database string) (*store.DB, error) {
 
 // Open opens the store and builds the acts on it. Log lines are JSON, to logs.
 func Open(ctx context.Context, cfg *config.Checked, logs *web.LogWriter) (*App, error) {
-	db, err := openHome(ctx, cfg.Home, cfg.Database)
+	ctx = tenure.Everywhere(ctx)
+	db, err := openStore(ctx, cfg)
 	if err != nil {
 		return nil, err
 	}
@@ -189,7 +197,7 @@ func seeds(cfg *config.Checked) []vault.Spec {
 // Close ends what Open began.
 func (a *App) Close() error {
 	// A verb at the command line serves nothing, and ends access all the same.
-	last, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	last, cancel := context.WithTimeout(tenure.Everywhere(context.Background()), 5*time.Second)
 	defer cancel()
 	err := errors.Join(a.Usage.FlushEnds(last), a.Store.Close())
 	a.logs.Flush()
@@ -201,6 +209,7 @@ func (a *App) Close() error {
 // address once requests are answered. banner gets what is shown to the operator
 // once, such as a generated root token.
 func (a *App) Serve(ctx context.Context, banner io.Writer, ready func(net.Addr)) error {
+	ctx = tenure.Everywhere(ctx)
 	if err := a.Store.Lease(); err != nil {
 		return err
 	}

@@ -31,9 +31,6 @@ type side struct {
 	places []place
 }
 
-// enoughAnswers is how many good ones a run must have seen.
-const enoughAnswers = 100
-
 // A crowd is both sides at once.
 type crowd struct {
 	*installation
@@ -46,8 +43,8 @@ type crowd struct {
 
 // TestTwoTenantsUnderLoad lets two tenants ask for everything at once, with random
 // ids, roles and scopes: not one byte of the other's may be in an answer, and
-// nothing may break. TENURE_TEST_LOAD is for how long (5s when it is not set), and on
-// a busy machine until enough was answered; TENURE_TEST_SEED repeats a run's choices.
+// nothing may break. TENURE_TEST_LOAD is for how long (5s when it is not set),
+// TENURE_TEST_SEED repeats a run's choices.
 func TestTwoTenantsUnderLoad(t *testing.T) {
 	t.Parallel()
 	long, seed := 5*time.Second, uint64(time.Now().UnixNano())
@@ -79,13 +76,10 @@ func TestTwoTenantsUnderLoad(t *testing.T) {
 	}
 	var wg sync.WaitGroup
 	end := time.Now().Add(long)
-	goesOn := func() bool {
-		return time.Now().Before(end) || c.asked[2].Load() < enoughAnswers && time.Now().Before(end.Add(2*time.Minute))
-	}
 	for i := range uint64(8) {
 		w := &worker{crowd: c, side: c.sides[i%2], other: c.sides[(i+1)%2], r: rand.New(rand.NewPCG(seed, i))}
 		wg.Go(func() {
-			for goesOn() && !t.Failed() {
+			for time.Now().Before(end) && !t.Failed() {
 				w.step()
 			}
 		})
@@ -97,7 +91,7 @@ func TestTwoTenantsUnderLoad(t *testing.T) {
 		}
 	}
 	t.Logf("%d good answers, %d refused", c.asked[2].Load(), c.asked[4].Load())
-	if c.asked[2].Load() < enoughAnswers {
+	if c.asked[2].Load() < 100 {
 		t.Error("hardly anything was answered: this test would pass on nothing")
 	}
 }

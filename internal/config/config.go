@@ -43,7 +43,7 @@ func (h Home) Dir() (string, error) {
 // Local are the settings of the verbs that work on the data directory.
 type Local struct {
 	Home
-	DatabaseURL string `name:"database-url" env:"TENURE_DATABASE_URL" placeholder:"URL" help:"sqlite:FILE (default: sqlite: tenure.db in the home)."`
+	DatabaseURL string `name:"database-url" env:"TENURE_DATABASE_URL" placeholder:"URL" help:"sqlite:FILE (default: sqlite: tenure.db in the home), or postgres://… (PostgreSQL 15 or later) for many replicas."`
 	KeyURL      string `name:"key-url" env:"TENURE_KEY_URL" placeholder:"URL" help:"Key-encryption key: file:FILE (default: file: master.key in the home)."`
 }
 
@@ -101,8 +101,9 @@ type Checked struct {
 	Teams             bool
 	Listen            string
 	TLSCert, TLSKey   string
-	PublicURL         *url.URL // nil: from the request
-	Database          string   // file of the SQLite database
+	PublicURL         *url.URL      // nil: from the request
+	Database          string        // file of the SQLite database; "" with another
+	Postgres          tenure.Secret // URL of the PostgreSQL database; zero with another
 	APIToken          tenure.Secret
 	IdentityHeader    string     // canonical; "": none
 	HeaderIsSet       bool       // by the operator; otherwise it is the default

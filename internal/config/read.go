@@ -97,13 +97,16 @@ func (r *reader) header(setting, name, example string) string {
 }
 
 func (r *reader) files(s Local, c *Checked) {
-	c.Database = filepath.Join(c.Home, "tenure.db")
-	if s.DatabaseURL != "" {
-		file, ok := strings.CutPrefix(s.DatabaseURL, "sqlite:")
-		file = strings.TrimPrefix(file, "//")
-		if !ok || file == "" || strings.ContainsAny(file, "?#") {
-			r.fail("TENURE_DATABASE_URL", "only sqlite:FILE is supported by this version", "sqlite:/var/lib/tenure/tenure.db")
-		}
+	file, isFile := strings.CutPrefix(s.DatabaseURL, "sqlite:")
+	file = strings.TrimPrefix(file, "//")
+	switch {
+	case s.DatabaseURL == "":
+		c.Database = filepath.Join(c.Home, "tenure.db")
+	case strings.HasPrefix(s.DatabaseURL, "postgres://"), strings.HasPrefix(s.DatabaseURL, "postgresql://"):
+		c.Postgres = tenure.NewSecret(s.DatabaseURL)
+	case !isFile || file == "" || strings.ContainsAny(file, "?#"):
+		r.fail("TENURE_DATABASE_URL", "it is neither sqlite:FILE nor postgres://…", "postgres://tenure:password@db.internal/tenure?sslmode=verify-full")
+	default:
 		c.Database = absolute(c.Home, file)
 	}
 	c.KeyFile = filepath.Join(c.Home, "master.key")

@@ -29,6 +29,7 @@ func (l *Live) Follow(ctx context.Context, ready func()) error {
 	defer func() { _ = feed.Close() }()
 	// What was cached before the feed was open may have changed unseen.
 	l.advance(store.Change{})
+	l.clock.usual.Store(int64(2*feed.Every + 2*store.FeedPoll))
 	l.heard(l.Options.Now())
 	ready()
 
@@ -38,19 +39,26 @@ func (l *Live) Follow(ctx context.Context, ready func()) error {
 	defer tick.Stop()
 	trimmed := l.Options.Now()
 	healthy := true
+	var polled time.Time
 	for {
+		rung := false
 		select {
 		case <-ctx.Done():
 			return nil
 		case <-tick.C:
+		case <-feed.Bell:
+			rung = true
 		}
-		err := l.poll(ctx, feed)
-		if ctx.Err() != nil {
-			return nil
-		}
-		if (err == nil) != healthy {
-			healthy = err == nil
-			l.Log.Warn("change feed", "healthy", healthy, "error", err)
+		if rung || time.Since(polled) >= feed.Every {
+			polled = time.Now()
+			err := l.poll(ctx, feed)
+			if ctx.Err() != nil {
+				return nil
+			}
+			if (err == nil) != healthy {
+				healthy = err == nil
+				l.Log.Warn("change feed", "healthy", healthy, "error", err)
+			}
 		}
 		now := l.Options.Now()
 		l.expire(now)
@@ -71,11 +79,12 @@ func (l *Live) poll(ctx context.Context, feed *store.Feed) error {
 	asked := l.Options.Now()
 	reading, cancel := context.WithTimeout(ctx, recheckTimeout)
 	defer cancel()
-	changes, lost, err := feed.Poll(reading)
+	news, err := feed.Poll(reading)
 	if err != nil {
 		return err
 	}
-	if lost || l.unknown {
+	changes := news.Changes
+	if news.Lost || l.unknown {
 		changes = []store.Change{{}} // everything is looked up anew
 	}
 	for _, c := range changes {

@@ -57,6 +57,7 @@ type Options struct {
 type freshness struct {
 	generation atomic.Uint64             // grows whenever something that is known may have changed
 	heard      atomic.Pointer[time.Time] // when the database last answered; read by the monotonic clock
+	usual      atomic.Int64              // nanoseconds that the view is old at most while the feed is well
 }
 
 // Model is what a flight asks a provider for, by the name that the provider gets.
@@ -101,6 +102,10 @@ func (l *Live) Fresh() error {
 	}
 	return nil
 }
+
+// Current reports whether news from the database is no older than the polls of the
+// feed explain. Where it is, what is cached is asked for again.
+func (l *Live) Current() bool { return l.Lag() <= time.Duration(l.clock.usual.Load()) }
 
 // Lag is how long ago the database answered last; for ever, if it never did.
 func (l *Live) Lag() time.Duration {

@@ -10,7 +10,7 @@ import (
 
 // accountColumns count the tokens that live at $1.
 const accountColumns = `a.id, a.tenant_id, a.workspace_id, a.name, a.description, a.owner_user_id, COALESCE(u.user_name, ''),
-	CASE WHEN u.deleted_at IS NULL THEN COALESCE(u.active, 0) ELSE 0 END, a.active, a.expires_at, a.orphaned_at, a.created_at, a.created_by, a.ended_at, COALESCE(a.ended_by, ''),
+	CASE WHEN u.deleted_at IS NULL THEN COALESCE(u.active, FALSE) ELSE FALSE END, a.active, a.expires_at, a.orphaned_at, a.created_at, a.created_by, a.ended_at, COALESCE(a.ended_by, ''),
 	COALESCE(a.ended_reason, ''),
 	COALESCE((SELECT value FROM policies WHERE tenant_id = a.tenant_id AND key = 'orphan_grace'), ''),
 	(SELECT count(*) FROM api_tokens t WHERE t.service_account_id = a.id AND t.revoked_at IS NULL AND (t.expires_at IS NULL OR t.expires_at > $1))
@@ -86,7 +86,7 @@ func (r reads) Accounts(ctx context.Context, f AccountFilter, now time.Time) ([]
 		w.and(`a.orphaned_at IS NOT NULL`)
 	}
 	if !f.Ended {
-		w.and(`a.active = 1 AND a.ended_at IS NULL`)
+		w.and(`a.active = TRUE AND a.ended_at IS NULL`)
 	}
 	if f.After != "" {
 		w.and(`a.id > ?`, f.After)
@@ -110,11 +110,11 @@ func rankOf(role tenure.Role) int {
 // reads those whose end is near, and orphans, by indexes.
 func (r reads) AccountsDue(ctx context.Context, tenant tenure.TenantID, now time.Time) ([]tenure.ServiceAccount, error) {
 	// Times that a hand wrote compare as times, not as text: what may be past in
-	// some zone is read, and what is no time at all, which sorts behind.
+	// some zone is read, and what is no time at all, which sorts behind every year.
 	seen := map[tenure.ServiceAccountID]bool{}
 	var due []tenure.ServiceAccount
-	for _, near := range [...]string{`a.expires_at <= $2`, `a.expires_at >= ':' AND $2 <> ''`, `a.orphaned_at IS NOT NULL AND $2 <> ''`} {
-		rows, err := many(ctx, r.run, scanAccount, `SELECT `+accountColumns+` WHERE a.active = 1 AND a.ended_at IS NULL AND ($3 = '' OR a.tenant_id = $3) AND `+near,
+	for _, near := range [...]string{`a.expires_at <= $2`, `a.expires_at > '9999-12-31 23:59:59' AND $2 <> ''`, `a.orphaned_at IS NOT NULL AND $2 <> ''`} {
+		rows, err := many(ctx, r.run, scanAccount, `SELECT `+accountColumns+` WHERE a.active = TRUE AND a.ended_at IS NULL AND ($3 = '' OR a.tenant_id = $3) AND `+near,
 			stamp(now), stamp(now.Add(24*time.Hour)), tenant)
 		if err != nil {
 			return nil, err
@@ -132,7 +132,7 @@ func (r reads) AccountsDue(ctx context.Context, tenant tenure.TenantID, now time
 // this name.
 func (tx *Tx) InsertAccount(ctx context.Context, a tenure.ServiceAccount) error {
 	_, err := tx.exec(ctx, `INSERT INTO service_accounts (id, tenant_id, workspace_id, name, description, owner_user_id, active, created_at, created_by, updated_at, expires_at)
-		VALUES ($1, $2, $3, $4, $5, $6, 1, $7, $8, $7, $9)`,
+		VALUES ($1, $2, $3, $4, $5, $6, TRUE, $7, $8, $7, $9)`,
 		a.ID, a.Tenant, a.Workspace, a.Name, a.About, a.Owner, stamp(a.CreatedAt), a.CreatedBy, stamp(a.ExpiresAt))
 	return conflict(err, "name", "the workspace has a service account named %q already", a.Name)
 }
@@ -141,7 +141,7 @@ func (tx *Tx) InsertAccount(ctx context.Context, a tenure.ServiceAccount) error 
 // waits for an owner, of an account that has not ended. NotFound: it has.
 func (tx *Tx) UpdateAccount(ctx context.Context, a tenure.ServiceAccount) error {
 	err := tx.execOne(ctx, `UPDATE service_accounts SET owner_user_id = $1, description = $2, expires_at = $3, updated_at = $4
-		WHERE tenant_id = $5 AND id = $6 AND active = 1 AND ended_at IS NULL`,
+		WHERE tenant_id = $5 AND id = $6 AND active = TRUE AND ended_at IS NULL`,
 		a.Owner, a.About, stamp(a.ExpiresAt), stamp(tx.now), a.Tenant, a.ID)
 	if err != nil || !a.OrphanedAt.IsZero() {
 		return err
@@ -157,7 +157,7 @@ func (tx *Tx) EndAccount(ctx context.Context, a tenure.ServiceAccount, by, reaso
 	if err != nil {
 		return 0, false, err
 	}
-	n, err := tx.exec(ctx, `UPDATE service_accounts SET active = 0, ended_at = $1, ended_by = $2, ended_reason = $3, updated_at = $1
-		WHERE tenant_id = $4 AND id = $5 AND active = 1 AND ended_at IS NULL`, stamp(tx.now), by, reason, a.Tenant, a.ID)
+	n, err := tx.exec(ctx, `UPDATE service_accounts SET active = FALSE, ended_at = $1, ended_by = $2, ended_reason = $3, updated_at = $1
+		WHERE tenant_id = $4 AND id = $5 AND active = TRUE AND ended_at IS NULL`, stamp(tx.now), by, reason, a.Tenant, a.ID)
 	return tokens, n > 0, err
 }

@@ -139,14 +139,22 @@ func (w *where) write(b *strings.Builder, s shape, c Cond) {
 	}
 }
 
+// isTime tells that a column holds times. They are never absent.
+func isTime(column string) bool { return column == FieldCreated || column == FieldUpdated }
+
 // compare writes one comparison.
 func (w *where) compare(b *strings.Builder, column string, c Cond) {
 	text, isText := c.Value.(string)
 	switch v := c.Value.(type) {
 	case time.Time:
-		text, _ = stamp(v).(string)
+		w.compareTime(b, column, c.Op, v)
+		return
 	case bool:
 		b.WriteString("(" + column + " = " + w.arg(v) + ")")
+		return
+	}
+	if isTime(column) {
+		b.WriteString(map[bool]string{true: "1 = 1", false: "1 = 0"}[c.Op == CondPresent])
 		return
 	}
 	partial := c.Op == CondContains || c.Op == CondStarts || c.Op == CondEnds
@@ -163,29 +171,38 @@ func (w *where) compare(b *strings.Builder, column string, c Cond) {
 	b.WriteString("(" + column + " <> '' AND ")
 	at := w.arg(text)
 	switch c.Op {
-	case CondEqual:
-		b.WriteString(column + " = " + at)
 	case CondContains:
-		b.WriteString("instr(" + column + ", " + at + ") > 0")
+		b.WriteString("replace(" + column + ", " + at + ", '') <> " + column)
 	case CondStarts: // as a range, which an index can serve
 		b.WriteString(column + " >= " + at)
 		if end := successor(text); end != "" {
 			b.WriteString(" AND " + column + " < " + w.arg(end))
 		}
 	case CondEnds:
-		b.WriteString("substr(" + column + ", -length(" + at + ")) = " + at)
-	case CondGreater:
-		b.WriteString(column + " > " + at)
-	case CondGreaterEqual:
-		b.WriteString(column + " >= " + at)
-	case CondLess:
-		b.WriteString(column + " < " + at)
-	case CondLessEqual:
-		b.WriteString(column + " <= " + at)
+		b.WriteString("substr(" + column + ", length(" + column + ") - length(" + at + ") + 1) = " + at)
 	default:
-		b.WriteString("1 = 0")
+		sign, ok := signs[c.Op]
+		if !ok {
+			b.WriteString("1 = 0)")
+			return
+		}
+		b.WriteString(column + sign + at)
 	}
 	b.WriteByte(')')
+}
+
+// signs are the comparisons by order.
+var signs = map[CondOp]string{CondEqual: " = ", CondGreater: " > ", CondGreaterEqual: " >= ", CondLess: " < ", CondLessEqual: " <= "}
+
+func (w *where) compareTime(b *strings.Builder, column string, op CondOp, at time.Time) {
+	switch sign, ok := signs[op]; {
+	case op == CondPresent && isTime(column):
+		b.WriteString("1 = 1")
+	case !ok || !isTime(column):
+		b.WriteString("1 = 0")
+	default:
+		b.WriteString("(" + column + sign + w.arg(stamp(at)) + ")")
+	}
 }
 
 // successor is the first text after all that begin with prefix, or "" when there
@@ -228,7 +245,7 @@ func (w *where) page(s shape, o Order, after Place, limit, offset int) string {
 	}
 	order := ` ORDER BY id` + direction
 	switch {
-	case o.By == FieldUserName: // never absent, so that the index gives the order
+	case o.By == FieldUserName, isTime(column): // never absent, so that an index gives the order
 		order = ` ORDER BY ` + column + direction + `, id` + direction
 		if after.ID != "" {
 			w.and(`(`+column+`, id) `+than+` (?, ?)`, after.Key, after.ID)

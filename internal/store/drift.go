@@ -21,24 +21,15 @@ type Glance struct {
 // EachGlance tells of every active person of a tenant, and of those whom SCIM
 // has deactivated, in the order of their ids, without holding them all.
 func (db *DB) EachGlance(ctx context.Context, tenant tenure.TenantID, tell func(Glance)) error {
-	s, err := db.stmt(ctx, `SELECT u.id, u.user_name, u.source, u.active, u.created_at, u.last_seen_at, COALESCE(k.n, 0) FROM users u
+	return db.run.each(ctx, true, func(row scanner) error {
+		var g Glance
+		err := row.Scan(&g.ID, &g.UserName, &g.Source, &g.Active, into(&g.CreatedAt), into(&g.LastSeenAt), &g.Tokens)
+		if err == nil {
+			tell(g)
+		}
+		return err
+	}, `SELECT u.id, u.user_name, u.source, u.active, u.created_at, u.last_seen_at, COALESCE(k.n, 0) FROM users u
 		LEFT JOIN (SELECT user_id, count(*) AS n FROM api_tokens
 			WHERE tenant_id = $1 AND user_id <> '' AND revoked_at IS NULL AND (expires_at IS NULL OR expires_at > $2) GROUP BY user_id) k ON k.user_id = u.id
-		WHERE u.tenant_id = $1 AND (u.active = $3 OR u.source = $4) AND u.deleted_at IS NULL ORDER BY u.id`)
-	if err != nil {
-		return err
-	}
-	rows, err := s.QueryContext(ctx, tenant, stamp(db.now()), true, tenure.SourceSCIM)
-	if err != nil {
-		return classify(err)
-	}
-	defer func() { _ = rows.Close() }()
-	for rows.Next() {
-		var g Glance
-		if err := rows.Scan(&g.ID, &g.UserName, &g.Source, &g.Active, into(&g.CreatedAt), into(&g.LastSeenAt), &g.Tokens); err != nil {
-			return classify(err)
-		}
-		tell(g)
-	}
-	return classify(rows.Err())
+		WHERE u.tenant_id = $1 AND (u.active = $3 OR u.source = $4) AND u.deleted_at IS NULL ORDER BY u.id`, tenant, stamp(db.now()), true, tenure.SourceSCIM)
 }

@@ -114,7 +114,7 @@ func (l *LastUse) Flush(ctx context.Context) error {
 	l.mu.Unlock()
 
 	var failed error
-	for ids := range slices.Chunk(slices.Collect(maps.Keys(tokens)), flushRows) {
+	for ids := range slices.Chunk(slices.Sorted(maps.Keys(tokens)), flushRows) {
 		err := l.DB.Tx(ctx, func(ctx context.Context, tx *Tx) error { return l.writeTokens(ctx, tx, ids, tokens) })
 		if err != nil {
 			failed = err
@@ -144,19 +144,14 @@ func (l *LastUse) putBack(ids []tenure.TokenID, seconds map[tenure.TokenID]int64
 }
 
 func (l *LastUse) writeTokens(ctx context.Context, tx *Tx, ids []tenure.TokenID, seconds map[tenure.TokenID]int64) error {
-	for _, id := range ids {
-		at := time.Unix(seconds[id], 0)
-		first, err := tx.exec(ctx, `UPDATE api_tokens SET last_used_at = $1 WHERE id = $2 AND last_used_at IS NULL`, stamp(at), id)
-		if err != nil {
-			return err
-		}
-		if first == 0 {
-			_, err = tx.exec(ctx, `UPDATE api_tokens SET last_used_at = $1 WHERE id = $2 AND last_used_at < $1`, stamp(at), id)
-			if err != nil {
-				return err
-			}
-			continue
-		}
+	first, err := touch(ctx, tx, `api_tokens`, `last_used_at`, `IS NULL`, ids, seconds)
+	if err != nil {
+		return err
+	}
+	if _, err := touch(ctx, tx, `api_tokens`, `last_used_at`, `< `, ids, seconds); err != nil {
+		return err
+	}
+	for _, id := range first {
 		t, err := one(ctx, tx.run, scanToken, `SELECT `+tokenColumns+` WHERE t.id = $1`, id)
 		if err != nil {
 			return err
@@ -169,15 +164,52 @@ func (l *LastUse) writeTokens(ctx context.Context, tx *Tx, ids []tenure.TokenID,
 }
 
 func writeSeen(ctx context.Context, tx *Tx, sessions map[tenure.SessionID]int64, people map[tenure.UserID]int64) error {
-	for id, sec := range sessions {
-		if _, err := tx.exec(ctx, `UPDATE sessions SET last_seen_at = $1 WHERE id = $2`, stamp(time.Unix(sec, 0)), id); err != nil {
-			return err
+	if _, err := touch(ctx, tx, `sessions`, `last_seen_at`, `< `, slices.Sorted(maps.Keys(sessions)), sessions); err != nil {
+		return err
+	}
+	ids := slices.Sorted(maps.Keys(people))
+	if _, err := touch(ctx, tx, `users`, `last_seen_at`, `IS NULL`, ids, people); err != nil {
+		return err
+	}
+	_, err := touch(ctx, tx, `users`, `last_seen_at`, `< `, ids, people)
+	return err
+}
+
+// A stamper writes many times at once, where a statement is a round trip: it sets
+// column of the rows with these ids to the times of the same place, where the
+// column is as it says, and gives the ids of those rows.
+type stamper interface {
+	stampRows(ctx context.Context, table, column, is string, ids []string, at []time.Time) ([]string, error)
+}
+
+// touch sets column of the rows with these ids to their second, where it is NULL
+// (is "IS NULL") or earlier ("< "): no time is turned back, whichever process comes
+// last. It gives the ids of the rows that it wrote.
+func touch[ID ~string](ctx context.Context, tx *Tx, table, column, is string, ids []ID, seconds map[ID]int64) ([]ID, error) {
+	var done []ID
+	if s, ok := tx.run.(stamper); ok {
+		texts, times := make([]string, len(ids)), make([]time.Time, len(ids))
+		for i, id := range ids {
+			texts[i], times[i] = string(id), time.Unix(seconds[id], 0)
+		}
+		rows, err := s.stampRows(ctx, table, column, is, texts, times)
+		for _, id := range rows {
+			done = append(done, ID(id))
+		}
+		return done, err
+	}
+	value := ""
+	if is != `IS NULL` {
+		value = `$1`
+	}
+	for _, id := range ids {
+		n, err := tx.exec(ctx, `UPDATE `+table+` SET `+column+` = $1 WHERE id = $2 AND `+column+` `+is+value, stamp(time.Unix(seconds[id], 0)), id)
+		if err != nil {
+			return nil, err
+		}
+		if n > 0 {
+			done = append(done, id)
 		}
 	}
-	for id, sec := range people {
-		if _, err := tx.exec(ctx, `UPDATE users SET last_seen_at = $1 WHERE id = $2`, stamp(time.Unix(sec, 0)), id); err != nil {
-			return err
-		}
-	}
-	return nil
+	return done, nil
 }

@@ -11,11 +11,9 @@ import (
 // fileLease is the lock that keeps a second server off the same database file.
 type fileLease struct{ f *os.File }
 
-// Lease claims the database for one serving process, until Close. Command-line
-// verbs work beside it without one. It answers Conflict when another process
-// serves from the same file.
-func (db *DB) Lease() error {
-	name := db.path + ".lock"
+// claim takes the lock beside the database file.
+func (s *sqliteFile) claim() error {
+	name := s.path + ".lock"
 	f, err := os.OpenFile(name, os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {
 		return err
@@ -24,10 +22,10 @@ func (db *DB) Lease() error {
 		_ = f.Close()
 		return &tenure.Error{
 			Kind: tenure.Conflict, Code: "already_serving",
-			Msg: fmt.Sprintf("another tenure serves from %s; stop it first, or give this one a TENURE_HOME of its own", db.path), Err: err,
+			Msg: fmt.Sprintf("another tenure serves from %s; stop it first, or give this one a TENURE_HOME of its own", s.path), Err: err,
 		}
 	}
-	db.lease.f = f
+	s.lease.f = f
 	return nil
 }
 

@@ -56,11 +56,18 @@ func (r reads) Noticed(ctx context.Context, tenant tenure.TenantID, dedupe strin
 // InsertNotice stores a notice, and reports whether its matter was new. The
 // webhook owes it only if the tenant has one by then.
 func (tx *Tx) InsertNotice(ctx context.Context, n tenure.Notice) (bool, error) {
+	sent := n.At
+	owed, err := one(ctx, tx.run, scalar[bool], `SELECT EXISTS (SELECT 1 FROM policies WHERE tenant_id = $1 AND key = 'webhook_url' AND value <> '')`, n.Tenant)
+	if err != nil {
+		return false, err
+	}
+	if owed {
+		sent = time.Time{}
+	}
 	rows, err := tx.exec(ctx, `INSERT INTO notices (id, tenant_id, at, kind, severity, user_id, object_kind, object_id, object, message, dedupe, sent_at)
-		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11,
-			CASE WHEN EXISTS (SELECT 1 FROM policies WHERE tenant_id = $2 AND key = 'webhook_url' AND value <> '') THEN NULL ELSE $3 END)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)
 		ON CONFLICT (tenant_id, dedupe) DO NOTHING`,
-		n.ID, n.Tenant, stamp(n.At), n.Kind, n.Severity, n.User, n.ObjectKind, n.ObjectID, n.Object, n.Message, n.Dedupe)
+		n.ID, n.Tenant, stamp(n.At), n.Kind, n.Severity, n.User, n.ObjectKind, n.ObjectID, n.Object, n.Message, n.Dedupe, stamp(sent))
 	return rows > 0, err
 }
 

@@ -43,19 +43,19 @@ func (r reads) oidcDomains(ctx context.Context, id tenure.ConnectionID) ([]strin
 // who is about to sign in by it. NotFound: there is none, or its tenant is off.
 func (r reads) OIDCByName(ctx context.Context, name string) (tenure.OIDCConnection, error) {
 	return one(ctx, r.run, scanOIDC, `SELECT `+oidcColumns+` FROM oidc_connections
-		WHERE name = $1 AND tenant_id IN (SELECT id FROM tenants WHERE active = 1)`, name)
+		WHERE name = $1 AND tenant_id IN (SELECT id FROM tenants WHERE active = TRUE)`, name)
 }
 
 // OIDCByDomain is OIDCByName by a domain of e-mail addresses, in lower case.
 func (r reads) OIDCByDomain(ctx context.Context, domain string) (tenure.OIDCConnection, error) {
 	return one(ctx, r.run, scanOIDC, `SELECT `+oidcColumns+` FROM oidc_connections
-		WHERE id = (SELECT connection_id FROM oidc_domains WHERE domain = $1) AND tenant_id IN (SELECT id FROM tenants WHERE active = 1)`, domain)
+		WHERE id = (SELECT connection_id FROM oidc_domains WHERE domain = $1) AND tenant_id IN (SELECT id FROM tenants WHERE active = TRUE)`, domain)
 }
 
 // OIDCElsewhere reports whether another tenant that stands has a connection.
 func (r reads) OIDCElsewhere(ctx context.Context, than tenure.TenantID) (bool, error) {
 	n, err := one(ctx, r.run, scalar[int], `SELECT count(*) FROM oidc_connections
-		WHERE tenant_id <> $1 AND tenant_id IN (SELECT id FROM tenants WHERE active = 1)`, than)
+		WHERE tenant_id <> $1 AND tenant_id IN (SELECT id FROM tenants WHERE active = TRUE)`, than)
 	return n > 0, err
 }
 
@@ -63,7 +63,7 @@ func (r reads) OIDCElsewhere(ctx context.Context, than tenure.TenantID) (bool, e
 // in by one.
 func (r reads) OIDCUsed(ctx context.Context, tenant tenure.TenantID) (bool, error) {
 	n, err := one(ctx, r.run, scalar[int], `SELECT (SELECT count(*) FROM oidc_connections WHERE tenant_id = $1)
-		+ (SELECT count(*) FROM (SELECT 1 FROM oidc_subjects WHERE tenant_id = $1 AND issuer <> '' LIMIT 1) AS some)`, tenant)
+		+ (SELECT count(*) FROM (SELECT 1 FROM oidc_subjects WHERE tenant_id = $1 AND issuer <> '' LIMIT 1) AS first)`, tenant)
 	return n > 0, err
 }
 

@@ -23,7 +23,7 @@ func (tx *Tx) note(ctx context.Context, o *tenure.Once) error {
 // Answered reads what was answered under the same key. NotFound: nothing was
 // carried out under it, or too long ago.
 func (db *DB) Answered(ctx context.Context, o *tenure.Once) (tenure.Answer, error) {
-	return one(ctx, db, func(row scanner) (tenure.Answer, error) {
+	return one(ctx, db.run, func(row scanner) (tenure.Answer, error) {
 		var a tenure.Answer
 		err := row.Scan(&a.Request, &a.Status, &a.Body, into(&a.At))
 		return a, err

@@ -26,8 +26,8 @@ func (r reads) Overview(ctx context.Context, tenant tenure.TenantID, now, unused
 		COALESCE(SUM(CASE WHEN t.created_at > $7 THEN 1 ELSE 0 END), 0), COALESCE(SUM(CASE WHEN t.created_at > $8 THEN 1 ELSE 0 END), 0),
 		COALESCE(SUM(CASE WHEN t.created_at > $9 THEN 1 ELSE 0 END), 0)
 		FROM api_tokens t
-		LEFT JOIN users u ON u.id = t.user_id AND u.tenant_id = t.tenant_id AND u.active = 1 AND u.deleted_at IS NULL
-		LEFT JOIN service_accounts a ON a.id = t.service_account_id AND a.tenant_id = t.tenant_id AND a.active = 1
+		LEFT JOIN users u ON u.id = t.user_id AND u.tenant_id = t.tenant_id AND u.active = TRUE AND u.deleted_at IS NULL
+		LEFT JOIN service_accounts a ON a.id = t.service_account_id AND a.tenant_id = t.tenant_id AND a.active = TRUE
 		WHERE t.tenant_id = $3 AND t.kind IN ('pat', 'svc') AND t.revoked_at IS NULL AND (t.expires_at IS NULL OR t.expires_at > $4)
 		AND (u.id IS NOT NULL OR a.id IS NOT NULL)`,
 		stamp(unused), stamp(soon), tenant, stamp(now), since[0], since[1], since[2], since[3], since[4])
@@ -40,9 +40,9 @@ func (r reads) Overview(ctx context.Context, tenant tenure.TenantID, now, unused
 	}
 	_, err = one(ctx, r.run, func(row scanner) (struct{}, error) {
 		return struct{}{}, row.Scan(&o.Orphans, &o.Drifting, &o.SCIM, &o.Alerts)
-	}, `SELECT (SELECT COUNT(*) FROM service_accounts WHERE tenant_id = $1 AND active = 1 AND orphaned_at IS NOT NULL),
-		(SELECT COUNT(*) FROM users WHERE tenant_id = $1 AND active = 1 AND deleted_at IS NULL AND source = 'proxy'),
-		(SELECT COUNT(*) FROM users WHERE tenant_id = $1 AND active = 1 AND deleted_at IS NULL AND source = 'scim'),
+	}, `SELECT (SELECT COUNT(*) FROM service_accounts WHERE tenant_id = $1 AND active = TRUE AND orphaned_at IS NOT NULL),
+		(SELECT COUNT(*) FROM users WHERE tenant_id = $1 AND active = TRUE AND deleted_at IS NULL AND source = 'proxy'),
+		(SELECT COUNT(*) FROM users WHERE tenant_id = $1 AND active = TRUE AND deleted_at IS NULL AND source = 'scim'),
 		(SELECT COUNT(*) FROM notices WHERE tenant_id = $1 AND severity = 'alert' AND read_at IS NULL)`, tenant)
 	return o, err
 }

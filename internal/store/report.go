@@ -69,24 +69,24 @@ func scanHolding(row scanner) (Holding, error) {
 // holdings are the queries behind Holdings, one for each place where something
 // of a person is kept. Each is by an index on the person.
 var holdings = [...]string{
-	`SELECT 'session', id, via, '', address, '', created_at, expires_at, last_seen_at, NULL, ended_at, COALESCE(ended_by, ''), COALESCE(ended_reason, ''), 0
+	`SELECT 'session', id, via, '', address, '', created_at, expires_at, last_seen_at, NULL, ended_at, COALESCE(ended_by, ''), COALESCE(ended_reason, ''), FALSE
 		FROM sessions WHERE tenant_id = $1 AND user_id = $2`,
-	`SELECT 'membership', m.workspace_id, COALESCE(w.name, ''), m.workspace_id, m.role, '', m.created_at, NULL, NULL, NULL, NULL, '', '', 0
+	`SELECT 'membership', m.workspace_id, COALESCE(w.name, ''), m.workspace_id, m.role, '', m.created_at, NULL, NULL, NULL, NULL, '', '', FALSE
 		FROM memberships m LEFT JOIN workspaces w ON w.id = m.workspace_id WHERE m.tenant_id = $1 AND m.user_id = $2`,
-	`SELECT 'membership', g.workspace_id, COALESCE(w.name, ''), g.workspace_id, g.role, n.display_name, p.added_at, NULL, NULL, NULL, NULL, '', '', 0
+	`SELECT 'membership', g.workspace_id, COALESCE(w.name, ''), g.workspace_id, g.role, n.display_name, p.added_at, NULL, NULL, NULL, NULL, '', '', FALSE
 		FROM group_members p JOIN workspace_groups g ON g.group_id = p.group_id JOIN groups n ON n.id = p.group_id
 		LEFT JOIN workspaces w ON w.id = g.workspace_id WHERE g.tenant_id = $1 AND p.user_id = $2`,
-	`SELECT 'group', g.id, g.display_name, '', '', '', p.added_at, NULL, NULL, NULL, NULL, '', '', 0
+	`SELECT 'group', g.id, g.display_name, '', '', '', p.added_at, NULL, NULL, NULL, NULL, '', '', FALSE
 		FROM group_members p JOIN groups g ON g.id = p.group_id WHERE g.tenant_id = $1 AND p.user_id = $2`,
-	`SELECT 'service_account', id, name, workspace_id, '', '', created_at, expires_at, NULL, orphaned_at, ended_at, COALESCE(ended_by, ''), COALESCE(ended_reason, ''), 0
+	`SELECT 'service_account', id, name, workspace_id, '', '', created_at, expires_at, NULL, orphaned_at, ended_at, COALESCE(ended_by, ''), COALESCE(ended_reason, ''), FALSE
 		FROM service_accounts WHERE tenant_id = $1 AND owner_user_id = $2`,
-	`SELECT 'provider', id, name, workspace_id, kind, '', created_at, NULL, NULL, NULL, NULL, '', '', 0
+	`SELECT 'provider', id, name, workspace_id, kind, '', created_at, NULL, NULL, NULL, NULL, '', '', FALSE
 		FROM provider_credentials WHERE tenant_id = $1 AND created_by_user = $2 AND created_by_user <> ''`,
-	`SELECT 'connector', id, name, '', '', '', created_at, NULL, NULL, NULL, deleted_at, COALESCE(deleted_by, ''), '', 0
+	`SELECT 'connector', id, name, '', '', '', created_at, NULL, NULL, NULL, deleted_at, COALESCE(deleted_by, ''), '', FALSE
 		FROM scim_connectors WHERE tenant_id = $1 AND created_by_user = $2 AND created_by_user <> ''`,
-	`SELECT 'token_request', id, name, workspace_id, state, '', requested_at, NULL, NULL, NULL, decided_at, decided_by, decision, 0
+	`SELECT 'token_request', id, name, workspace_id, state, '', requested_at, NULL, NULL, NULL, decided_at, decided_by, decision, FALSE
 		FROM token_requests WHERE tenant_id = $1 AND requested_by_user = $2`,
-	`SELECT kind, object_id, name, workspace_id, role, via, created_at, NULL, NULL, NULL, ended_at, '', '', 1
+	`SELECT kind, object_id, name, workspace_id, role, via, created_at, NULL, NULL, NULL, ended_at, '', '', TRUE
 		FROM past_holdings WHERE tenant_id = $1 AND user_id = $2`,
 }
 

@@ -54,7 +54,7 @@ func sessionLimits(idle, life, adminIdle, reauth string) tenure.SessionLimits {
 	return tenure.SessionLimits{Idle: p.SessionIdle, Life: p.SessionLife, AdminIdle: p.AdminIdle, Reauth: p.Reauth}
 }
 
-const sessionStanding = `SELECT s.id, s.tenant_id, COALESCE(n.active, 0), s.user_id, COALESCE(u.user_name, ''), COALESCE(u.active, 0), COALESCE(u.role, ''), COALESCE(u.source, ''),
+const sessionStanding = `SELECT s.id, s.tenant_id, COALESCE(n.active, FALSE), s.user_id, COALESCE(u.user_name, ''), COALESCE(u.active, FALSE), COALESCE(u.role, ''), COALESCE(u.source, ''),
 	s.token_id, s.token_hash, s.via, s.expires_at, COALESCE(s.authenticated_at, s.created_at), s.last_seen_at, s.ended_at IS NOT NULL, s.lapsed_at IS NOT NULL,
 	` + sessionPolicy + `
 	FROM sessions s LEFT JOIN tenants n ON n.id = s.tenant_id

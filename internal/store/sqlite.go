@@ -6,14 +6,13 @@ import (
 	"embed"
 	"errors"
 	"fmt"
-	"io/fs"
 	"net/url"
 	"os"
 	"path/filepath"
 	"runtime"
+	"sync"
 	"time"
 
-	"github.com/pressly/goose/v3"
 	"modernc.org/sqlite"
 	sqlite3 "modernc.org/sqlite/lib"
 
@@ -57,7 +56,7 @@ func OpenSQLite(ctx context.Context, path string, now func() time.Time) (*DB, er
 	if err != nil {
 		return nil, err
 	}
-	if err := migrate(ctx, wdb); err != nil {
+	if err := migrateSQLite(ctx, wdb); err != nil {
 		return nil, errors.Join(fmt.Errorf("migrate %s: %w", path, err), wdb.Close())
 	}
 	conn, err := wdb.Conn(ctx)
@@ -76,16 +75,39 @@ func OpenSQLite(ctx context.Context, path string, now func() time.Time) (*DB, er
 	if err != nil {
 		return nil, errors.Join(err, pool.Close(), wdb.Close())
 	}
-	db := &DB{now: now, path: path, file: file, pool: pool, lease: &fileLease{}}
-	db.run = db
-	db.writer = newWriter(wdb, conn, now, db.inPlace)
-	return db, nil
+	s := &sqliteFile{path: path, file: file, pool: pool}
+	s.writer = newWriter(wdb, conn, now, s.inPlace)
+	return &DB{
+		reads: reads{run: s}, now: now,
+		engine: engine{write: s.writer.do, feed: s.feed, facts: s.facts, lease: s.claim, close: s.close},
+	}, nil
+}
+
+// sqliteFile is the engine of a database in one file.
+type sqliteFile struct {
+	path   string
+	file   os.FileInfo // of path, when it was opened
+	pool   *sql.DB     // readers
+	writer *writer
+	lease  fileLease
+	stmts  sync.Map // SQL text -> *sql.Stmt on pool
+}
+
+func (s *sqliteFile) close() error {
+	s.writer.stop()
+	s.stmts.Range(func(_, stmt any) bool {
+		_ = stmt.(*sql.Stmt).Close()
+		return true
+	})
+	err := s.pool.Close()
+	s.writer.close() // last, so that it folds the log into the database file
+	return errors.Join(err, s.lease.release())
 }
 
 // inPlace answers Unavailable when the database file was removed or replaced
 // while it is in use: what is written then would be lost.
-func (db *DB) inPlace() error {
-	if now, err := os.Stat(db.path); err == nil && os.SameFile(now, db.file) {
+func (s *sqliteFile) inPlace() error {
+	if now, err := os.Stat(s.path); err == nil && os.SameFile(now, s.file) {
 		return nil
 	}
 	return &tenure.Error{
@@ -94,25 +116,114 @@ func (db *DB) inPlace() error {
 	}
 }
 
+// stmt gives the prepared form of query; database/sql prepares it anew on each
+// connection that needs it.
+func (s *sqliteFile) stmt(ctx context.Context, query string) (*sql.Stmt, error) {
+	if stmt, ok := s.stmts.Load(query); ok {
+		return stmt.(*sql.Stmt), nil
+	}
+	stmt, err := s.pool.PrepareContext(ctx, query)
+	if err != nil {
+		return nil, err
+	}
+	if old, loaded := s.stmts.LoadOrStore(query, stmt); loaded {
+		_ = stmt.Close()
+		return old.(*sql.Stmt), nil
+	}
+	return stmt, nil
+}
+
+func (s *sqliteFile) each(ctx context.Context, keep bool, row func(scanner) error, query string, args ...any) error {
+	if !keep {
+		rows, err := s.pool.QueryContext(ctx, query, args...)
+		return eachOf(rows, err, row)
+	}
+	stmt, err := s.stmt(ctx, query)
+	if err != nil {
+		return classify(err)
+	}
+	rows, err := stmt.QueryContext(ctx, args...)
+	return eachOf(rows, err, row)
+}
+
+// exec is for transactions: the pool only reads.
+func (s *sqliteFile) exec(context.Context, string, ...any) (int, error) {
+	return 0, errors.New("store: a write outside a transaction")
+}
+
+// cachedConn is one connection with its prepared statements.
+type cachedConn struct {
+	conn  *sql.Conn
+	stmts map[string]*sql.Stmt
+}
+
+func (c *cachedConn) stmt(ctx context.Context, query string) (*sql.Stmt, error) {
+	if s, ok := c.stmts[query]; ok {
+		return s, nil
+	}
+	s, err := c.conn.PrepareContext(ctx, query)
+	if err != nil {
+		return nil, classify(err)
+	}
+	c.stmts[query] = s
+	return s, nil
+}
+
+// close ends the statements before the connection: the engine keeps a connection
+// alive that has statements, and then never folds the log into the database.
+func (c *cachedConn) close() {
+	for _, s := range c.stmts {
+		_ = s.Close()
+	}
+	_ = c.conn.Close()
+}
+
+func (c *cachedConn) each(ctx context.Context, keep bool, row func(scanner) error, query string, args ...any) error {
+	if !keep {
+		rows, err := c.conn.QueryContext(ctx, query, args...)
+		return eachOf(rows, err, row)
+	}
+	s, err := c.stmt(ctx, query)
+	if err != nil {
+		return err
+	}
+	rows, err := s.QueryContext(ctx, args...)
+	return eachOf(rows, err, row)
+}
+
+func (c *cachedConn) exec(ctx context.Context, query string, args ...any) (int, error) {
+	s, err := c.stmt(ctx, query)
+	if err != nil {
+		return 0, err
+	}
+	res, err := s.ExecContext(ctx, args...)
+	if err != nil {
+		return 0, classify(err)
+	}
+	n, err := res.RowsAffected()
+	return int(n), err
+}
+
+// eachOf gives the rows that a query has found, and closes them.
+func eachOf(rows *sql.Rows, err error, row func(scanner) error) error {
+	if err != nil {
+		return classify(err)
+	}
+	defer func() { _ = rows.Close() }()
+	for rows.Next() {
+		if err := row(rows); err != nil {
+			return classify(err)
+		}
+	}
+	return classify(rows.Err())
+}
+
 func dsn(path string, params ...string) string {
 	q := fmt.Sprintf("_pragma=busy_timeout(%d)", busyTimeout.Milliseconds())
 	for _, p := range params {
 		q += "&" + p
 	}
 	return (&url.URL{Scheme: "file", Path: path, RawQuery: q}).String()
-}
-
-func migrate(ctx context.Context, db *sql.DB) error {
-	dir, err := fs.Sub(sqliteMigrations, "migrations/sqlite")
-	if err != nil {
-		return err
-	}
-	p, err := goose.NewProvider(goose.DialectSQLite3, db, dir)
-	if err != nil {
-		return err
-	}
-	_, err = p.Up(ctx)
-	return err
 }
 
 // classify turns what the driver says into the kinds that the product knows.
@@ -149,9 +260,8 @@ func classify(err error) error {
 	return err
 }
 
-// Facts tells what is known of the database itself.
-func (db *DB) Facts(ctx context.Context) (Facts, error) {
-	f, err := one(ctx, db, func(row scanner) (Facts, error) {
+func (s *sqliteFile) facts(ctx context.Context) (Facts, error) {
+	f, err := one(ctx, s, func(row scanner) (Facts, error) {
 		var f Facts
 		err := row.Scan(&f.Engine, &f.Schema)
 		f.Engine = "SQLite " + f.Engine
@@ -160,13 +270,9 @@ func (db *DB) Facts(ctx context.Context) (Facts, error) {
 	if err != nil {
 		return f, err
 	}
-	f.Journal, err = one(ctx, db, func(row scanner) (string, error) {
-		var mode string
-		err := row.Scan(&mode)
-		return mode, err
-	}, `PRAGMA journal_mode`)
+	f.Journal, err = one(ctx, s, scalar[string], `PRAGMA journal_mode`)
 	for _, suffix := range [...]string{"", "-wal"} {
-		if info, err := os.Stat(db.path + suffix); err == nil {
+		if info, err := os.Stat(s.path + suffix); err == nil {
 			f.Bytes += info.Size()
 		}
 	}

@@ -47,9 +47,30 @@ func TestReplaceByHand(t *testing.T) {
 	// INSERT OR REPLACE fires no DELETE trigger: the INSERT trigger must do.
 	hand(`INSERT OR REPLACE INTO users (id, tenant_id, user_name, user_name_fold, active, source, created_at, updated_at)
 		VALUES ('u', 'default', 'u', 'u', 0, 'scim', 'x', 'x')`)
-	changes, _, err := feed.Poll(context.Background())
-	if err != nil || len(changes) != 1 || changes[0].ID != "u" {
-		t.Errorf("%v, %v", changes, err)
+	news, err := feed.Poll(context.Background())
+	if err != nil || len(news.Changes) != 1 || news.Changes[0].ID != "u" {
+		t.Errorf("%v, %v", news, err)
+	}
+}
+
+// A connector that is thrown out takes its tokens along.
+func TestReplacedConnectorsEnd(t *testing.T) {
+	db, hand := open(t)
+	hand(`INSERT INTO scim_connectors (id, tenant_id, name, created_at) VALUES ('c', 'default', 'c', 'x');
+		INSERT INTO api_tokens (id, tenant_id, name, kind, token_hash, token_prefix, created_at) VALUES ('t', 'default', 't', 'scim', 'h', 'p', 'x');
+		INSERT INTO scim_connector_tokens (token_id, connector_id, created_at) VALUES ('t', 'c', 'x')`)
+	feed, err := db.Feed(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = feed.Close() }()
+	hand(`INSERT OR REPLACE INTO scim_connectors (id, tenant_id, name, created_at) VALUES ('new', 'default', 'c', 'x')`)
+	news, err := feed.Poll(t.Context())
+	if err != nil || len(news.Changes) < 2 || news.Changes[0].ID != "c" {
+		t.Errorf("the feed tells %v, %v", news, err)
+	}
+	if row, err := db.Token(t.Context(), tenure.DefaultTenant, "t"); err != nil || row.RevokedAt.IsZero() {
+		t.Errorf("the token lives on: %+v, %v", row, err)
 	}
 }
 
@@ -161,7 +182,7 @@ func TestFeedNoticesAReplacedFile(t *testing.T) {
 	if err := os.Rename(path, path+".old"); err != nil {
 		t.Fatal(err)
 	}
-	if _, _, err := feed.Poll(ctx); err == nil {
+	if _, err := feed.Poll(ctx); err == nil {
 		t.Error("the feed goes on with a file that is not there")
 	}
 	err = db.Tx(ctx, func(ctx context.Context, tx *store.Tx) error { return tx.SetMeta(ctx, "k", "v") })
@@ -186,7 +207,7 @@ func TestCloseLeavesOneFile(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, _, err := feed.Poll(ctx); err != nil {
+	if _, err := feed.Poll(ctx); err != nil {
 		t.Fatal(err)
 	}
 	if v, err := db.Meta(ctx, "k"); v != "v" || err != nil {

@@ -10,12 +10,12 @@ import (
 // standingColumns read everything that Standing.Admit decides by, in one row. The
 // role in the workspace is read from the tables behind the view workspace_roles:
 // no database pushes the token's own columns down into a view.
-const standingColumns = `SELECT t.id, t.kind, t.tenant_id, COALESCE(n.active, 0), t.workspace_id, t.user_id, COALESCE(u.user_name, ''),
-	COALESCE(u.active, 0), COALESCE(u.role, ''),
+const standingColumns = `SELECT t.id, t.kind, t.tenant_id, COALESCE(n.active, FALSE), t.workspace_id, t.user_id, COALESCE(u.user_name, ''),
+	COALESCE(u.active, FALSE), COALESCE(u.role, ''),
 	COALESCE(m.role, ''), COALESCE((SELECT MIN(CASE g.role WHEN 'workspace_admin' THEN 1 WHEN 'member' THEN 2 WHEN 'viewer' THEN 3 END)
 		FROM workspace_groups g JOIN group_members gm ON gm.group_id = g.group_id AND gm.user_id = t.user_id
 		WHERE g.workspace_id = t.workspace_id), 0),
-	t.service_account_id, COALESCE(a.active, 0), COALESCE(a.name, ''), a.expires_at, a.orphaned_at, a.ended_at IS NOT NULL,
+	t.service_account_id, COALESCE(a.active, FALSE), COALESCE(a.name, ''), a.expires_at, a.orphaned_at, a.ended_at IS NOT NULL,
 	t.name, t.scopes, t.models, COALESCE(w.models, ''), w.id IS NOT NULL, t.expires_at, t.rotated_at, t.revoked_at IS NOT NULL,
 	COALESCE(c.id, ''), COALESCE(c.name, ''), COALESCE(c.cidrs, t.cidrs),
 	COALESCE((SELECT value FROM policies WHERE tenant_id = t.tenant_id AND key = 'extra_scopes'), ''),

@@ -9,11 +9,8 @@ package store
 
 import (
 	"context"
-	"database/sql"
 	"errors"
 	"fmt"
-	"os"
-	"sync"
 	"time"
 
 	"github.com/tenure-gateway/tenure"
@@ -24,19 +21,13 @@ import (
 type DB struct {
 	reads
 	now    func() time.Time
-	path   string
-	file   os.FileInfo // of path, when it was opened
-	pool   *sql.DB     // readers
-	writer *writer
-	lease  *fileLease
-	stmts  sync.Map // SQL text -> *sql.Stmt on pool
+	engine engine
 }
 
 // Tx is one transaction. It has the read methods of DB, and all writes.
 type Tx struct {
 	reads
-	now  time.Time
-	conn *cachedConn
+	now time.Time
 }
 
 // Now is the instant of the transaction: the same for everything in it.
@@ -65,7 +56,7 @@ func (db *DB) Tx(ctx context.Context, fn func(ctx context.Context, tx *Tx) error
 	}
 	inner := context.WithValue(context.WithoutCancel(ctx), inTx{}, true)
 	once, asker := tenure.OnceOf(ctx), tenure.AskerOf(ctx)
-	err := db.writer.do(ctx, func(tx *Tx) error {
+	err := db.engine.write(ctx, func(tx *Tx) error {
 		if asker.Valid() {
 			if err := tx.stands(inner, asker); err != nil {
 				return err
@@ -82,158 +73,23 @@ func (db *DB) Tx(ctx context.Context, fn func(ctx context.Context, tx *Tx) error
 	return err
 }
 
-// Close ends all connections, and leaves the whole database in its one file.
-func (db *DB) Close() error {
-	db.writer.stop()
-	db.stmts.Range(func(_, s any) bool {
-		_ = s.(*sql.Stmt).Close()
-		return true
-	})
-	err := db.pool.Close()
-	db.writer.close() // last, so that it folds the log into the database file
-	return errors.Join(err, db.lease.release())
-}
+// Close ends all connections. It leaves a SQLite database whole in its one file.
+func (db *DB) Close() error { return db.engine.close() }
 
-// runner is what a query needs: the pool for reads, or a transaction.
-type runner interface {
-	stmt(ctx context.Context, query string) (*sql.Stmt, error)
-	// rows runs a query that is not kept prepared: one of too many shapes.
-	rows(ctx context.Context, query string, args ...any) (*sql.Rows, error)
-}
+// Feed opens the feed at its present end: what came before is not told.
+func (db *DB) Feed(ctx context.Context) (*Feed, error) { return db.engine.feed(ctx) }
 
-// reads are the queries that DB and Tx share.
-type reads struct{ run runner }
+// Lease claims the database for one serving process, until Close, where it can
+// serve no more than one. Command-line verbs work beside it without one. It
+// answers Conflict when another process serves from the same file.
+func (db *DB) Lease() error { return db.engine.lease() }
 
-// stmt gives the prepared form of query; database/sql prepares it anew on each
-// connection that needs it.
-func (db *DB) stmt(ctx context.Context, query string) (*sql.Stmt, error) {
-	if s, ok := db.stmts.Load(query); ok {
-		return s.(*sql.Stmt), nil
-	}
-	s, err := db.pool.PrepareContext(ctx, query)
-	if err != nil {
-		return nil, classify(err)
-	}
-	if old, loaded := db.stmts.LoadOrStore(query, s); loaded {
-		_ = s.Close()
-		return old.(*sql.Stmt), nil
-	}
-	return s, nil
-}
-
-func (db *DB) rows(ctx context.Context, query string, args ...any) (*sql.Rows, error) {
-	return db.pool.QueryContext(ctx, query, args...)
-}
-
-// cachedConn is one connection with its prepared statements.
-type cachedConn struct {
-	conn  *sql.Conn
-	stmts map[string]*sql.Stmt
-}
-
-func (c *cachedConn) stmt(ctx context.Context, query string) (*sql.Stmt, error) {
-	if s, ok := c.stmts[query]; ok {
-		return s, nil
-	}
-	s, err := c.conn.PrepareContext(ctx, query)
-	if err != nil {
-		return nil, classify(err)
-	}
-	c.stmts[query] = s
-	return s, nil
-}
-
-// close ends the statements before the connection: the engine keeps a connection
-// alive that has statements, and then never folds the log into the database.
-func (c *cachedConn) close() {
-	for _, s := range c.stmts {
-		_ = s.Close()
-	}
-	_ = c.conn.Close()
-}
-
-func (c *cachedConn) rows(ctx context.Context, query string, args ...any) (*sql.Rows, error) {
-	return c.conn.QueryContext(ctx, query, args...)
-}
-
-// scanner is a row to be read.
-type scanner interface{ Scan(dest ...any) error }
-
-// one reads a single row by scan, or answers NotFound.
-func one[T any](ctx context.Context, r runner, scan func(scanner) (T, error), query string, args ...any) (T, error) {
-	var zero T
-	s, err := r.stmt(ctx, query)
-	if err != nil {
-		return zero, err
-	}
-	v, err := scan(s.QueryRowContext(ctx, args...))
-	if errors.Is(err, sql.ErrNoRows) {
-		return zero, tenure.ErrNotFound
-	}
-	if err != nil {
-		return zero, classify(err)
-	}
-	return v, nil
-}
-
-// many reads all rows by scan; no rows is an empty slice.
-func many[T any](ctx context.Context, r runner, scan func(scanner) (T, error), query string, args ...any) ([]T, error) {
-	s, err := r.stmt(ctx, query)
-	if err != nil {
-		return nil, err
-	}
-	rows, err := s.QueryContext(ctx, args...)
-	if err != nil {
-		return nil, classify(err)
-	}
-	return all(rows, scan)
-}
-
-// manyOf is many for a query that is not kept prepared unless it is simple.
-func manyOf[T any](ctx context.Context, r runner, simple bool, scan func(scanner) (T, error), query string, args ...any) ([]T, error) {
-	if simple {
-		return many(ctx, r, scan, query, args...)
-	}
-	rows, err := r.rows(ctx, query, args...)
-	if err != nil {
-		return nil, classify(err)
-	}
-	return all(rows, scan)
-}
-
-// all reads the rows and closes them.
-func all[T any](rows *sql.Rows, scan func(scanner) (T, error)) ([]T, error) {
-	defer func() { _ = rows.Close() }()
-	out := []T{}
-	for rows.Next() {
-		v, err := scan(rows)
-		if err != nil {
-			return nil, classify(err)
-		}
-		out = append(out, v)
-	}
-	return out, classify(rows.Err())
-}
-
-// scalar reads one value.
-func scalar[T any](row scanner) (T, error) {
-	var v T
-	err := row.Scan(&v)
-	return v, err
-}
+// Facts tells what is known of the database itself.
+func (db *DB) Facts(ctx context.Context) (Facts, error) { return db.engine.facts(ctx) }
 
 // exec runs a write and gives the number of rows that it touched.
 func (tx *Tx) exec(ctx context.Context, query string, args ...any) (int, error) {
-	s, err := tx.conn.stmt(ctx, query)
-	if err != nil {
-		return 0, err
-	}
-	res, err := s.ExecContext(ctx, args...)
-	if err != nil {
-		return 0, classify(err)
-	}
-	n, err := res.RowsAffected()
-	return int(n), err
+	return tx.run.exec(ctx, query, args...)
 }
 
 // execOne runs a write that must touch a row, or answers NotFound.
@@ -247,7 +103,7 @@ func (tx *Tx) execOne(ctx context.Context, query string, args ...any) error {
 
 // Ping reports whether the database answers.
 func (db *DB) Ping(ctx context.Context) error {
-	_, err := one(ctx, db, scalar[int], `SELECT 1`)
+	_, err := one(ctx, db.run, scalar[int], `SELECT 1`)
 	return err
 }
 

@@ -6,7 +6,7 @@ import (
 	"github.com/tenure-gateway/tenure"
 )
 
-const tenantColumns = `n.id, n.name, n.active, (SELECT count(*) FROM users u WHERE u.tenant_id = n.id AND u.active = 1 AND u.deleted_at IS NULL),
+const tenantColumns = `n.id, n.name, n.active, (SELECT count(*) FROM users u WHERE u.tenant_id = n.id AND u.active = TRUE AND u.deleted_at IS NULL),
 	n.created_at FROM tenants n`
 
 func scanTenant(row scanner) (tenure.Tenant, error) {

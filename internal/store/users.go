@@ -99,7 +99,7 @@ func (r reads) UserStanding(ctx context.Context, tenant tenure.TenantID, id tenu
 		s := tenure.Standing{Kind: tenure.AssertedIdentity}
 		err := row.Scan(&s.User, &s.Tenant, &s.TenantActive, &s.UserName, &s.UserActive, &s.Role, &s.Source)
 		return &s, err
-	}, `SELECT u.id, u.tenant_id, COALESCE(n.active, 0), u.user_name, u.active, u.role, u.source
+	}, `SELECT u.id, u.tenant_id, COALESCE(n.active, FALSE), u.user_name, u.active, u.role, u.source
 		FROM users u LEFT JOIN tenants n ON n.id = u.tenant_id
 		WHERE u.tenant_id = $1 AND u.id = $2 AND u.deleted_at IS NULL`, tenant, id)
 }
@@ -151,10 +151,7 @@ func nameTaken(err error, name string) error {
 func (tx *Tx) SetActive(ctx context.Context, tenant tenure.TenantID, id tenure.UserID, active bool, by, reason string) (tenure.Ended, error) {
 	var ended tenure.Ended
 	var err error
-	since := stamp(tx.now)
-	if active {
-		since = nil
-	} else {
+	if !active {
 		if ended, err = tx.EndAll(ctx, tenant, id, by, reason); err != nil {
 			return ended, err
 		}
@@ -162,20 +159,20 @@ func (tx *Tx) SetActive(ctx context.Context, tenant tenure.TenantID, id tenure.U
 			return ended, err
 		}
 	}
-	return ended, tx.execOne(ctx, `UPDATE users SET active = $1, deactivated_at = CASE WHEN $2 IS NULL THEN NULL ELSE COALESCE(deactivated_at, $2) END, updated_at = $3, version = version + 1
-		WHERE tenant_id = $4 AND id = $5 AND deleted_at IS NULL`, active, since, stamp(tx.now), tenant, id)
+	return ended, tx.execOne(ctx, `UPDATE users SET active = $1, deactivated_at = CASE WHEN $1 THEN NULL ELSE COALESCE(deactivated_at, $2) END, updated_at = $2, version = version + 1
+		WHERE tenant_id = $3 AND id = $4 AND deleted_at IS NULL`, active, stamp(tx.now), tenant, id)
 }
 
 // orphan flags the service accounts of a person for a new owner, and gives their
 // number.
 func (tx *Tx) orphan(ctx context.Context, tenant tenure.TenantID, owner tenure.UserID) (int, error) {
-	return tx.exec(ctx, `UPDATE service_accounts SET orphaned_at = $1 WHERE tenant_id = $2 AND owner_user_id = $3 AND orphaned_at IS NULL AND active = 1`,
+	return tx.exec(ctx, `UPDATE service_accounts SET orphaned_at = $1 WHERE tenant_id = $2 AND owner_user_id = $3 AND orphaned_at IS NULL AND active = TRUE`,
 		stamp(tx.now), tenant, owner)
 }
 
 // Orphans counts the service accounts of a tenant that wait for a new owner.
 func (r reads) Orphans(ctx context.Context, tenant tenure.TenantID) (int, error) {
-	return one(ctx, r.run, scalar[int], `SELECT count(*) FROM service_accounts WHERE tenant_id = $1 AND orphaned_at IS NOT NULL AND active = 1`, tenant)
+	return one(ctx, r.run, scalar[int], `SELECT count(*) FROM service_accounts WHERE tenant_id = $1 AND orphaned_at IS NOT NULL AND active = TRUE`, tenant)
 }
 
 // EndAll ends every token and session of a person.
@@ -208,5 +205,5 @@ func (tx *Tx) SetRole(ctx context.Context, tenant tenure.TenantID, id tenure.Use
 
 // CountSupers is how many active super admins a tenant has. It reads by an index.
 func (r reads) CountSupers(ctx context.Context, tenant tenure.TenantID) (int, error) {
-	return one(ctx, r.run, scalar[int], `SELECT count(*) FROM users WHERE tenant_id = $1 AND role = 'super_admin' AND active = 1 AND deleted_at IS NULL`, tenant)
+	return one(ctx, r.run, scalar[int], `SELECT count(*) FROM users WHERE tenant_id = $1 AND role = 'super_admin' AND active = TRUE AND deleted_at IS NULL`, tenant)
 }

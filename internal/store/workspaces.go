@@ -92,7 +92,7 @@ func (r reads) CountWorkspace(ctx context.Context, tenant tenure.TenantID, ws te
 			WHERE x.tenant_id = $1 AND x.workspace_id = $2),
 		(SELECT COUNT(*) FROM workspace_groups WHERE tenant_id = $1 AND workspace_id = $2),
 		(SELECT COUNT(*) FROM api_tokens WHERE tenant_id = $1 AND workspace_id = $2 AND revoked_at IS NULL AND (expires_at IS NULL OR expires_at > $3)),
-		(SELECT COUNT(*) FROM service_accounts WHERE tenant_id = $1 AND workspace_id = $2 AND active = 1 AND ended_at IS NULL),
+		(SELECT COUNT(*) FROM service_accounts WHERE tenant_id = $1 AND workspace_id = $2 AND active = TRUE AND ended_at IS NULL),
 		(SELECT COUNT(*) FROM provider_credentials WHERE tenant_id = $1 AND workspace_id = $2)`, tenant, ws, stamp(now))
 }
 
@@ -130,7 +130,7 @@ func (tx *Tx) DeleteWorkspace(ctx context.Context, tenant tenure.TenantID, ws te
 		`SELECT id FROM service_accounts WHERE tenant_id = $1 AND workspace_id = $2 AND ended_at IS NULL`, tenant, ws); err != nil {
 		return ended, err
 	}
-	if _, err = tx.exec(ctx, `UPDATE service_accounts SET active = 0, ended_at = $1, ended_by = $2, ended_reason = $3
+	if _, err = tx.exec(ctx, `UPDATE service_accounts SET active = FALSE, ended_at = $1, ended_by = $2, ended_reason = $3
 		WHERE tenant_id = $4 AND workspace_id = $5 AND ended_at IS NULL`, stamp(tx.now), by, reason, tenant, ws); err != nil {
 		return ended, err
 	}

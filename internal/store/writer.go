@@ -128,7 +128,7 @@ func (w *writer) commit(batch []*job) []error {
 	if err := w.sql("BEGIN IMMEDIATE"); err != nil {
 		return fail(err)
 	}
-	tx := &Tx{reads: reads{run: w.conn}, now: w.now().Truncate(time.Microsecond), conn: w.conn}
+	tx := &Tx{reads: reads{run: w.conn}, now: w.now().Truncate(time.Microsecond)}
 	for i, j := range batch {
 		if err := j.ctx.Err(); err != nil {
 			results[i] = err

@@ -2,6 +2,7 @@ package token
 
 import (
 	"context"
+	"time"
 
 	"github.com/tenure-gateway/tenure"
 	"github.com/tenure-gateway/tenure/internal/store"
@@ -28,11 +29,13 @@ func (t *Tokens) byDigest(ctx context.Context, digest tenure.Digest) (tenure.Pri
 	}
 	generation := t.Live.Generation()
 	s, hit := t.Cache.get(digest)
-	if !hit {
-		var err error
-		if s, err = t.look(ctx, digest); err != nil {
+	if !hit || !t.Live.Current() {
+		found, err := t.lookSoon(ctx, digest, s)
+		if err != nil {
 			return tenure.Principal{}, cannotKnow(err)
 		}
+		hit = found == s
+		s = found
 	}
 	p, err := s.Admit(t.DB.Now(), generation)
 	if err != nil && !s.RotatedAt.IsZero() && !t.Single {
@@ -45,6 +48,34 @@ func (t *Tokens) byDigest(ctx context.Context, digest tenure.Digest) (tenure.Pri
 	}
 	return p, err
 }
+
+// lookSoon reads a standing. Where the database is silent, known goes on for as long
+// as Live.Fresh lets it, if it is that of an access token; nil is nothing known. It
+// does not wait longer for news than what is known is worth.
+func (t *Tokens) lookSoon(ctx context.Context, digest tenure.Digest, known *tenure.Standing) (*tenure.Standing, error) {
+	if known == nil || known.Kind != tenure.PAT && known.Kind != tenure.ServiceToken {
+		return t.look(ctx, digest)
+	}
+	now := time.Now()
+	if now.UnixNano() < t.silent.Load() {
+		return known, nil
+	}
+	soon, cancel := context.WithTimeout(ctx, silence)
+	defer cancel()
+	s, err := t.look(soon, digest)
+	switch {
+	case err == nil || tenure.IsKind(err, tenure.NotFound):
+		return s, err
+	case ctx.Err() != nil:
+		return nil, err
+	}
+	t.silent.Store(time.Now().Add(silence).UnixNano())
+	return known, nil
+}
+
+// silence is how long one request waits for a silent database, and how long the
+// others then do not.
+const silence = 250 * time.Millisecond
 
 // look reads a standing, past the cache.
 func (t *Tokens) look(ctx context.Context, digest tenure.Digest) (*tenure.Standing, error) {

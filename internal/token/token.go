@@ -9,6 +9,7 @@ package token
 import (
 	"cmp"
 	"context"
+	"sync/atomic"
 	"time"
 
 	"github.com/tenure-gateway/tenure"
@@ -31,6 +32,8 @@ type Tokens struct {
 	// Single tells that this installation serves one person: the root token
 	// carries the scopes of the data plane, and personal tokens are dead.
 	Single bool
+
+	silent atomic.Int64 // Unix nanoseconds until which the database is not waited for
 }
 
 func newRow(now time.Time, kind tenure.TokenKind, name string, secret tenure.Secret) tenure.Token {

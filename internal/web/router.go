@@ -270,6 +270,12 @@ func (c *eventContext) Value(key any) any {
 		return &c.ev.Origin
 	case tenure.AskerKey:
 		return &c.ev.Principal
+	case tenure.ReachKey:
+		// Whose request it is is being found out, or anybody's to make.
+		if !c.ev.Principal.Valid() {
+			return tenure.Everyone
+		}
+		return nil // the tenant of whoever asks
 	}
 	return c.Context.Value(key)
 }

@@ -81,7 +81,7 @@ func accounts(t *testing.T, f *fixture) {
 		t.Errorf("ended %+v", got)
 	}
 	f.account(tenure.DefaultTenant, "nightly") // the name is free
-	f.hand(fmt.Sprintf(`UPDATE service_accounts SET active = 1 WHERE id = '%s'`, a.ID))
+	f.hand(fmt.Sprintf(`UPDATE service_accounts SET active = TRUE WHERE id = '%s'`, a.ID))
 	if f.readAccount(a).State(f.db.Now()) != "ended" {
 		t.Error("an edit by hand revived it")
 	}
@@ -122,7 +122,7 @@ func accountsSeen(t *testing.T, f *fixture) {
 func accountsByHand(t *testing.T, f *fixture) {
 	a := f.account(tenure.DefaultTenant, "nightly")
 	_, secret := f.serviceToken(a)
-	f.hand(fmt.Sprintf(`UPDATE service_accounts SET active = 0 WHERE id = '%s'`, a.ID))
+	f.hand(fmt.Sprintf(`UPDATE service_accounts SET active = FALSE WHERE id = '%s'`, a.ID))
 	if _, ok := f.stands(secret); ok {
 		t.Error("its token lives on")
 	}

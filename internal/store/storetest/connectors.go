@@ -109,9 +109,7 @@ func connectorRotation(t *testing.T, f *fixture) {
 func connectorsByHand(t *testing.T, f *fixture) {
 	for _, c := range []struct{ what, statement string }{
 		{"deleted", `DELETE FROM scim_connectors WHERE id = '%s'`},
-		{"marked as deleted", `UPDATE scim_connectors SET deleted_at = datetime('now') WHERE id = '%s'`},
-		{"replaced", `INSERT OR REPLACE INTO scim_connectors (id, tenant_id, name, created_at)
-			SELECT 'new', tenant_id, name, created_at FROM scim_connectors WHERE id = '%s'`},
+		{"marked as deleted", `UPDATE scim_connectors SET deleted_at = CURRENT_TIMESTAMP WHERE id = '%s'`},
 		{"cut off from its tokens", `DELETE FROM scim_connector_tokens WHERE connector_id = '%s'`},
 	} {
 		row, secret := f.connector(tenure.DefaultTenant, c.what)
@@ -180,8 +178,8 @@ func connectorUse(t *testing.T, f *fixture) {
 	if got := figures(); got.Usual != 50*time.Minute || !got.LastSeenAt.Equal(start.Add(30*time.Second+120*time.Minute)) {
 		t.Errorf("after one of 80 min: %+v", got)
 	}
-	if changes, lost, err := feed.Poll(f.ctx); len(changes) > 0 || lost || err != nil {
-		t.Errorf("figures made the feed tell %v, %t, %v", changes, lost, err)
+	if news, err := feed.Poll(f.ctx); len(news.Changes) > 0 || news.Lost || err != nil {
+		t.Errorf("figures made the feed tell %v, %v", news, err)
 	}
 }
 

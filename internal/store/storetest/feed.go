@@ -53,8 +53,8 @@ func feedQuiet(t *testing.T, f *fixture) {
 		t.Fatal(err)
 	}
 	for range 3 {
-		if changes, lost, err := feed.Poll(f.ctx); len(changes) > 0 || lost || err != nil {
-			t.Errorf("last use made the feed tell %v, %t, %v", changes, lost, err)
+		if news, err := feed.Poll(f.ctx); len(news.Changes) > 0 || news.Lost || err != nil {
+			t.Errorf("last use made the feed tell %v, %v", news, err)
 		}
 	}
 }

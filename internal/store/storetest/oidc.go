@@ -59,7 +59,7 @@ func oidcConnections(t *testing.T, f *fixture) {
 			t.Errorf("elsewhere than %s: %v, %v", tenant, some, err)
 		}
 	}
-	f.hand(`UPDATE tenants SET active = 0 WHERE id = 't2'`)
+	f.hand(`UPDATE tenants SET active = FALSE WHERE id = 't2'`)
 	if some, err := f.db.OIDCElsewhere(f.ctx, c.Tenant); err != nil || some {
 		t.Errorf("elsewhere, in a tenant that is off: %v, %v", some, err)
 	}

@@ -108,7 +108,7 @@ type fixture struct {
 func newFixture(t *testing.T, open Open) *fixture {
 	t.Helper()
 	db, hand := open(t)
-	f := &fixture{t: t, ctx: context.Background(), db: db, hand: hand}
+	f := &fixture{t: t, ctx: tenure.Everywhere(context.Background()), db: db, hand: hand}
 	f.tx(func(ctx context.Context, tx *store.Tx) error {
 		f.user = person(tx.Now(), tenure.DefaultTenant, "Alice@Example.com")
 		if err := tx.InsertUser(ctx, f.user); err != nil {
@@ -217,12 +217,12 @@ func (f *fixture) feed() *store.Feed {
 func (f *fixture) next(feed *store.Feed) (changes []store.Change, lost bool) {
 	f.t.Helper()
 	for range 100 {
-		changes, lost, err := feed.Poll(f.ctx)
+		news, err := feed.Poll(f.ctx)
 		if err != nil {
 			f.t.Fatal(err)
 		}
-		if len(changes) > 0 || lost {
-			return changes, lost
+		if len(news.Changes) > 0 || news.Lost {
+			return news.Changes, news.Lost
 		}
 		time.Sleep(10 * time.Millisecond)
 	}

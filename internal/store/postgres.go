@@ -1,0 +1,320 @@
+package store
+
+import (
+	"context"
+	"embed"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"net"
+	"runtime"
+	"strings"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/tenure-gateway/tenure"
+)
+
+//go:embed migrations/postgres/*.sql
+var postgresMigrations embed.FS
+
+// Bounds of a PostgreSQL database.
+const (
+	// statementTimeout ends a statement that takes too long. Behind a pooler only
+	// writes have it.
+	statementTimeout = 15 * time.Second
+	// lockTimeout ends the waiting for a row that somebody else has locked, for
+	// example a shell with an open transaction.
+	lockTimeout = 5 * time.Second
+	// acquireTimeout is how long a statement waits for a connection of the pool.
+	acquireTimeout = 5 * time.Second
+	// writeTries is how often a transaction is begun anew that could not be ordered
+	// among others.
+	writeTries = 30
+)
+
+// postgres is the engine of a PostgreSQL database: version 15 or later, one
+// primary. Everything runs on the primary.
+type postgres struct {
+	pool   *pgxpool.Pool
+	now    func() time.Time
+	config *pgx.ConnConfig // of connections beside the pool
+	// pooled tells that a pooler in transaction mode, such as PgBouncer, stands
+	// before the database: a connection is not one session there.
+	pooled bool
+	// walled tells that policies of row-level security bind the role that serves.
+	walled bool
+}
+
+// OpenPostgres opens the database at url (a libpq URI; several hosts, and
+// target_session_attrs, are understood; the primary is chosen) and brings its
+// schema up to date where the role may. now is the clock; nil means time.Now.
+func OpenPostgres(ctx context.Context, url string, now func() time.Time) (*DB, error) {
+	if now == nil {
+		now = time.Now
+	}
+	config, err := postgresConfig(url)
+	if err != nil {
+		return nil, err
+	}
+	p := &postgres{now: now}
+	if err := p.probe(ctx, config.ConnConfig); err != nil {
+		return nil, classifyPostgres(err)
+	}
+	if p.pooled {
+		config.ConnConfig.DefaultQueryExecMode = pgx.QueryExecModeCacheDescribe
+	} else {
+		config.ConnConfig.RuntimeParams["statement_timeout"] = milliseconds(statementTimeout)
+		config.ConnConfig.RuntimeParams["lock_timeout"] = milliseconds(lockTimeout)
+		config.ConnConfig.RuntimeParams["idle_in_transaction_session_timeout"] = milliseconds(statementTimeout)
+	}
+	p.config = config.ConnConfig.Copy()
+	if p.pool, err = pgxpool.NewWithConfig(ctx, config); err != nil {
+		return nil, err
+	}
+	if err := p.pool.QueryRow(ctx, `SELECT row_security_active('users')`).Scan(&p.walled); err != nil {
+		p.pool.Close()
+		return nil, classifyPostgres(err)
+	}
+	return &DB{
+		reads: reads{run: p}, now: now,
+		engine: engine{write: p.write, feed: p.feed, facts: p.facts, lease: func() error { return nil }, close: p.close},
+	}, nil
+}
+
+// postgresConfig reads the URL, and bounds what it does not say.
+func postgresConfig(url string) (*pgxpool.Config, error) {
+	config, err := pgxpool.ParseConfig(url)
+	if err != nil {
+		return nil, err
+	}
+	conn := config.ConnConfig
+	if !strings.Contains(url, "pool_max_conns=") {
+		config.MaxConns = int32(max(10, 4*runtime.GOMAXPROCS(0)))
+	}
+	if !strings.Contains(url, "target_session_attrs=") {
+		conn.ValidateConnect = pgconn.ValidateConnectTargetSessionAttrsReadWrite
+	}
+	if conn.ConnectTimeout == 0 {
+		conn.ConnectTimeout = 5 * time.Second
+	}
+	if _, ok := conn.RuntimeParams["application_name"]; !ok {
+		conn.RuntimeParams["application_name"] = "tenure"
+	}
+	// A host that is gone is noticed within seconds, also where nothing is sent.
+	dialer := &net.Dialer{KeepAliveConfig: net.KeepAliveConfig{Enable: true, Idle: 5 * time.Second, Interval: 2 * time.Second, Count: 3}}
+	conn.DialFunc = dialer.DialContext
+	return config, nil
+}
+
+// probe looks at the server, and migrates. It uses the simplest protocol there is.
+func (p *postgres) probe(ctx context.Context, config *pgx.ConnConfig) error {
+	config = config.Copy()
+	config.DefaultQueryExecMode = pgx.QueryExecModeExec
+	conn, err := pgx.ConnectConfig(ctx, config)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = conn.Close(context.WithoutCancel(ctx)) }()
+	var version int
+	var pid uint32
+	if err := conn.QueryRow(ctx, `SELECT current_setting('server_version_num')::int, pg_backend_pid()`).Scan(&version, &pid); err != nil {
+		return err
+	}
+	if version < 150000 {
+		return fmt.Errorf("PostgreSQL %d.%d is too old; Tenure needs 15 or later", version/10000, version%10000)
+	}
+	// A pooler tells a process number of its own at the start.
+	p.pooled = pid != conn.PgConn().PID()
+	return migratePostgres(ctx, config)
+}
+
+func milliseconds(d time.Duration) string { return fmt.Sprint(d.Milliseconds()) }
+
+func (p *postgres) close() error {
+	p.pool.Close()
+	return nil
+}
+
+// acquire takes a connection of the pool.
+func (p *postgres) acquire(ctx context.Context) (*pgxpool.Conn, error) {
+	wait, cancel := context.WithTimeout(ctx, acquireTimeout)
+	defer cancel()
+	conn, err := p.pool.Acquire(wait)
+	if err != nil && ctx.Err() == nil && wait.Err() != nil {
+		return nil, busy(err)
+	}
+	return conn, err
+}
+
+// each reads in one round trip, and with the tenant that ctx is about.
+func (p *postgres) each(ctx context.Context, _ bool, row func(scanner) error, query string, args ...any) error {
+	conn, err := p.acquire(ctx)
+	if err != nil {
+		return classifyPostgres(err)
+	}
+	defer conn.Release()
+	if !p.walled {
+		return eachPostgres(ctx, conn, row, query, args)
+	}
+	var b pgx.Batch
+	b.Queue(setTenant, tenure.ReachOf(ctx))
+	b.Queue(query, args...)
+	results := conn.SendBatch(ctx, &b)
+	if _, err = results.Exec(); err == nil {
+		var rows pgx.Rows
+		rows, err = results.Query()
+		err = drain(rows, err, row)
+	}
+	if ended := results.Close(); err == nil {
+		err = ended
+	}
+	return classifyPostgres(err)
+}
+
+// setTenant says for the transaction whose rows may be seen and written.
+const setTenant = `SELECT set_config('tenure.tenant', $1, true)`
+
+func (p *postgres) exec(context.Context, string, ...any) (int, error) {
+	return 0, errors.New("store: a write outside a transaction")
+}
+
+// querier is a connection or a transaction.
+type querier interface {
+	Query(ctx context.Context, sql string, args ...any) (pgx.Rows, error)
+}
+
+func eachPostgres(ctx context.Context, q querier, row func(scanner) error, query string, args []any) error {
+	rows, err := q.Query(ctx, query, args...)
+	return classifyPostgres(drain(rows, err, row))
+}
+
+// drain gives the rows that a query has found, and closes them.
+func drain(rows pgx.Rows, err error, row func(scanner) error) error {
+	if err != nil {
+		return err
+	}
+	defer rows.Close()
+	for rows.Next() {
+		if err := row(rows); err != nil {
+			return err
+		}
+	}
+	return rows.Err()
+}
+
+// write runs fn in a transaction that is as if it had run alone, and begins anew
+// when the database cannot order it so.
+func (p *postgres) write(ctx context.Context, fn func(*Tx) error) error {
+	inner := context.WithoutCancel(ctx)
+	for try := range writeTries {
+		err := p.attempt(ctx, inner, fn)
+		if !unordered(err) {
+			return classifyPostgres(err)
+		}
+		if try == writeTries-1 {
+			return busy(err)
+		}
+		pause := time.Duration(rand.Int64N(int64(min(100, 2<<min(try, 6))))) * time.Millisecond //nolint:gosec // no secret
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(pause):
+		}
+	}
+	return nil
+}
+
+// attempt runs fn in one transaction. waiting ends what has not begun; what has
+// begun ends with ctx.
+func (p *postgres) attempt(waiting, ctx context.Context, fn func(*Tx) error) error {
+	conn, err := p.acquire(waiting)
+	if err != nil {
+		return err
+	}
+	defer conn.Release()
+	ctx, cancel := context.WithTimeout(ctx, 2*statementTimeout)
+	defer cancel()
+	if _, err := conn.Conn().PgConn().Exec(ctx, p.begin(waiting)).ReadAll(); err != nil {
+		return err
+	}
+	err = guard(&Tx{reads: reads{run: postgresTx{conn.Conn()}}, now: p.now().Truncate(time.Microsecond)}, fn)
+	end := "COMMIT"
+	if err != nil {
+		end = "ROLLBACK"
+	}
+	results, ended := conn.Conn().PgConn().Exec(ctx, end).ReadAll()
+	switch {
+	case err != nil:
+		if ended != nil {
+			_ = conn.Conn().Close(ctx) // nobody else gets a connection in an unknown state
+		}
+		return err
+	case ended != nil && !isServerError(ended):
+		_ = conn.Conn().Close(ctx)
+		return &tenure.Error{
+			Kind: tenure.Unavailable, Code: "outcome_unknown", RetryAfter: time.Second,
+			Msg: "the database went away while it was writing, and whether it was done is not known; look, and ask again", Err: ended,
+		}
+	case ended != nil:
+		return ended
+	case len(results) > 0 && results[0].CommandTag.String() != "COMMIT":
+		return errors.New("store: a statement failed inside a transaction that was to be committed")
+	}
+	return nil
+}
+
+// begin is the text that begins a transaction, with all of its settings, in one
+// round trip.
+func (p *postgres) begin(ctx context.Context) string {
+	text := "BEGIN ISOLATION LEVEL SERIALIZABLE"
+	if p.pooled {
+		text += "; SET LOCAL statement_timeout = " + milliseconds(statementTimeout) + "; SET LOCAL lock_timeout = " + milliseconds(lockTimeout)
+	}
+	if p.walled {
+		text += "; SET LOCAL tenure.tenant = '" + strings.ReplaceAll(tenure.ReachOf(ctx), "'", "''") + "'"
+	}
+	return text
+}
+
+// postgresTx runs the statements of one transaction.
+type postgresTx struct{ conn *pgx.Conn }
+
+func (t postgresTx) each(ctx context.Context, _ bool, row func(scanner) error, query string, args ...any) error {
+	return eachPostgres(ctx, t.conn, row, query, args)
+}
+
+func (t postgresTx) exec(ctx context.Context, query string, args ...any) (int, error) {
+	tag, err := t.conn.Exec(ctx, query, args...)
+	return int(tag.RowsAffected()), classifyPostgres(err)
+}
+
+// stampRows implements stamper. Rows are locked in the order of their ids.
+func (t postgresTx) stampRows(ctx context.Context, table, column, is string, ids []string, at []time.Time) ([]string, error) {
+	value := ""
+	if is != "IS NULL" {
+		value = "v.at"
+	}
+	var done []string
+	err := t.each(ctx, true, func(row scanner) error {
+		var id string
+		err := row.Scan(&id)
+		done = append(done, id)
+		return err
+	}, `UPDATE `+table+` t SET `+column+` = v.at FROM unnest($1::text[], $2::timestamptz[]) AS v(id, at)
+		WHERE t.id = v.id AND t.`+column+` `+is+value+` RETURNING t.id`, ids, at)
+	return done, err
+}
+
+func (p *postgres) facts(ctx context.Context) (Facts, error) {
+	return one(ctx, p, func(row scanner) (Facts, error) {
+		var f Facts
+		err := row.Scan(&f.Engine, &f.Schema, &f.Bytes, &f.Journal)
+		f.Engine = "PostgreSQL " + f.Engine
+		return f, err
+	}, `SELECT current_setting('server_version'), (SELECT MAX(version_id) FROM goose_db_version), pg_database_size(current_database()),
+		'synchronous_commit ' || current_setting('synchronous_commit')`)
+}

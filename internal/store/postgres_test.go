@@ -1,0 +1,315 @@
+package store_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os/exec"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/tenure-gateway/tenure"
+	"github.com/tenure-gateway/tenure/internal/postgrestest"
+	"github.com/tenure-gateway/tenure/internal/store"
+	"github.com/tenure-gateway/tenure/internal/store/storetest"
+)
+
+// openPostgres opens a fresh database on a real server; the hand is psql.
+func openPostgres(t *testing.T) (*store.DB, func(string)) {
+	t.Helper()
+	url := postgrestest.URL(t)
+	return opened(t, url), func(statement string) {
+		t.Helper()
+		out, err := exec.Command("psql", "-X", "-q", "-v", "ON_ERROR_STOP=1", "-1", "-c", statement, url).CombinedOutput()
+		if err != nil {
+			t.Fatalf("psql: %v\n%s", err, out)
+		}
+	}
+}
+
+func TestPostgres(t *testing.T) { storetest.Run(t, openPostgres) }
+
+func opened(t *testing.T, url string) *store.DB {
+	t.Helper()
+	db, err := store.OpenPostgres(tenure.Everywhere(t.Context()), url, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := db.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return db
+}
+
+// shell is one connection beside Tenure's.
+type shell struct {
+	*pgx.Conn
+	t *testing.T
+}
+
+func newShell(t *testing.T, url string) shell {
+	t.Helper()
+	conn, err := pgx.Connect(t.Context(), url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = conn.Close(context.Background()) })
+	return shell{conn, t}
+}
+
+func (s shell) do(statement string, args ...any) {
+	s.t.Helper()
+	if _, err := s.Exec(s.t.Context(), statement, args...); err != nil {
+		s.t.Fatalf("%s: %v", statement, err)
+	}
+}
+
+// change makes a change of a policy of the tenant.
+func (s shell) change(tenant string) {
+	s.t.Helper()
+	s.do(`INSERT INTO policies (tenant_id, key, value, updated_at) VALUES ($1, $2, 'x', now())`, tenant, tenure.NewID(time.Now()))
+}
+
+func ids(t *testing.T, feed *store.Feed) []string {
+	t.Helper()
+	news, err := feed.Poll(t.Context())
+	if err != nil || news.Lost || news.Back {
+		t.Fatalf("%+v, %v", news, err)
+	}
+	out := []string{}
+	for _, c := range news.Changes {
+		out = append(out, c.ID)
+	}
+	return out
+}
+
+// Changes are numbered when they are made, and seen when they are committed: what
+// is committed late, under a low number, is told all the same, and nothing twice.
+func TestFeedTellsWhatCommitsOutOfOrder(t *testing.T) {
+	url := postgrestest.URL(t)
+	db := opened(t, url)
+	feed, err := db.Feed(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = feed.Close() }()
+	old, slow, quick := newShell(t, url), newShell(t, url), newShell(t, url)
+	old.do(`BEGIN`)
+	old.change("oldest")
+	slow.do(`BEGIN`)
+	slow.change("slow")
+	quick.change("quick")
+	want := func(want ...string) {
+		t.Helper()
+		if got := ids(t, feed); fmt.Sprint(got) != fmt.Sprint(want) {
+			t.Errorf("told %v, want %v", got, want)
+		}
+	}
+	want("quick")
+	want()
+	slow.do(`COMMIT`)
+	quick.change("after")
+	want("slow", "after")
+	want()
+	for range 20 {
+		quick.change("more")
+	}
+	if got := ids(t, feed); len(got) != 20 {
+		t.Errorf("told %v", got)
+	}
+	old.do(`SAVEPOINT s`)
+	old.change("inner")
+	old.do(`RELEASE s`)
+	old.do(`COMMIT`)
+	want("oldest", "inner")
+	slow.do(`BEGIN`)
+	slow.change("undone")
+	slow.do(`ROLLBACK`)
+	want()
+}
+
+// Whatever the order in which many commit at once, each change is told once.
+func TestFeedTellsEachChangeOnceUnderLoad(t *testing.T) {
+	url := postgrestest.URL(t)
+	db := opened(t, url)
+	feed, err := db.Feed(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = feed.Close() }()
+	const writers, each = 8, 60
+	var made atomic.Int64
+	var wg sync.WaitGroup
+	for w := range writers {
+		conn := newShell(t, url)
+		wg.Go(func() {
+			for i := range each {
+				_, err := conn.Exec(context.Background(), `BEGIN; INSERT INTO policies (tenant_id, key, value, updated_at)
+					VALUES ('`+fmt.Sprintf("%d-%d", w, i)+`', 'k', 'x', now()); SELECT pg_sleep(random() * 0.01); COMMIT`)
+				if err != nil {
+					t.Error(err)
+				}
+				made.Add(1)
+			}
+		})
+	}
+	told := map[string]int{}
+	for done := false; !done; {
+		done = made.Load() == writers*each
+		for _, id := range ids(t, feed) {
+			told[id]++
+		}
+	}
+	wg.Wait()
+	for id, n := range told {
+		if n != 1 {
+			t.Errorf("%s told %d times", id, n)
+		}
+	}
+	if len(told) != writers*each {
+		t.Errorf("%d changes told, of %d", len(told), writers*each)
+	}
+}
+
+// Acts read, decide and write as if each were alone.
+func TestWritesAreOrdered(t *testing.T) {
+	url := postgrestest.URL(t)
+	a, b := opened(t, url), opened(t, url)
+	ctx := tenure.Everywhere(t.Context())
+	var wg sync.WaitGroup
+	for _, db := range []*store.DB{a, b, a, b} {
+		wg.Go(func() {
+			for range 10 {
+				err := db.Tx(ctx, func(ctx context.Context, tx *store.Tx) error {
+					n, _, err := tx.MetaNumber(ctx, "test.counter")
+					if err != nil {
+						return err
+					}
+					return tx.SetMeta(ctx, "test.counter", fmt.Sprint(n+1))
+				})
+				if err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	wg.Wait()
+	if n, _, err := a.MetaNumber(ctx, "test.counter"); n != 40 || err != nil {
+		t.Errorf("%d after 40 additions, %v", n, err)
+	}
+}
+
+// Replicas that start at once on an empty database migrate it once.
+func TestManyStartAtOnce(t *testing.T) {
+	url := postgrestest.URL(t)
+	var wg sync.WaitGroup
+	for range 10 {
+		wg.Go(func() {
+			db, err := store.OpenPostgres(tenure.Everywhere(t.Context()), url, nil)
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			_ = db.Close()
+		})
+	}
+	wg.Wait()
+}
+
+// A database that is put back to an earlier state is noticed by whoever has seen a
+// later one, and so is another server under the same name.
+func TestFeedNoticesADatabaseThatWentBack(t *testing.T) {
+	url := postgrestest.URL(t)
+	db := opened(t, url)
+	hand := newShell(t, url)
+	hand.change("kept")
+	feed, err := db.Feed(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = feed.Close() }()
+	hand.change("forgotten")
+	if got := ids(t, feed); len(got) != 1 {
+		t.Fatalf("told %v", got)
+	}
+	// What a standby without the last commit would show.
+	hand.do(`DELETE FROM changes WHERE id = 'forgotten'`)
+	news, err := feed.Poll(t.Context())
+	if err != nil || !news.Lost || !news.Back {
+		t.Errorf("a database that went back: %+v, %v", news, err)
+	}
+	if news, err := feed.Poll(t.Context()); err != nil || news.Lost || news.Back {
+		t.Errorf("and after that: %+v, %v", news, err)
+	}
+	// Trimming is not going back.
+	hand.change("old")
+	if got := ids(t, feed); len(got) != 1 {
+		t.Fatalf("told %v", got)
+	}
+	for range 3 {
+		hand.change("new")
+	}
+	hand.do(`DELETE FROM changes WHERE seq < (SELECT MAX(seq) FROM changes)`)
+	if news, err := feed.Poll(t.Context()); err != nil || !news.Lost || news.Back {
+		t.Errorf("a table that was trimmed: %+v, %v", news, err)
+	}
+}
+
+// The newest change stays, however old it is.
+func TestTrimmingKeepsTheNewestChange(t *testing.T) {
+	url := postgrestest.URL(t)
+	db := opened(t, url)
+	hand := newShell(t, url)
+	hand.change("a")
+	hand.change("b")
+	feed, err := db.Feed(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = feed.Close() }()
+	if err := db.Tx(tenure.Everywhere(t.Context()), func(ctx context.Context, tx *store.Tx) error { return tx.TrimChanges(ctx, -time.Hour) }); err != nil {
+		t.Fatal(err)
+	}
+	if got := ids(t, feed); len(got) != 0 {
+		t.Errorf("told %v", got)
+	}
+}
+
+// The bell rings for whatever commits, by whichever hand.
+func TestBellRings(t *testing.T) {
+	url := postgrestest.URL(t)
+	db := opened(t, url)
+	feed, err := db.Feed(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = feed.Close() }()
+	hand := newShell(t, url)
+	for range 50 { // the listener may not listen yet
+		hand.change("x")
+		select {
+		case <-feed.Bell:
+			return
+		case <-time.After(100 * time.Millisecond):
+		}
+	}
+	t.Error("it never rang")
+}
+
+func TestWhatIsNotPostgreSQL(t *testing.T) {
+	_, err := store.OpenPostgres(t.Context(), "postgres://nobody@127.0.0.1:1/none?sslmode=disable", nil)
+	if !tenure.IsKind(err, tenure.Unavailable) {
+		t.Errorf("nobody there: %v", err)
+	}
+	_, err = store.OpenPostgres(t.Context(), "postgres://%zz", nil)
+	var own *tenure.Error
+	if err == nil || errors.As(err, &own) {
+		t.Errorf("no URL: %v", err)
+	}
+}
