@@ -22,7 +22,7 @@ before(async () => {
     const answer = await fetch(`${server.base}/api/v1/me`, { headers: { 'x-user-id': user } });
     assert.equal(answer.status, 200);
   }
-  server.sql(`PRAGMA synchronous = OFF;
+  server.sql(`PRAGMA synchronous = OFF; PRAGMA temp_store = MEMORY; PRAGMA cache_size = -400000;
     BEGIN;
     CREATE TEMP TABLE n AS WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 100000) SELECT i, printf('2026-03-04T05:%02d:%02d.%06dZ', i / 60 % 60, i % 60, i) AS at FROM n;
     INSERT INTO users (id, tenant_id, user_name, user_name_fold, source, created_at, updated_at)
