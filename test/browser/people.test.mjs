@@ -171,5 +171,6 @@ test('what was wrong stands beside its field', async () => {
     await notice(page, 'alice@example.com answers for the service account “ci-bot” now.');
     await page.goto('/admin/audit?workspace=nowhere');
     assert.match(await page.locator('#workspace-wrong').textContent(), /no workspace/);
+    await page.waitForFunction(() => document.activeElement.id === 'workspace');
   });
 });
