@@ -6,7 +6,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"runtime"
 	"sync"
 	"testing"
 
@@ -34,8 +33,7 @@ func Postgres(t testing.TB) (serve, super string) {
 	lock, _ := oneByOne() // roles are the server's, and two who make them at once collide
 	lock.Lock()
 	defer lock.Unlock()
-	_, here, _, _ := runtime.Caller(0)
-	roles := filepath.Join(filepath.Dir(here), "..", "..", "..", "deploy", "postgres", "roles.sql")
+	roles := inModule(t, filepath.Join("deploy", "postgres", "roles.sql"))
 	if out, err := exec.Command("psql", "-X", "-v", "owner_password=owner", "-v", "app_password=app", "-f", roles, super).CombinedOutput(); err != nil {
 		t.Fatalf("%s: %v\n%s", roles, err, out)
 	}
@@ -47,6 +45,19 @@ func Postgres(t testing.TB) (serve, super string) {
 		t.Fatal(err)
 	}
 	return as(t, super, "tenure_app", "app"), super
+}
+
+// inModule finds a file of the module from a directory below it: what a compiler
+// remembers of its sources it forgets with -trimpath.
+func inModule(t testing.TB, name string) string {
+	t.Helper()
+	for up := name; len(up) < len(name)+30; up = filepath.Join("..", up) {
+		if _, err := os.Stat(up); err == nil {
+			return up
+		}
+	}
+	t.Fatalf("%s is not above this directory", name)
+	return ""
 }
 
 // as is the URL of another role.
