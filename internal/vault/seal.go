@@ -12,8 +12,10 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"strings"
+	"syscall"
 
 	"github.com/tenure-gateway/tenure"
 	"github.com/tenure-gateway/tenure/internal/store"
@@ -33,7 +35,8 @@ type MasterKey struct {
 
 // LoadMasterKey reads the master key from the file at path, and makes one when
 // there is none and nothing was sealed with an earlier one. It refuses a file
-// that others may read, and a key that is not the one that the database was
+// that others may read (a group may read, and no more, what another user lays down
+// for this one: so do Kubernetes and systemd), and a key that is not the one that the database was
 // sealed with.
 func LoadMasterKey(ctx context.Context, db *store.DB, path string) (*MasterKey, error) {
 	raw, err := readKey(path)
@@ -66,7 +69,11 @@ func readKey(path string) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	if info.Mode().Perm()&0o077 != 0 {
+	others := fs.FileMode(0o077)
+	if owner, ok := info.Sys().(*syscall.Stat_t); ok && int(owner.Uid) != os.Geteuid() {
+		others = 0o037
+	}
+	if info.Mode().Perm()&others != 0 {
 		return nil, fmt.Errorf("the master key %s can be read by others (mode %#o): chmod 600 it", path, info.Mode().Perm())
 	}
 	text, err := os.ReadFile(path)

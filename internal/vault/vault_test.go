@@ -130,6 +130,7 @@ func TestMasterKey(t *testing.T) {
 	}{
 		"missing":            {func() error { return os.Remove(path) }, "missing"},
 		"readable by others": {func() error { return os.Chmod(path, 0o644) }, "chmod 600"},
+		"by one's own group": {func() error { return os.Chmod(path, 0o640) }, "chmod 600"},
 		"another key":        {func() error { return os.WriteFile(path, []byte(strings.Repeat("QUJD", 10)+"QUI=\n"), 0o600) }, "sealed with"},
 		"not a key":          {func() error { return os.WriteFile(path, []byte("hello\n"), 0o600) }, "base64"},
 	} {
@@ -152,6 +153,26 @@ func TestMasterKey(t *testing.T) {
 	}
 	if _, err := vault.LoadMasterKey(w.ctx, w.DB, path); err != nil {
 		t.Errorf("the right key: %v", err)
+	}
+}
+
+// Kubernetes and systemd lay a key down as another user's, for this one's group.
+func TestMasterKeyOfAnotherUser(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("only root gives files away")
+	}
+	w := newWorld(t)
+	path := filepath.Join(w.dir, "master.key")
+	if err := os.Chown(path, 65532, 65532); err != nil {
+		t.Fatal(err)
+	}
+	for mode, good := range map[os.FileMode]bool{0o400: true, 0o440: true, 0o460: false, 0o450: false, 0o444: false, 0o404: false} {
+		if err := os.Chmod(path, mode); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := vault.LoadMasterKey(w.ctx, w.DB, path); (err == nil) != good {
+			t.Errorf("mode %#o: %v", mode, err)
+		}
 	}
 }
 
