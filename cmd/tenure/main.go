@@ -39,6 +39,10 @@ const version = "v0.1.0-dev"
 type cli struct {
 	Serve serveCmd `cmd:"" help:"Serve the gateway, the dashboard, the API and SCIM."`
 	Demo  demoCmd  `cmd:"" help:"Show what Tenure does, with a simulated provider and a development sign-in proxy."`
+
+	Migrate migrateCmd `cmd:"" help:"Bring the database's schema up to date."`
+	Health  healthCmd  `cmd:"" help:"Ask the server on this machine whether it is ready."`
+
 	Token tokenCmd `cmd:"" help:"Access tokens."`
 	User  userCmd  `cmd:"" help:"People."`
 
@@ -98,7 +102,8 @@ func status(err error, stderr io.Writer) int {
 	if errors.As(err, &errNo{}) {
 		return exitFailed
 	}
-	fmt.Fprintln(stderr, "tenure:", tenure.Redact(err.Error()))
+	line := strings.NewReplacer("\n\t", " ", "\n", "; ").Replace(strings.TrimSpace(err.Error()))
+	fmt.Fprintln(stderr, "tenure:", tenure.Redact(line))
 	var e *tenure.Error
 	if !errors.As(err, &e) {
 		return exitFailed

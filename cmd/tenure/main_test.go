@@ -46,6 +46,7 @@ func setUp(t *testing.T, env *testscript.Env) error {
 		serve, super := storetest.Postgres(t)
 		env.Setenv("TENURE_DATABASE_URL", serve)
 		env.Setenv("DB", super)
+		env.Setenv("OWNER", strings.Replace(serve, "tenure_app:app@", "tenure_owner:owner@", 1))
 		if _, err := sqlShell(super, sqliteWords); err != nil {
 			return err
 		}

@@ -74,19 +74,65 @@ func openStore(ctx context.Context, cfg *config.Checked) (*store.DB, error) {
 	if err := os.MkdirAll(cfg.Home, 0o700); err != nil {
 		return nil, config.Wrong("TENURE_HOME", err.Error(), "/var/lib/tenure")
 	}
-	var own *tenure.Error
 	if !cfg.Postgres.IsZero() {
-		db, err := store.OpenPostgres(ctx, cfg.Postgres.Reveal(), nil)
-		if err != nil && !errors.As(err, &own) {
-			return nil, config.Wrong("TENURE_DATABASE_URL", err.Error(), "postgres://tenure:password@db.internal/tenure?sslmode=verify-full")
-		}
-		return db, err
+		return openPostgres(ctx, cfg)
 	}
 	db, err := store.OpenSQLite(ctx, cfg.Database, nil)
-	if err != nil && !errors.As(err, &own) {
-		return nil, config.Wrong("TENURE_DATABASE_URL", err.Error(), "sqlite:/var/lib/tenure/tenure.db")
+	return db, refused(err, sqliteExample)
+}
+
+func openPostgres(ctx context.Context, cfg *config.Checked) (*store.DB, error) {
+	db, err := store.OpenPostgres(ctx, cfg.Postgres.Reveal(), nil)
+	return db, refused(err, postgresExample)
+}
+
+// What TENURE_DATABASE_URL may be.
+const (
+	sqliteExample   = "sqlite:/var/lib/tenure/tenure.db"
+	postgresExample = "postgres://tenure:password@db.internal/tenure?sslmode=verify-full"
+)
+
+// refused says that a database cannot be used with which example of one that can,
+// unless the error has a kind already.
+func refused(err error, example string) error {
+	var own *tenure.Error
+	if err == nil || errors.As(err, &own) {
+		return err
 	}
-	return db, err
+	return config.Wrong("TENURE_DATABASE_URL", err.Error(), example)
+}
+
+// Schema tells of which version the database's schema is, and changes nothing.
+func Schema(ctx context.Context, cfg *config.Checked) (store.Schema, error) {
+	if cfg.Postgres.IsZero() {
+		s, err := store.SchemaOfSQLite(ctx, cfg.Database)
+		return s, refused(err, sqliteExample)
+	}
+	s, err := store.SchemaOfPostgres(ctx, cfg.Postgres.Reveal())
+	return s, refused(err, postgresExample)
+}
+
+// Migrate brings the database's schema up to date, and tells of which version it
+// was and is. It is done by the database's own role, and where nothing is pending
+// it changes nothing.
+func Migrate(ctx context.Context, cfg *config.Checked) (from, to store.Schema, err error) {
+	from, err = Schema(ctx, cfg)
+	if err != nil || !from.Pending() {
+		return from, from, err
+	}
+	open := openStore
+	if !cfg.Postgres.IsZero() {
+		open = openPostgres // which needs no directory
+	}
+	db, err := open(ctx, cfg)
+	if err != nil {
+		return from, from, err
+	}
+	if err := db.Close(); err != nil {
+		return from, from, err
+	}
+	to, err = Schema(ctx, cfg)
+	return from, to, err
 }
 
 // Open opens the store and builds the acts on it. Log lines are JSON, to logs.
