@@ -26,6 +26,7 @@ const (
 	NoticeTokenLeaked     = "token_leaked"     // somebody reported a token
 	NoticeRootUsed        = "root_used"        // the root token was used; told once an hour
 	NoticeApprovalOff     = "approval_off"     // scopes of administration need no second person any more
+	NoticeDatabaseBack    = "database_back"    // the database was found at an earlier state
 	NoticeTest            = "test"             // an administrator asked for it
 )
 
@@ -37,7 +38,7 @@ type Notice struct {
 	Kind       string
 	Severity   Severity
 	User       UserID // whom it concerns beside the administrators, or empty
-	ObjectKind string // "token", "service_account", "root_token", "policy"
+	ObjectKind string // "token", "service_account", "root_token", "policy", "database"
 	ObjectID   string
 	Object     string // for people
 	Message    string // a sentence

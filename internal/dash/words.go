@@ -208,6 +208,7 @@ func happened(action string) string {
 		"user.all_revoked":      "All tokens and sessions ended",
 		"user.role_granted":     "Role in the tenant given",
 		"policy.changed":        "Policy changed",
+		"database.went_back":    "Database at an earlier state",
 		"provider.created":      "Provider added",
 		"provider.deleted":      "Provider removed",
 		"connector.created":     "SCIM connector made",

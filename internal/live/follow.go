@@ -83,6 +83,15 @@ func (l *Live) poll(ctx context.Context, feed *store.Feed) error {
 	if err != nil {
 		return err
 	}
+	if news.Back {
+		l.wentBack()
+	}
+	if err := l.endAgain(ctx); err != nil {
+		return err
+	}
+	for _, c := range news.Changes {
+		l.memory.note(c)
+	}
 	changes := news.Changes
 	if news.Lost || l.unknown {
 		changes = []store.Change{{}} // everything is looked up anew

@@ -33,13 +33,17 @@ type Live struct {
 	// Allows judges whether a principal may ask a provider for a model.
 	Allows func(p tenure.Principal, provider, model string) bool
 	// Note keeps how an end of access went; nil keeps nothing. It does not wait.
-	Note    func(tenure.TenantID, tenure.Revocation)
-	Log     *slog.Logger
-	Metrics *Metrics
-	Options Options
+	Note func(tenure.TenantID, tenure.Revocation)
+	// EndAgain ends what has ended before the database went back to an earlier
+	// state, and tells of it; it does nothing about what has ended there too.
+	EndAgain func(context.Context, []store.Change) error
+	Log      *slog.Logger
+	Metrics  *Metrics
+	Options  Options
 
 	flights flights
 	clock   freshness
+	memory  memory
 	unknown bool // the follower could not know of some flight, and asks again
 }
 
@@ -57,6 +61,7 @@ type Options struct {
 type freshness struct {
 	generation atomic.Uint64             // grows whenever something that is known may have changed
 	heard      atomic.Pointer[time.Time] // when the database last answered; read by the monotonic clock
+	behind     atomic.Bool               // the database went back, and what it forgot is not written yet
 	usual      atomic.Int64              // nanoseconds that the view is old at most while the feed is well
 }
 
@@ -97,7 +102,7 @@ func (l *Live) Generation() uint64 { return l.clock.generation.Load() }
 // Fresh answers Unavailable when this process has been without news from the
 // database for longer than it may be.
 func (l *Live) Fresh() error {
-	if l.Lag() > l.Options.MaxStaleness {
+	if l.Lag() > l.Options.MaxStaleness || l.clock.behind.Load() {
 		return tenure.ErrStale
 	}
 	return nil
@@ -183,6 +188,9 @@ func (l *Live) Asks(ctx context.Context, f *Flight, m *Model) error {
 
 // recheckTimeout is how long one look at one credential may take.
 const recheckTimeout = 2 * time.Second
+
+// endAgainTimeout is how long it may take to end again what a database forgot.
+const endAgainTimeout = 30 * time.Second
 
 // Leave takes the request out of the register and frees its context.
 func (l *Live) Leave(f *Flight) {

@@ -12,6 +12,7 @@ import (
 type Metrics struct {
 	cuts  *prometheus.CounterVec
 	takes prometheus.Histogram
+	back  prometheus.Counter
 }
 
 // NewMetrics registers the metrics of l, its gauges among them.
@@ -27,7 +28,11 @@ func NewMetrics(reg prometheus.Registerer, l *Live) *Metrics {
 			Buckets: []float64{.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5},
 		}),
 	}
-	reg.MustRegister(m.cuts, m.takes,
+	m.back = prometheus.NewCounter(prometheus.CounterOpts{
+		Name: "tenure_database_went_back_total",
+		Help: "Times that the database was found at an earlier state than this process has seen.",
+	})
+	reg.MustRegister(m.cuts, m.takes, m.back,
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 			Name: "tenure_streams_open",
 			Help: "Requests in flight on the model routes.",

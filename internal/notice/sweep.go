@@ -216,7 +216,7 @@ func (n *Notices) accounts(ctx context.Context) error {
 }
 
 // alerts are what the audit log has that cannot wait.
-var alerts = []string{"token.reuse_detected", "token.leaked", "root_token.used", "policy.changed"}
+var alerts = []string{"token.reuse_detected", "token.leaked", "root_token.used", "policy.changed", "database.went_back"}
 
 // alerts turns events into notices, each once; uses of the root token once an hour
 // and actor.
@@ -279,6 +279,10 @@ func (n *Notices) alert(ctx context.Context, e tenure.AuditEvent) (tenure.Notice
 			one.Kind, one.ObjectKind, one.ObjectID = tenure.NoticeApprovalOff, "policy", e.Object
 			one.Message = fmt.Sprintf("%s set the policy admin_scope_approval to none%s at %s: one super admin alone now grants scopes of administration.", e.Actor, where, at(e.At))
 		}
+	case "database.went_back":
+		one.Kind, one.ObjectKind = tenure.NoticeDatabaseBack, "database"
+		one.Message = fmt.Sprintf("At %s %s found the database at an earlier state than it had seen. Of %s ends of access that it remembered, %s were forgotten, and are written again. "+
+			"What else was written in between is lost: compare with the identity provider.", at(e.At), e.Actor, e.Detail["remembered"], e.Detail["ended_again"])
 	case "token.leaked":
 		one.Kind = tenure.NoticeTokenLeaked
 		one.Message = fmt.Sprintf("The token %q was reported as leaked at %s.", e.Object, at(e.At))

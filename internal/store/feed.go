@@ -13,6 +13,9 @@ type Change struct {
 	Seq  int64
 	Kind string
 	ID   string
+	// Ended tells that the change left the thing without any authority: revoked,
+	// deactivated, deleted. It is told by PostgreSQL only.
+	Ended bool
 }
 
 // FeedPoll is how often whoever follows looks after what ends by itself.

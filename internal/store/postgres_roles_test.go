@@ -238,7 +238,7 @@ func appBound(t *testing.T, app *sql.DB) {
 		`CREATE POLICY more ON users USING (true)`,
 		`ALTER TABLE users ADD COLUMN x text`,
 		`ALTER TABLE users DISABLE TRIGGER ALL`,
-		`CREATE TRIGGER x AFTER INSERT ON users EXECUTE FUNCTION tenure_ring()`,
+		`CREATE TRIGGER x AFTER INSERT ON users EXECUTE FUNCTION tenure_change()`,
 		`DROP TABLE users`,
 		`CREATE TABLE x (n int)`,
 		`CREATE TEMPORARY TABLE users (id text)`,

@@ -94,9 +94,9 @@ const serverIdentity = `pg_postmaster_start_time()::text || ' ' || COALESCE(host
 // whether what was seen last is still there.
 const feedPoll = `SELECT pg_current_snapshot()::text, ` + serverIdentity + `,
 		$3 = 0 OR EXISTS (SELECT 1 FROM changes WHERE seq = $3 AND xid = $4::text::xid8 AND at = $5),
-		c.seq, c.kind, c.id, c.xid::text, c.at
+		c.seq, c.kind, c.id, c.ended, c.xid::text, c.at
 	FROM (SELECT 1) AS always LEFT JOIN (
-		SELECT seq, kind, id, xid, at FROM changes
+		SELECT seq, kind, id, ended, xid, at FROM changes
 		WHERE xid >= pg_snapshot_xmin($1::text::pg_snapshot) AND NOT pg_visible_in_snapshot(xid, $1::text::pg_snapshot)
 		ORDER BY seq LIMIT $2) c ON true`
 
@@ -130,14 +130,15 @@ func (f *postgresFeed) read(ctx context.Context) (News, error) {
 	for rows.Next() {
 		var seq *int64
 		var kind, id, xid *string
+		var ended *bool
 		var at *time.Time
-		if err := rows.Scan(&snapshot, &server, &there, &seq, &kind, &id, &xid, &at); err != nil {
+		if err := rows.Scan(&snapshot, &server, &there, &seq, &kind, &id, &ended, &xid, &at); err != nil {
 			return News{}, err
 		}
 		if seq == nil {
 			continue
 		}
-		news.Changes = append(news.Changes, Change{Seq: *seq, Kind: *kind, ID: *id})
+		news.Changes = append(news.Changes, Change{Seq: *seq, Kind: *kind, ID: *id, Ended: *ended})
 		if *seq > newest.seq {
 			newest = seen{*seq, *xid, *at}
 		}

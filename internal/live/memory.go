@@ -1,0 +1,83 @@
+package live
+
+import (
+	"context"
+
+	"github.com/tenure-gateway/tenure"
+	"github.com/tenure-gateway/tenure/internal/store"
+)
+
+// endsRemembered is how many ends of access a process remembers: about 15 MB.
+const endsRemembered = 100_000
+
+// memory holds which things the feed has told to have ended, for a database that
+// forgets it: a standby that takes over without the last commits, or a backup that
+// is put back. It is the follower's own.
+type memory struct {
+	ended map[thing]uint64 // with when it was told, in the order of telling
+	count uint64
+	owed  []store.Change // what a database that went back must be told again
+}
+
+type thing struct{ kind, id string }
+
+// note remembers the end of a thing, or forgets it when the thing lives again.
+func (m *memory) note(c store.Change) {
+	t := thing{c.Kind, c.ID}
+	if !c.Ended {
+		delete(m.ended, t)
+		return
+	}
+	if m.ended == nil {
+		m.ended = make(map[thing]uint64)
+	}
+	m.count++
+	m.ended[t] = m.count
+	if len(m.ended) > endsRemembered {
+		oldest := m.count - endsRemembered/2
+		for t, at := range m.ended {
+			if at < oldest {
+				delete(m.ended, t)
+			}
+		}
+	}
+}
+
+// owe takes everything that is remembered as what must be told again.
+func (m *memory) owe() {
+	m.owed = m.owed[:0]
+	for t := range m.ended {
+		m.owed = append(m.owed, store.Change{Kind: t.kind, ID: t.id, Ended: true})
+	}
+}
+
+// wentBack raises the alarm that the database is at an earlier state than this
+// process has seen. Nobody is admitted here until what has ended has ended again.
+func (l *Live) wentBack() {
+	l.memory.owe()
+	l.clock.behind.Store(true)
+	l.Metrics.back.Inc()
+	l.Log.Error("the database went back to an earlier state: a standby took over without the last commits, or a backup was put back; "+
+		"what this process has seen to end is ended again, everything else that was written since then is lost", "ends", len(l.memory.owed))
+}
+
+// endAgain writes again what a database has forgotten. While it cannot be written
+// the process stays behind; a fault that is none of the way to the database is
+// logged, and does not keep everybody out for good.
+func (l *Live) endAgain(ctx context.Context) error {
+	if !l.clock.behind.Load() {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, endAgainTimeout)
+	defer cancel()
+	err := l.EndAgain(ctx, l.memory.owed)
+	if tenure.IsKind(err, tenure.Unavailable) {
+		return err
+	}
+	if err != nil {
+		l.Log.Error("what ended before the database went back could not be ended again", "error", err)
+	}
+	l.memory.owed = nil
+	l.clock.behind.Store(false)
+	return nil
+}
