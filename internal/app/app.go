@@ -15,6 +15,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"path/filepath"
 	"sync"
 	"syscall"
 	"time"
@@ -153,7 +154,7 @@ func (a *App) build(ctx context.Context) error {
 	cfg := a.Config
 	a.Live = &live.Live{
 		DB: a.Store, Log: a.Log, Recheck: a.recheck, Forget: a.forget, Check: access.Check, Allows: access.Model,
-		Options: live.Options{Now: time.Now, MaxStaleness: cfg.MaxStaleness, StreamStaleness: cfg.StreamStaleness},
+		Options: live.Options{Now: time.Now, MaxStaleness: cfg.MaxStaleness, StreamStaleness: cfg.StreamStaleness, Seen: filepath.Join(cfg.Home, "seen.json")},
 	}
 	a.Usage = &store.Usage{DB: a.Store}
 	a.Live.Note = a.Usage.NoteEnd

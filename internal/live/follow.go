@@ -22,15 +22,18 @@ const (
 // expires in mid-flight, and, when the database is silent for too long, ends
 // all. ready is called when the feed is followed.
 func (l *Live) Follow(ctx context.Context, ready func()) error {
-	feed, err := l.DB.Feed(ctx)
+	feed, err := l.DB.Feed(ctx, l.memory.restore(l.Options.Seen))
 	if err != nil {
 		return err
 	}
 	defer func() { _ = feed.Close() }()
+	defer func() { l.keep(feed) }()
 	// What was cached before the feed was open may have changed unseen.
 	l.advance(store.Change{})
 	l.clock.usual.Store(int64(2*feed.Every + 2*store.FeedPoll))
-	l.heard(l.Options.Now())
+	if err := l.poll(ctx, feed); err != nil {
+		return err
+	}
 	ready()
 
 	var trimming sync.WaitGroup
@@ -68,7 +71,15 @@ func (l *Live) Follow(ctx context.Context, ready func()) error {
 		if healthy && now.Sub(trimmed) > trimEvery {
 			trimmed = now
 			trimming.Go(func() { l.trim(ctx) }) // it waits for the writer; the feed does not
+			l.keep(feed)
 		}
+	}
+}
+
+// keep leaves what was seen for the next start.
+func (l *Live) keep(feed *store.Feed) {
+	if err := l.memory.keep(l.Options.Seen, feed.Mark()); err != nil {
+		l.Log.Warn("keep what was seen of the database", "error", err)
 	}
 }
 

@@ -55,6 +55,9 @@ type Options struct {
 	MaxStaleness time.Duration
 	// StreamStaleness is how long open streams go on without such news.
 	StreamStaleness time.Duration
+	// Seen is a file in which it is kept what was seen of the database, for the next
+	// start; "" keeps nothing.
+	Seen string
 }
 
 // freshness is what is known of the change feed.

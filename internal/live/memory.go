@@ -2,6 +2,8 @@ package live
 
 import (
 	"context"
+	"encoding/json"
+	"os"
 
 	"github.com/tenure-gateway/tenure"
 	"github.com/tenure-gateway/tenure/internal/store"
@@ -17,6 +19,7 @@ type memory struct {
 	ended map[thing]uint64 // with when it was told, in the order of telling
 	count uint64
 	owed  []store.Change // what a database that went back must be told again
+	kept  store.Mark     // what is in the file
 }
 
 type thing struct{ kind, id string }
@@ -80,4 +83,47 @@ func (l *Live) endAgain(ctx context.Context) error {
 	l.memory.owed = nil
 	l.clock.behind.Store(false)
 	return nil
+}
+
+// keptFile is what a process leaves for its next start. It holds ids, and no secret.
+type keptFile struct {
+	Mark  store.Mark     `json:"seen"`
+	Ended []store.Change `json:"ended"`
+}
+
+// restore reads what an earlier run of this process has seen. A file that is not
+// there, or cannot be read, is nothing.
+func (m *memory) restore(file string) store.Mark {
+	var k keptFile
+	text, err := os.ReadFile(file)
+	if file == "" || err != nil || json.Unmarshal(text, &k) != nil {
+		return store.Mark{}
+	}
+	for _, c := range k.Ended {
+		m.note(c)
+	}
+	m.kept = k.Mark
+	return k.Mark
+}
+
+// keep writes what was seen, whole or not at all.
+func (m *memory) keep(file string, mark store.Mark) error {
+	if file == "" || mark == m.kept {
+		return nil
+	}
+	k := keptFile{Mark: mark, Ended: make([]store.Change, 0, len(m.ended))}
+	for t := range m.ended {
+		k.Ended = append(k.Ended, store.Change{Kind: t.kind, ID: t.id, Ended: true})
+	}
+	text, err := json.Marshal(k)
+	if err == nil {
+		err = os.WriteFile(file+".new", text, 0o600)
+	}
+	if err == nil {
+		err = os.Rename(file+".new", file)
+	}
+	if err == nil {
+		m.kept = mark
+	}
+	return err
 }

@@ -28,6 +28,7 @@ const (
 	metaAudit    = "notice.audit_seq" // up to which event
 	newestEvents = 24 * time.Hour     // of the log that the first sweep looks at
 	auditBatch   = 500                // events at a time
+	settling     = time.Minute        // more than a transaction takes
 )
 
 // Sweep raises what is due by now. It may run on several replicas and again at
@@ -232,6 +233,12 @@ func (n *Notices) alerts(ctx context.Context) error {
 	if !begun {
 		after = old
 	}
+	// Events are numbered before they are committed: one of a lower number may come
+	// yet. What is settled is not read again; the rest is, and told once.
+	_, settled, err := n.DB.AuditEnd(ctx, n.DB.Now().Add(-settling))
+	if err != nil {
+		return err
+	}
 	for after < last {
 		events, err := n.DB.AuditAfter(ctx, after, alerts, auditBatch)
 		if err != nil {
@@ -253,7 +260,7 @@ func (n *Notices) alerts(ctx context.Context) error {
 		if after = last; len(events) == auditBatch {
 			after = events[auditBatch-1].Seq
 		}
-		if err := n.remember(ctx, metaAudit, strconv.FormatInt(after, 10)); err != nil {
+		if err := n.remember(ctx, metaAudit, strconv.FormatInt(min(after, settled), 10)); err != nil {
 			return err
 		}
 	}

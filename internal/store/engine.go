@@ -12,7 +12,7 @@ type engine struct {
 	// write runs fn in a transaction, and commits when it returns nil. ctx ends
 	// the waiting for it, not what was begun.
 	write func(ctx context.Context, fn func(*Tx) error) error
-	feed  func(ctx context.Context) (*Feed, error)
+	feed  func(ctx context.Context, from Mark) (*Feed, error)
 	facts func(ctx context.Context) (Facts, error)
 	lease func() error
 	close func() error

@@ -10,12 +10,12 @@ import (
 // "service_account", "provider", "workspace", "tenant", "policy" (ID is the
 // tenant's) or "connector"; "" means everything.
 type Change struct {
-	Seq  int64
-	Kind string
-	ID   string
+	Seq  int64  `json:"-"`
+	Kind string `json:"kind"`
+	ID   string `json:"id"`
 	// Ended tells that the change left the thing without any authority: revoked,
 	// deactivated, deleted. It is told by PostgreSQL only.
-	Ended bool
+	Ended bool `json:"ended"`
 }
 
 // FeedPoll is how often whoever follows looks after what ends by itself.
@@ -33,7 +33,18 @@ type Feed struct {
 	Bell <-chan struct{}
 
 	poll  func(ctx context.Context) (News, error)
+	mark  func() Mark
 	close func() error
+}
+
+// Mark is the newest change that a feed has told, and of which installation: a
+// later start finds by it that the database is at an earlier state. The zero Mark
+// is that of who has seen nothing.
+type Mark struct {
+	Install string    `json:"install"`
+	Seq     int64     `json:"seq"`
+	XID     string    `json:"xid,omitempty"`
+	At      time.Time `json:"at,omitzero"`
 }
 
 // News is what one Poll has found.
@@ -52,6 +63,12 @@ type News struct {
 // Poll gives what is new since the last Poll. An error means that nothing is known
 // to be fresh.
 func (f *Feed) Poll(ctx context.Context) (News, error) { return f.poll(ctx) }
+
+// Mark is where the feed stands.
+func (f *Feed) Mark() Mark { return f.mark() }
+
+// install is the id of the installation whose database this is.
+const install = `SELECT value FROM meta WHERE key = 'install.id'`
 
 // Close ends the feed's connection.
 func (f *Feed) Close() error { return f.close() }

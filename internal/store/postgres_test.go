@@ -94,7 +94,7 @@ func ids(t *testing.T, feed *store.Feed) []string {
 func TestFeedTellsWhatCommitsOutOfOrder(t *testing.T) {
 	url := postgrestest.URL(t)
 	db := opened(t, url)
-	feed, err := db.Feed(t.Context())
+	feed, err := db.Feed(t.Context(), store.Mark{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -138,7 +138,7 @@ func TestFeedTellsWhatCommitsOutOfOrder(t *testing.T) {
 func TestFeedTellsEachChangeOnceUnderLoad(t *testing.T) {
 	url := postgrestest.URL(t)
 	db := opened(t, url)
-	feed, err := db.Feed(t.Context())
+	feed, err := db.Feed(t.Context(), store.Mark{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -229,7 +229,7 @@ func TestFeedNoticesADatabaseThatWentBack(t *testing.T) {
 	db := opened(t, url)
 	hand := newShell(t, url)
 	hand.change("kept")
-	feed, err := db.Feed(t.Context())
+	feed, err := db.Feed(t.Context(), store.Mark{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -261,6 +261,50 @@ func TestFeedNoticesADatabaseThatWentBack(t *testing.T) {
 	}
 }
 
+// A start finds by what an earlier run has seen that the database went back.
+func TestMarkTellsAnEarlierState(t *testing.T) {
+	url := postgrestest.URL(t)
+	earlierState(t, opened(t, url), newShell(t, url).change, func() { newShell(t, url).do(`DELETE FROM changes WHERE seq = (SELECT MAX(seq) FROM changes)`) })
+}
+
+// earlierState opens the feed after change, and again after undo.
+func earlierState(t *testing.T, db *store.DB, change func(string), undo func()) {
+	t.Helper()
+	look := func(from store.Mark) (store.Mark, store.News) {
+		t.Helper()
+		feed, err := db.Feed(t.Context(), from)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer func() { _ = feed.Close() }()
+		news, err := feed.Poll(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if again, err := feed.Poll(t.Context()); err != nil || again.Lost || again.Back {
+			t.Errorf("the second poll: %+v, %v", again, err)
+		}
+		return feed.Mark(), news
+	}
+	change("a")
+	change("b")
+	mark, news := look(store.Mark{})
+	if news.Lost || news.Back || mark.Seq == 0 || mark.Install == "" {
+		t.Errorf("seen nothing before: %+v, %+v", mark, news)
+	}
+	if _, news := look(mark); news.Lost || news.Back {
+		t.Errorf("nothing has happened: %+v", news)
+	}
+	undo()
+	if _, news := look(mark); !news.Lost || !news.Back {
+		t.Errorf("it went back: %+v", news)
+	}
+	mark.Install = "another"
+	if _, news := look(mark); news.Lost || news.Back {
+		t.Errorf("another installation: %+v", news)
+	}
+}
+
 // The newest change stays, however old it is.
 func TestTrimmingKeepsTheNewestChange(t *testing.T) {
 	url := postgrestest.URL(t)
@@ -268,7 +312,7 @@ func TestTrimmingKeepsTheNewestChange(t *testing.T) {
 	hand := newShell(t, url)
 	hand.change("a")
 	hand.change("b")
-	feed, err := db.Feed(t.Context())
+	feed, err := db.Feed(t.Context(), store.Mark{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -285,7 +329,7 @@ func TestTrimmingKeepsTheNewestChange(t *testing.T) {
 func TestBellRings(t *testing.T) {
 	url := postgrestest.URL(t)
 	db := opened(t, url)
-	feed, err := db.Feed(t.Context())
+	feed, err := db.Feed(t.Context(), store.Mark{})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -26,6 +26,7 @@ type postgresFeed struct {
 	snapshot string
 	server   string
 	newest   seen
+	install  string
 	stop     context.CancelFunc
 	done     chan struct{}
 }
@@ -37,13 +38,16 @@ type seen struct {
 	at  time.Time
 }
 
-func (p *postgres) feed(ctx context.Context) (*Feed, error) {
+func (p *postgres) feed(ctx context.Context, from Mark) (*Feed, error) {
 	f := &postgresFeed{config: p.config, done: make(chan struct{})}
 	if err := f.open(ctx); err != nil {
 		_ = f.close()
 		return nil, classifyPostgres(err)
 	}
-	out := &Feed{Every: postgresPoll, poll: f.poll, close: f.close}
+	if from.Install == f.install && from.Seq > 0 {
+		f.newest = seen{from.Seq, from.XID, from.At}
+	}
+	out := &Feed{Every: postgresPoll, poll: f.poll, mark: f.mark, close: f.close}
 	if p.pooled {
 		close(f.done)
 		return out, nil
@@ -70,6 +74,8 @@ func (f *postgresFeed) close() error {
 	return f.conn.Close(context.Background())
 }
 
+func (f *postgresFeed) mark() Mark { return Mark{f.install, f.newest.seq, f.newest.xid, f.newest.at} }
+
 func (f *postgresFeed) connect(ctx context.Context) (err error) {
 	if f.conn == nil || f.conn.IsClosed() {
 		f.conn, err = pgx.ConnectConfig(ctx, f.config)
@@ -82,22 +88,23 @@ func (f *postgresFeed) open(ctx context.Context) error {
 	if err := f.connect(ctx); err != nil {
 		return err
 	}
-	return f.conn.QueryRow(ctx, `SELECT pg_current_snapshot()::text, `+serverIdentity+`, COALESCE(c.seq, 0), COALESCE(c.xid::text, ''), COALESCE(c.at, 'epoch')
+	return f.conn.QueryRow(ctx, `SELECT pg_current_snapshot()::text, `+serverIdentity+`, COALESCE(c.seq, 0), COALESCE(c.xid::text, ''), COALESCE(c.at, 'epoch'), (`+install+`)
 		FROM (SELECT 1) AS always LEFT JOIN (SELECT seq, xid, at FROM changes ORDER BY seq DESC LIMIT 1) c ON true`).
-		Scan(&f.snapshot, &f.server, &f.newest.seq, &f.newest.xid, &f.newest.at)
+		Scan(&f.snapshot, &f.server, &f.newest.seq, &f.newest.xid, &f.newest.at, &f.install)
 }
 
 // serverIdentity tells one run of one server from every other.
 const serverIdentity = `pg_postmaster_start_time()::text || ' ' || COALESCE(host(inet_server_addr()), 'local') || ' ' || COALESCE(inet_server_port(), 0)`
 
 // feedPoll asks in one statement, and so in one snapshot, for what is new, and
-// whether what was seen last is still there.
+// whether what was seen last is still there. Rows of transactions that this server
+// has not come to yet were brought by a backup of another.
 const feedPoll = `SELECT pg_current_snapshot()::text, ` + serverIdentity + `,
 		$3 = 0 OR EXISTS (SELECT 1 FROM changes WHERE seq = $3 AND xid = $4::text::xid8 AND at = $5),
 		c.seq, c.kind, c.id, c.ended, c.xid::text, c.at
 	FROM (SELECT 1) AS always LEFT JOIN (
 		SELECT seq, kind, id, ended, xid, at FROM changes
-		WHERE xid >= pg_snapshot_xmin($1::text::pg_snapshot) AND NOT pg_visible_in_snapshot(xid, $1::text::pg_snapshot)
+		WHERE xid >= pg_snapshot_xmin($1::text::pg_snapshot) AND xid < pg_snapshot_xmax(pg_current_snapshot()) AND NOT pg_visible_in_snapshot(xid, $1::text::pg_snapshot)
 		ORDER BY seq LIMIT $2) c ON true`
 
 func (f *postgresFeed) poll(ctx context.Context) (News, error) {

@@ -25,7 +25,8 @@ import (
 
 // ofPostgres are columns that only PostgreSQL has.
 var ofPostgres = []string{
-	"changes.xid", // the order of commits
+	"changes.xid",   // the order of commits
+	"changes.ended", // for a standby that takes over without the last of them
 	// Row-level security needs the tenant in the row itself.
 	"group_members.tenant_id", "oidc_domains.tenant_id", "scim_connector_counts.tenant_id",
 	"scim_connector_figures.tenant_id", "scim_connector_tokens.tenant_id", "user_emails.tenant_id",

@@ -39,7 +39,7 @@ func TestSQLite(t *testing.T) { storetest.Run(t, open) }
 
 func TestReplaceByHand(t *testing.T) {
 	db, hand := open(t)
-	feed, err := db.Feed(context.Background())
+	feed, err := db.Feed(context.Background(), store.Mark{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -53,13 +53,20 @@ func TestReplaceByHand(t *testing.T) {
 	}
 }
 
+func TestMarkTellsAnEarlierStateOfAFile(t *testing.T) {
+	db, hand := open(t)
+	earlierState(t, db, func(tenant string) {
+		hand(`INSERT INTO policies (tenant_id, key, value, updated_at) VALUES ('` + tenant + `', 'k', 'x', 'x')`)
+	}, func() { hand(`DELETE FROM changes; UPDATE sqlite_sequence SET seq = seq - 1 WHERE name = 'changes'`) })
+}
+
 // A connector that is thrown out takes its tokens along.
 func TestReplacedConnectorsEnd(t *testing.T) {
 	db, hand := open(t)
 	hand(`INSERT INTO scim_connectors (id, tenant_id, name, created_at) VALUES ('c', 'default', 'c', 'x');
 		INSERT INTO api_tokens (id, tenant_id, name, kind, token_hash, token_prefix, created_at) VALUES ('t', 'default', 't', 'scim', 'h', 'p', 'x');
 		INSERT INTO scim_connector_tokens (token_id, connector_id, created_at) VALUES ('t', 'c', 'x')`)
-	feed, err := db.Feed(t.Context())
+	feed, err := db.Feed(t.Context(), store.Mark{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -174,7 +181,7 @@ func TestFeedNoticesAReplacedFile(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer func() { _ = db.Close() }()
-	feed, err := db.Feed(ctx)
+	feed, err := db.Feed(ctx, store.Mark{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -199,7 +206,7 @@ func TestCloseLeavesOneFile(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	feed, err := db.Feed(ctx)
+	feed, err := db.Feed(ctx, store.Mark{})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -13,10 +13,12 @@ type sqliteFeed struct {
 	conn    *cachedConn
 	last    int64
 	version int64
+	install string
+	back    bool // it opened at an earlier state than was seen before
 }
 
 // feed opens the feed at its present end.
-func (s *sqliteFile) feed(ctx context.Context) (*Feed, error) {
+func (s *sqliteFile) feed(ctx context.Context, from Mark) (*Feed, error) {
 	pool, err := sql.Open("sqlite", dsn(s.path, "_pragma=query_only(1)"))
 	if err != nil {
 		return nil, err
@@ -30,11 +32,15 @@ func (s *sqliteFile) feed(ctx context.Context) (*Feed, error) {
 	if f.version, err = f.number(ctx, `PRAGMA data_version`); err == nil {
 		f.last, err = f.number(ctx, feedEnd)
 	}
+	if err == nil {
+		f.install, err = one(ctx, f.conn, scalar[string], install)
+	}
+	f.back = from.Install == f.install && from.Seq > f.last
 	if err != nil {
 		_ = f.close()
 		return nil, err
 	}
-	return &Feed{Every: FeedPoll, poll: f.poll, close: f.close}, nil
+	return &Feed{Every: FeedPoll, poll: f.poll, mark: f.mark, close: f.close}, nil
 }
 
 func (f *sqliteFeed) close() error {
@@ -50,12 +56,18 @@ func (f *sqliteFeed) poll(ctx context.Context) (News, error) {
 	if err := f.of.inPlace(); err != nil {
 		return News{}, err
 	}
+	if f.back {
+		f.back = false
+		return News{Lost: true, Back: true}, nil
+	}
 	version, err := f.number(ctx, `PRAGMA data_version`)
 	if err != nil || version == f.version {
 		return News{}, err
 	}
 	return f.read(ctx)
 }
+
+func (f *sqliteFeed) mark() Mark { return Mark{Install: f.install, Seq: f.last} }
 
 // read gives what is new in one snapshot of the database. Where the feed stands
 // moves only when all of it was read.

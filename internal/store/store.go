@@ -76,8 +76,9 @@ func (db *DB) Tx(ctx context.Context, fn func(ctx context.Context, tx *Tx) error
 // Close ends all connections. It leaves a SQLite database whole in its one file.
 func (db *DB) Close() error { return db.engine.close() }
 
-// Feed opens the feed at its present end: what came before is not told.
-func (db *DB) Feed(ctx context.Context) (*Feed, error) { return db.engine.feed(ctx) }
+// Feed opens the feed at its present end: what came before is not told. Where the
+// database is at an earlier state than from, the first Poll says so.
+func (db *DB) Feed(ctx context.Context, from Mark) (*Feed, error) { return db.engine.feed(ctx, from) }
 
 // Lease claims the database for one serving process, until Close, where it can
 // serve no more than one. Command-line verbs work beside it without one. It

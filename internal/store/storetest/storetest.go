@@ -206,7 +206,7 @@ func (f *fixture) mustDie(what string) {
 // feed opens the feed; next waits until it tells something.
 func (f *fixture) feed() *store.Feed {
 	f.t.Helper()
-	feed, err := f.db.Feed(f.ctx)
+	feed, err := f.db.Feed(f.ctx, store.Mark{})
 	if err != nil {
 		f.t.Fatal(err)
 	}

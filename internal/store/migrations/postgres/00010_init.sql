@@ -447,6 +447,7 @@ CREATE TABLE changes (
 );
 CREATE INDEX changes_by_xid ON changes (xid);
 
+INSERT INTO meta (key, value) VALUES ('install.id', gen_random_uuid()); -- a backup has it too, another installation has not
 INSERT INTO tenants (id, name, created_at) VALUES ('default', 'default', now());
 INSERT INTO workspaces (id, tenant_id, name, created_at) VALUES ('default', 'default', 'default', now());
 
