@@ -1,7 +1,7 @@
 # Everything that one does with this repository, by name. `make help` lists it.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint bench build clean
+.PHONY: help demo test lint bench bench-replicas build clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## /  make \1	/p' $(MAKEFILE_LIST) | expand -t 14
@@ -17,6 +17,11 @@ lint: ## run the linters only
 
 bench: build ## measure Tenure beside a bare reverse proxy (bench/README.md)
 	go run ./bench run
+
+bench-replicas: build ## measure revocations over three replicas on PostgreSQL: by its bell, and by polls behind PgBouncer
+	go build -o bin/bench ./bench
+	scripts/with-postgres bin/bench replicas
+	scripts/with-postgres -p bin/bench replicas
 
 build: ## compile bin/tenure: one static binary, no cgo
 	CGO_ENABLED=0 go build -trimpath -o bin/tenure ./cmd/tenure

@@ -24,6 +24,7 @@ type scimGoal int
 
 const (
 	goalCreate scimGoal = iota // over several connections
+	goalCreatePostgres
 	goalFilter
 	goalPatch
 )
@@ -31,6 +32,7 @@ const (
 // The bounds of the goals.
 const (
 	leastCreates  = 2000 // a second
+	leastPostgres = 3000 // likewise, with PostgreSQL
 	longestFilter = time.Millisecond
 	longestPatch  = time.Second
 )
@@ -49,6 +51,8 @@ func (s *scimStep) judge(goal scimGoal) {
 	switch goal {
 	case goalCreate:
 		s.goal = fmt.Sprintf("at least %s/s: %s", thousands(leastCreates), verdict(s.rate() >= leastCreates))
+	case goalCreatePostgres:
+		s.goal = fmt.Sprintf("at least %s/s: %s", thousands(leastPostgres), verdict(s.rate() >= leastPostgres))
 	case goalFilter:
 		s.goal = fmt.Sprintf("p99 below %v: %s", longestFilter, verdict(s.p99 < longestFilter))
 		if s.p99 >= longestFilter && s.p50 < longestFilter {
@@ -67,8 +71,12 @@ func verdict(met bool) string {
 }
 
 // writeSCIM writes the table.
-func writeSCIM(w io.Writer, steps []scimStep) {
-	fmt.Fprintf(w, "%s; unpinned: server and client share all cores; SQLite\n\n", machine())
+func writeSCIM(w io.Writer, steps []scimStep, database string) {
+	engine := "SQLite"
+	if database != "" {
+		engine = "PostgreSQL, which shares them too"
+	}
+	fmt.Fprintf(w, "%s; unpinned: server and client share all cores; %s\n\n", machine(), engine)
 	fmt.Fprint(w, "| | requests | requests/s | p50 ms | p99 ms | CPU us a request | RSS MB | peak MB | goal |\n|---|---|---|---|---|---|---|---|---|\n")
 	for i := range steps {
 		fmt.Fprintln(w, steps[i].row())

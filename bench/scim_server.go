@@ -31,7 +31,7 @@ type scimServer struct {
 
 // startSCIM starts the program on the home in dir, on all cores, and waits
 // until it is ready. Its log goes to a file, as in life.
-func startSCIM(ctx context.Context, tenure, dir string) (*scimServer, error) {
+func startSCIM(ctx context.Context, tenure, dir, database string) (*scimServer, error) {
 	log, err := os.Create(filepath.Join(dir, "log"))
 	if err != nil {
 		return nil, err
@@ -47,6 +47,7 @@ func startSCIM(ctx context.Context, tenure, dir string) (*scimServer, error) {
 		"TENURE_MODE=teams",
 		"TENURE_LISTEN=" + addr,
 		"TENURE_SCIM_TOKEN=" + scimToken,
+		"TENURE_DATABASE_URL=" + database,
 		"TENURE_SHUTDOWN_GRACE=2s",
 	}
 	c, err := startChild(ctx, pinning{}, sideGateway, []string{tenure, "serve"}, env, log, log)

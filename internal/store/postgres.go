@@ -64,12 +64,16 @@ func OpenPostgres(ctx context.Context, url string, now func() time.Time) (*DB, e
 	if err := p.probe(ctx, config.ConnConfig); err != nil {
 		return nil, classifyPostgres(err)
 	}
+	// Plans are kept. One that was made while a table was small must not read all of
+	// it when it has grown: whatever is asked often has an index.
 	if p.pooled {
 		config.ConnConfig.DefaultQueryExecMode = pgx.QueryExecModeCacheDescribe
 	} else {
 		config.ConnConfig.RuntimeParams["statement_timeout"] = milliseconds(statementTimeout)
 		config.ConnConfig.RuntimeParams["lock_timeout"] = milliseconds(lockTimeout)
 		config.ConnConfig.RuntimeParams["idle_in_transaction_session_timeout"] = milliseconds(statementTimeout)
+		config.ConnConfig.RuntimeParams["enable_seqscan"] = "off"
+		config.ConnConfig.RuntimeParams["jit"] = "off"
 	}
 	p.config = config.ConnConfig.Copy()
 	if p.pool, err = pgxpool.NewWithConfig(ctx, config); err != nil {
@@ -94,6 +98,9 @@ func postgresConfig(url string) (*pgxpool.Config, error) {
 	conn := config.ConnConfig
 	if !strings.Contains(url, "pool_max_conns=") {
 		config.MaxConns = int32(max(10, 4*runtime.GOMAXPROCS(0)))
+	}
+	if !strings.Contains(url, "pool_max_conn_lifetime=") {
+		config.MaxConnLifetime, config.MaxConnLifetimeJitter = 10*time.Minute, time.Minute // plans are made anew
 	}
 	if !strings.Contains(url, "target_session_attrs=") {
 		conn.ValidateConnect = pgconn.ValidateConnectTargetSessionAttrsReadWrite
@@ -206,8 +213,8 @@ func drain(rows pgx.Rows, err error, row func(scanner) error) error {
 	return rows.Err()
 }
 
-// write runs fn in a transaction that is as if it had run alone, and begins anew
-// when the database cannot order it so.
+// write runs fn in a transaction that sees one state of the database, and begins
+// anew when somebody else has written what it writes, or locks, since then.
 func (p *postgres) write(ctx context.Context, fn func(*Tx) error) error {
 	inner := context.WithoutCancel(ctx)
 	for try := range writeTries {
@@ -270,9 +277,9 @@ func (p *postgres) attempt(waiting, ctx context.Context, fn func(*Tx) error) err
 // begin is the text that begins a transaction, with all of its settings, in one
 // round trip.
 func (p *postgres) begin(ctx context.Context) string {
-	text := "BEGIN ISOLATION LEVEL SERIALIZABLE"
+	text := "BEGIN ISOLATION LEVEL REPEATABLE READ"
 	if p.pooled {
-		text += "; SET LOCAL statement_timeout = " + milliseconds(statementTimeout) + "; SET LOCAL lock_timeout = " + milliseconds(lockTimeout)
+		text += "; SET LOCAL enable_seqscan = off; SET LOCAL jit = off; SET LOCAL statement_timeout = " + milliseconds(statementTimeout) + "; SET LOCAL lock_timeout = " + milliseconds(lockTimeout)
 	}
 	if p.walled {
 		text += "; SET LOCAL tenure.tenant = '" + strings.ReplaceAll(tenure.ReachOf(ctx), "'", "''") + "'"

@@ -48,7 +48,7 @@ func TestPostgresHoldsWhatACredentialRestsOn(t *testing.T) {
 // meanwhile makes a credential in one transaction while a hand is at work.
 func meanwhile(t *testing.T, db *sql.DB, credential, hand string, handFirst bool) {
 	t.Helper()
-	tx, err := db.BeginTx(context.Background(), &sql.TxOptions{Isolation: sql.LevelSerializable})
+	tx, err := db.BeginTx(context.Background(), &sql.TxOptions{Isolation: sql.LevelRepeatableRead})
 	if err != nil {
 		t.Fatal(err)
 	}

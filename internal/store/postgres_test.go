@@ -177,7 +177,7 @@ func TestFeedTellsEachChangeOnceUnderLoad(t *testing.T) {
 	}
 }
 
-// Acts read, decide and write as if each were alone.
+// What two acts read and write happens one after the other.
 func TestWritesAreOrdered(t *testing.T) {
 	url := postgrestest.URL(t)
 	a, b := opened(t, url), opened(t, url)
@@ -202,6 +202,48 @@ func TestWritesAreOrdered(t *testing.T) {
 	wg.Wait()
 	if n, _, err := a.MetaNumber(ctx, "test.counter"); n != 40 || err != nil {
 		t.Errorf("%d after 40 additions, %v", n, err)
+	}
+}
+
+// Of two super admins who end each other's role at once, one stays.
+func TestTheLastSuperAdminStays(t *testing.T) {
+	url := postgrestest.URL(t)
+	a, b := opened(t, url), opened(t, url)
+	ctx := tenure.Everywhere(t.Context())
+	newShell(t, url).do(`INSERT INTO users (id, tenant_id, user_name, user_name_fold, role, source, created_at, updated_at)
+		SELECT n, 'default', n, n, 'super_admin', 'scim', now(), now() FROM unnest(ARRAY['a', 'b']) n`)
+	var counted, wg sync.WaitGroup
+	counted.Add(2)
+	for who, db := range map[tenure.UserID]*store.DB{"a": a, "b": b} {
+		wg.Go(func() {
+			first := true
+			err := db.Tx(ctx, func(ctx context.Context, tx *store.Tx) error {
+				if _, err := tx.User(ctx, tenure.DefaultTenant, who); err != nil { // from here on it sees what is there now
+					return err
+				}
+				if first {
+					first = false
+					counted.Done()
+					counted.Wait()
+				}
+				if n, err := tx.CountSupers(ctx, tenure.DefaultTenant); err != nil || n < 2 {
+					return err
+				}
+				return tx.SetRole(ctx, tenure.DefaultTenant, who, tenure.Member)
+			})
+			if err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	wg.Wait()
+	var n int
+	err := a.Tx(ctx, func(ctx context.Context, tx *store.Tx) (err error) {
+		n, err = tx.CountSupers(ctx, tenure.DefaultTenant)
+		return err
+	})
+	if n != 1 || err != nil {
+		t.Errorf("%d super admins are left, %v", n, err)
 	}
 }
 

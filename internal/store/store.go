@@ -124,6 +124,12 @@ func (tx *Tx) SetMeta(ctx context.Context, key, value string) error {
 	return err
 }
 
+// alone keeps apart transactions of a tenant that decide by the same thing and write
+// different rows: all of them write one row, and so one after the other.
+func (tx *Tx) alone(ctx context.Context, what string, tenant tenure.TenantID) error {
+	return tx.SetMeta(ctx, "alone."+what+"."+string(tenant), tenure.NewID(tx.now))
+}
+
 // conflict answers Conflict when err is a breach of uniqueness.
 func conflict(err error, field, format string, args ...any) error {
 	if !errors.Is(err, errUnique) {

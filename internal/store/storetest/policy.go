@@ -40,7 +40,12 @@ func policies(t *testing.T, f *fixture) {
 func superAdmins(t *testing.T, f *fixture) {
 	want := func(n int) {
 		t.Helper()
-		if got, err := f.db.CountSupers(f.ctx, tenure.DefaultTenant); err != nil || got != n {
+		var got int
+		err := f.db.Tx(f.ctx, func(ctx context.Context, tx *store.Tx) (err error) {
+			got, err = tx.CountSupers(ctx, tenure.DefaultTenant)
+			return err
+		})
+		if err != nil || got != n {
 			t.Errorf("%d super admins, want %d (%v)", got, n, err)
 		}
 	}

@@ -694,6 +694,16 @@ END;
 $$;
 -- +goose StatementEnd
 
+-- +goose StatementBegin
+CREATE FUNCTION tenure_hold_owner() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path FROM CURRENT AS $$
+BEGIN
+    PERFORM 1 FROM users WHERE id = NEW.owner_user_id FOR SHARE;
+    RETURN NULL;
+END;
+$$;
+-- +goose StatementEnd
+
+CREATE TRIGGER service_accounts_held AFTER INSERT OR UPDATE OF owner_user_id ON service_accounts FOR EACH ROW EXECUTE FUNCTION tenure_hold_owner();
 CREATE TRIGGER api_tokens_held AFTER INSERT ON api_tokens FOR EACH ROW EXECUTE FUNCTION tenure_hold();
 CREATE TRIGGER sessions_held AFTER INSERT ON sessions FOR EACH ROW EXECUTE FUNCTION tenure_hold();
 
