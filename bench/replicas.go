@@ -276,7 +276,8 @@ func (c *cluster) follow(ctx context.Context, s *stand, token string, first func
 		return err
 	}
 	defer w.conn.Close()
-	defer context.AfterFunc(ctx, func() { w.conn.Close() })()
+	stop := context.AfterFunc(ctx, func() { w.conn.Close() })
+	defer stop()
 	as := *s
 	as.token = token
 	if _, err := w.conn.Write(as.chatRequest(true)); err != nil {
