@@ -30,7 +30,9 @@ func (d *Dash) Fail(w http.ResponseWriter, r *http.Request, err error) {
 		http.Redirect(w, r, "/login", http.StatusSeeOther)
 		return
 	}
-	direct := d.direct(r)
+	signing := strings.HasPrefix(r.URL.Path, "/oidc/")
+	// The page that says that there is no database asks it nothing.
+	direct := (e.Kind != tenure.Unavailable || signing) && d.direct(r)
 	if direct && e.Kind == tenure.Unauthenticated && browsing(r) {
 		http.Redirect(w, r, loginURL(r, false), http.StatusSeeOther)
 		return
@@ -44,7 +46,7 @@ func (d *Dash) Fail(w http.ResponseWriter, r *http.Request, err error) {
 		page.Heading, page.Link, page.LinkText = "Sign in again to go on", loginURL(r, true), "Sign in again"
 	case e.Code == "reauth_required":
 		d.mustSignIn(r, &page, e)
-	case direct && strings.HasPrefix(r.URL.Path, "/oidc/"):
+	case direct && signing:
 		page.Link, page.LinkText = "/login", "Back to sign-in"
 	}
 	page.Title = page.Heading

@@ -42,6 +42,7 @@ type postgres struct {
 	pool   *pgxpool.Pool
 	now    func() time.Time
 	config *pgx.ConnConfig // of connections beside the pool
+	pulse  *pulse
 	// pooled tells that a pooler in transaction mode, such as PgBouncer, stands
 	// before the database: a connection is not one session there.
 	pooled bool
@@ -60,7 +61,7 @@ func OpenPostgres(ctx context.Context, url string, now func() time.Time) (*DB, e
 	if err != nil {
 		return nil, err
 	}
-	p := &postgres{now: now}
+	p := &postgres{now: now, pulse: newPulse()}
 	if err := p.probe(ctx, config.ConnConfig); err != nil {
 		return nil, classifyPostgres(err)
 	}
@@ -146,24 +147,30 @@ func (p *postgres) close() error {
 	return nil
 }
 
-// acquire takes a connection of the pool.
-func (p *postgres) acquire(ctx context.Context) (*pgxpool.Conn, error) {
-	wait, cancel := context.WithTimeout(ctx, acquireTimeout)
+// acquire takes a connection of the pool; release gives it back.
+func (p *postgres) acquire(ctx context.Context) (conn *pgxpool.Conn, release func(), err error) {
+	wait, cancel := p.pulse.await(ctx)
 	defer cancel()
-	conn, err := p.pool.Acquire(wait)
+	conn, err = p.pool.Acquire(wait)
 	if err != nil && ctx.Err() == nil && wait.Err() != nil {
-		return nil, busy(err)
+		if silent, _ := p.pulse.now(); silent {
+			return nil, nil, unavailable(err)
+		}
+		return nil, nil, busy(err)
 	}
-	return conn, err
+	if err != nil {
+		return nil, nil, err
+	}
+	return conn, p.pulse.watch(conn), nil
 }
 
 // each reads in one round trip, and with the tenant that ctx is about.
 func (p *postgres) each(ctx context.Context, _ bool, row func(scanner) error, query string, args ...any) error {
-	conn, err := p.acquire(ctx)
+	conn, release, err := p.acquire(ctx)
 	if err != nil {
 		return classifyPostgres(err)
 	}
-	defer conn.Release()
+	defer release()
 	if !p.walled {
 		return eachPostgres(ctx, conn, row, query, args)
 	}
@@ -238,11 +245,11 @@ func (p *postgres) write(ctx context.Context, fn func(*Tx) error) error {
 // attempt runs fn in one transaction. waiting ends what has not begun; what has
 // begun ends with ctx.
 func (p *postgres) attempt(waiting, ctx context.Context, fn func(*Tx) error) error {
-	conn, err := p.acquire(waiting)
+	conn, release, err := p.acquire(waiting)
 	if err != nil {
 		return err
 	}
-	defer conn.Release()
+	defer release()
 	ctx, cancel := context.WithTimeout(ctx, 2*statementTimeout)
 	defer cancel()
 	if _, err := conn.Conn().PgConn().Exec(ctx, p.begin(waiting)).ReadAll(); err != nil {

@@ -22,6 +22,7 @@ const (
 // nothing about the order in which they were committed.
 type postgresFeed struct {
 	config   *pgx.ConnConfig
+	pulse    *pulse
 	conn     *pgx.Conn // nil after a failure
 	snapshot string
 	server   string
@@ -39,7 +40,7 @@ type seen struct {
 }
 
 func (p *postgres) feed(ctx context.Context, from Mark) (*Feed, error) {
-	f := &postgresFeed{config: p.config, done: make(chan struct{})}
+	f := &postgresFeed{config: p.config, pulse: p.pulse, done: make(chan struct{})}
 	if err := f.open(ctx); err != nil {
 		_ = f.close()
 		return nil, classifyPostgres(err)
@@ -111,6 +112,11 @@ func (f *postgresFeed) poll(ctx context.Context) (News, error) {
 	ctx, cancel := context.WithTimeout(ctx, pollTimeout)
 	defer cancel()
 	news, err := f.read(ctx)
+	if err == nil {
+		f.pulse.heard()
+	} else {
+		f.pulse.missed()
+	}
 	if err != nil && f.conn != nil {
 		_ = f.conn.Close(ctx)
 		f.conn = nil
