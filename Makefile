@@ -1,7 +1,7 @@
 # Everything that one does with this repository, by name. `make help` lists it.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint bench bench-replicas build clean
+.PHONY: help demo test faults lint bench bench-replicas build clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## /  make \1	/p' $(MAKEFILE_LIST) | expand -t 14
@@ -11,6 +11,9 @@ demo: build ## run Tenure with a simulated provider and sign-in; Ctrl-C ends it
 
 test: ## run everything that a change must pass; the first run installs what it needs
 	@scripts/test
+
+faults: ## break everything that Tenure stands on, in full (as root, for networks and small disks)
+	@TENURE_FAULTS=full scripts/test tools build faults
 
 lint: ## run the linters only
 	@scripts/test tools lint vet deadcode

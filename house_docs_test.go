@@ -104,7 +104,7 @@ func isIn(packages, places []string) bool {
 func testsByPackage(t *testing.T) map[string][]string {
 	t.Helper()
 	out := map[string][]string{}
-	for _, pattern := range []string{"*_test.go", "cmd/*/*_test.go", "internal/*/*_test.go", "internal/*/*/*_test.go"} {
+	for _, pattern := range []string{"*_test.go", "cmd/*/*_test.go", "internal/*/*_test.go", "internal/*/*/*_test.go", "test/faults/*_test.go"} {
 		files, err := filepath.Glob(pattern)
 		if err != nil {
 			t.Fatal(err)

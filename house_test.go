@@ -58,6 +58,7 @@ var house = []room{
 	{path: "internal/simulator", layer: leaves, only: none, by: []string{"internal/demo", "internal/simulator/simulate"}, std: true},
 	{path: "internal/simulator/simulate", layer: commands, only: []string{"internal/simulator"}, by: none, std: true},
 	{path: "bench", layer: leaves, only: none, by: none},
+	{path: "test/faults", layer: commands, only: none, by: none, std: true}, // its tests: the built program, and the helpers
 
 	{path: "internal/config", layer: machinery, by: []string{"internal/app", "internal/demo", "cmd/tenure"}},
 	{path: "internal/store", layer: machinery, by: []string{
@@ -353,6 +354,8 @@ func TestLayerFaults(t *testing.T) {
 		{"root with a library", all(pkg{path: ".", imports: []string{"golang.org/x/mod/semver"}}), "standard library only"},
 		{"root with files", all(pkg{path: ".", imports: []string{"os"}}), "no I/O"},
 		{"bench in the house", all(pkg{path: "bench", imports: in(".")}), "only (none)"},
+		{"faults in the house", all(pkg{path: "test/faults", testImports: in(".")}), "knows nothing"},
+		{"faults with the helpers", all(pkg{path: "test/faults", testImports: in("internal/postgrestest", "internal/simulator")}), ""},
 		{"bench's tests in the house", all(pkg{path: "bench", testImports: in("internal/app")}), "knows nothing"},
 		{"sql in an act", all(pkg{path: "internal/token", imports: []string{"database/sql"}}), "speaks SQL"},
 		{"a driver in the app", all(pkg{path: "internal/app", imports: []string{"github.com/jackc/pgx/v5/stdlib"}}), "speaks SQL"},
