@@ -53,6 +53,22 @@ rm -rf "$1"`
 
 // start makes a server and waits until it takes connections.
 func start(conf ...string) (*Instance, error) {
+	in, err := prepare()
+	if err != nil {
+		return nil, err
+	}
+	if err = in.initialise(conf); err == nil {
+		err = in.begin()
+	}
+	if err != nil {
+		in.end()
+		return nil, err
+	}
+	return in, nil
+}
+
+// prepare makes the directory of a server, and who takes it away.
+func prepare() (*Instance, error) {
 	p, err := find()
 	if err != nil {
 		return nil, err
@@ -76,13 +92,6 @@ func start(conf ...string) (*Instance, error) {
 	if err != nil {
 		return nil, errors.Join(err, os.RemoveAll(in.dir))
 	}
-	if err = in.initialise(conf); err == nil {
-		err = in.begin()
-	}
-	if err != nil {
-		in.end()
-		return nil, err
-	}
 	return in, nil
 }
 
@@ -94,11 +103,15 @@ func (in *Instance) initialise(conf []string) error {
 	if err != nil {
 		return fmt.Errorf("initdb: %w\n%s", err, out)
 	}
+	return in.configure(slices.Concat(tame, []string{"unix_socket_directories = '" + in.dir + "'"}, conf))
+}
+
+// configure adds lines to postgresql.conf.
+func (in *Instance) configure(lines []string) error {
 	f, err := os.OpenFile(filepath.Join(in.data(), "postgresql.conf"), os.O_WRONLY|os.O_APPEND, 0)
 	if err != nil {
 		return err
 	}
-	lines := slices.Concat(tame, []string{"unix_socket_directories = '" + in.dir + "'"}, conf)
 	_, err = f.WriteString("\n" + strings.Join(lines, "\n") + "\n")
 	return errors.Join(err, f.Close())
 }

@@ -181,3 +181,23 @@ func TestKilledTestsLeaveNothing(t *testing.T) {
 		t.Error("the server is still there")
 	}
 }
+
+func TestStandby(t *testing.T) {
+	primary := postgrestest.Server(t)
+	url := primary.Database(t)
+	standby := primary.Standby(t, "second", primary.Port())
+	ask(t, url, `CREATE TABLE kept (n int)`)
+	there := strings.Replace(url, fmt.Sprint(":", primary.Port()), fmt.Sprint(":", standby.Port()), 1)
+	for end := time.Now().Add(time.Minute); ask(t, there, `SELECT to_regclass('kept') IS NOT NULL, pg_is_in_recovery()`) != "t|t"; time.Sleep(20 * time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatal("the standby does not follow")
+		}
+	}
+	if err := primary.Stop(syscall.SIGQUIT); err != nil {
+		t.Fatal(err)
+	}
+	if err := standby.Promote(); err != nil {
+		t.Fatal(err)
+	}
+	ask(t, there, `INSERT INTO kept VALUES (1)`)
+}

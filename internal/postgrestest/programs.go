@@ -41,7 +41,7 @@ func find() (programs, error) {
 
 // complete tells whether a directory has all the programs.
 func complete(dir string) bool {
-	for _, name := range []string{"initdb", "postgres", "createdb", "dropdb"} {
+	for _, name := range []string{"initdb", "postgres", "createdb", "dropdb", "pg_basebackup", "pg_ctl", "pg_dump", "pg_restore"} {
 		if info, err := os.Stat(filepath.Join(dir, name)); err != nil || info.Mode()&0o111 == 0 {
 			return false
 		}
