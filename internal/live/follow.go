@@ -97,11 +97,12 @@ func (l *Live) poll(ctx context.Context, feed *store.Feed) error {
 	if news.Back {
 		l.wentBack()
 	}
-	if err := l.endAgain(ctx); err != nil {
-		return err
-	}
 	for _, c := range news.Changes {
 		l.memory.note(c)
+	}
+	if err := l.endAgain(ctx); err != nil {
+		l.unknown = true // these news are not told again
+		return err
 	}
 	changes := news.Changes
 	if news.Lost || l.unknown {

@@ -77,6 +77,7 @@ func OpenPostgres(ctx context.Context, url string, now func() time.Time) (*DB, e
 		config.ConnConfig.RuntimeParams["jit"] = "off"
 	}
 	p.config = config.ConnConfig.Copy()
+	config.AfterConnect = p.pulse.admit
 	if p.pool, err = pgxpool.NewWithConfig(ctx, config); err != nil {
 		return nil, err
 	}

@@ -111,6 +111,7 @@ const feedPoll = `SELECT pg_current_snapshot()::text, ` + serverIdentity + `,
 func (f *postgresFeed) poll(ctx context.Context) (News, error) {
 	ctx, cancel := context.WithTimeout(ctx, pollTimeout)
 	defer cancel()
+	f.pulse.follow(f.server) // what the last poll told has been applied
 	news, err := f.read(ctx)
 	if err == nil {
 		f.pulse.heard()

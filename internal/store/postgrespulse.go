@@ -2,10 +2,12 @@ package store
 
 import (
 	"context"
+	"errors"
 	"net"
 	"sync"
 	"time"
 
+	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 )
 
@@ -28,6 +30,7 @@ type pulse struct {
 	verdict *time.Timer
 	lost    context.Context // ends when silence has lasted for its grace
 	lose    context.CancelFunc
+	server  string // the run of a server that is followed; "": none yet
 }
 
 func newPulse() *pulse {
@@ -65,6 +68,33 @@ func (p *pulse) missed() {
 			p.lose()
 		}
 	})
+}
+
+// follow notes which server's changes are known, and applied.
+func (p *pulse) follow(server string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.server = server
+}
+
+// admit refuses a new connection to another server than the one that is followed: what
+// has taken over may have forgotten who has no access any more, and nobody knows before
+// the feed has asked it.
+func (p *pulse) admit(ctx context.Context, conn *pgx.Conn) error {
+	p.mu.Lock()
+	followed := p.server
+	p.mu.Unlock()
+	if followed == "" {
+		return nil
+	}
+	var server string
+	if err := conn.QueryRow(ctx, `SELECT `+serverIdentity).Scan(&server); err != nil {
+		return err
+	}
+	if server != followed {
+		return unavailable(errors.New("another server has taken over, and is not followed yet"))
+	}
+	return nil
 }
 
 func (p *pulse) now() (silent bool, lost context.Context) {
