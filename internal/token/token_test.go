@@ -24,6 +24,8 @@ type fixture struct {
 	ctx   context.Context //nolint:containedctx // a test's own
 	alice tenure.Principal
 	admin tenure.Principal
+	// unfollow ends the following of the feed.
+	unfollow func()
 }
 
 func newFixture(t testing.TB) *fixture {
@@ -54,7 +56,7 @@ func newFixture(t testing.TB) *fixture {
 		wg.Wait()
 		_ = db.Close()
 	})
-	f := &fixture{Tokens: tk, ctx: context.Background()}
+	f := &fixture{Tokens: tk, ctx: context.Background(), unfollow: func() { stop(); wg.Wait() }}
 	f.alice = f.person(t, "alice@example.com", tenure.Member)
 	f.admin = f.person(t, "grace@example.com", tenure.Admin)
 	return f
@@ -113,6 +115,57 @@ func TestMintAndResolve(t *testing.T) {
 	}
 	if h, m := f.Cache.Hits(), f.Cache.Misses(); h != 2 || m != 1 {
 		t.Errorf("%d hits and %d misses: a token seen before must not cost a look-up", h, m)
+	}
+}
+
+// Where the feed is late, what is cached is asked for again; where the database is
+// silent too, access tokens go on until MaxStaleness, and nobody else does.
+func TestWhatIsCachedIsAskedForAgain(t *testing.T) {
+	f := newFixture(t)
+	row, secret := f.mint(t, f.alice)
+	_, other := f.mint(t, f.alice)
+	root, err := f.EnsureRoot(f.ctx, f.admin)
+	if err != nil {
+		t.Fatal(err)
+	}
+	resolve := func(secret string) error {
+		_, err := f.Resolve(f.ctx, secret)
+		return err
+	}
+	for _, secret := range []string{secret, other, root.Reveal()} {
+		if err := resolve(secret); err != nil {
+			t.Fatal(err)
+		}
+	}
+	f.unfollow()
+	err = f.DB.Tx(f.ctx, func(ctx context.Context, tx *store.Tx) error {
+		_, err := tx.RevokeToken(ctx, row.Tenant, row.ID, "me", "")
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for f.Live.Current() {
+		time.Sleep(10 * time.Millisecond)
+	}
+	if err := resolve(secret); !tenure.IsKind(err, tenure.Unauthenticated) {
+		t.Errorf("a token that was revoked, and of which the feed does not tell: %v", err)
+	}
+	if err := resolve(other); err != nil {
+		t.Errorf("another token: %v", err)
+	}
+	if err := f.DB.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if err := resolve(other); err != nil {
+		t.Errorf("without the database: %v", err)
+	}
+	if err := resolve(root.Reveal()); !tenure.IsKind(err, tenure.Unavailable) {
+		t.Errorf("the root token without the database: %v", err)
+	}
+	f.Live.Options.MaxStaleness = time.Millisecond
+	if err := resolve(other); !tenure.IsKind(err, tenure.Unavailable) {
+		t.Errorf("after MaxStaleness: %v", err)
 	}
 }
 
