@@ -2,22 +2,22 @@ package main
 
 import (
 	"encoding/json"
-	"fmt"
 	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 )
 
-// nginxConf is docs/guides/forward-auth.md with every path inside of its prefix. The
-// order of the values: its address, the backend's, Tenure's, the gateway's token.
-const nginxConf = `
+// nginxFrame is what stands around a file of deploy/proxies: on Debian that is
+// /etc/nginx/nginx.conf. Every path is inside of its prefix.
+const nginxFrame = `
 daemon off;
 master_process off;
 pid nginx.pid;
@@ -30,41 +30,13 @@ http {
 	fastcgi_temp_path fastcgi;
 	uwsgi_temp_path uwsgi;
 	scgi_temp_path scgi;
-
-	server {
-		listen %[1]s;
-
-		location / {
-			auth_request /tenure;
-			auth_request_set $tenure_user $upstream_http_tenure_user;
-			auth_request_set $tenure_subject $upstream_http_tenure_subject;
-			proxy_set_header Tenure-User $tenure_user;
-			proxy_set_header Tenure-Subject $tenure_subject;
-			proxy_set_header Tenure-Tenant "";
-			proxy_set_header Tenure-Workspace "";
-			proxy_set_header Tenure-Scopes "";
-			proxy_set_header Tenure-Token-Id "";
-			proxy_set_header Tenure-Gateway-Token "";
-			proxy_set_header Authorization "";
-			proxy_set_header X-Api-Key "";
-			proxy_pass http://%[2]s;
-		}
-
-		location = /tenure {
-			internal;
-			proxy_pass http://%[3]s/auth/check?scope=chat;
-			proxy_pass_request_body off;
-			proxy_set_header Content-Length "";
-			proxy_set_header X-Forwarded-For $remote_addr;
-			proxy_set_header Tenure-Gateway-Token %[4]s;
-		}
-	}
+	include site.conf;
 }
 `
 
-// nginx runs the real nginx on a loopback address with a directory of its own,
-// and gives its URL.
-func nginx(t *testing.T, backend, tenureURL, token string) string {
+// nginx runs the real nginx with a file of deploy/proxies, and gives its URL. What
+// is replaced in the file, in pairs, must be in it. TLS is left out.
+func nginx(t *testing.T, file string, replace ...string) string {
 	t.Helper()
 	program, err := exec.LookPath("nginx")
 	if err != nil {
@@ -73,16 +45,23 @@ func nginx(t *testing.T, backend, tenureURL, token string) string {
 	if err != nil {
 		t.Fatal("nginx is not installed: scripts/tools installs it")
 	}
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	text, err := os.ReadFile(filepath.Join("..", "..", "deploy", "proxies", file))
 	if err != nil {
 		t.Fatal(err)
 	}
-	at := ln.Addr().String()
-	_ = ln.Close()
-	dir := t.TempDir()
-	conf := fmt.Sprintf(nginxConf, at, strings.TrimPrefix(backend, "http://"), strings.TrimPrefix(tenureURL, "http://"), token)
-	if err := os.WriteFile(filepath.Join(dir, "nginx.conf"), []byte(conf), 0o600); err != nil {
-		t.Fatal(err)
+	at, dir := freeAddress(t), t.TempDir()
+	conf := regexp.MustCompile(`(?m)^ *ssl_\w+ .*\n`).ReplaceAllString(string(text), "")
+	replace = append(replace, "listen 443 ssl;", "listen "+at+";")
+	for i := 0; i < len(replace); i += 2 {
+		if !strings.Contains(conf, replace[i]) {
+			t.Fatalf("%s says nothing of %q", file, replace[i])
+		}
+	}
+	conf = strings.NewReplacer(replace...).Replace(conf)
+	for name, text := range map[string]string{"nginx.conf": nginxFrame, "site.conf": conf} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
 	}
 	var log output
 	cmd := exec.Command(program, "-p", dir, "-c", "nginx.conf", "-e", "stderr")
@@ -105,6 +84,17 @@ func nginx(t *testing.T, backend, tenureURL, token string) string {
 	}
 }
 
+// freeAddress is one on loopback that nobody listens at.
+func freeAddress(t *testing.T) string {
+	t.Helper()
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ln.Close()
+	return ln.Addr().String()
+}
+
 // A backend behind the real nginx learns who asks, and is asked by nobody else.
 func TestNginxAuthRequest(t *testing.T) {
 	var mu sync.Mutex // what goes through nginx is no order that the race detector knows
@@ -121,7 +111,7 @@ func TestNginxAuthRequest(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	url := nginx(t, backend.URL, p.url, gateway)
+	url := nginx(t, "nginx-forward-auth.conf", "http://127.0.0.1:8080", backend.URL, "http://127.0.0.1:5757", p.url, "tsvc_change-me", gateway)
 
 	chat, chatID := mintFor(t, p, "alice@example.com", "chat")
 	models, _ := mintFor(t, p, "alice@example.com", "models")
@@ -154,6 +144,15 @@ func TestNginxAuthRequest(t *testing.T) {
 	for _, name := range []string{"Tenure-Scopes", "Tenure-Gateway-Token", "Authorization"} {
 		if h.Get(name) != "" {
 			t.Errorf("%s reached the backend", name)
+		}
+	}
+	for _, name := range []string{"Tenure-User", "Tenure-Subject", "Tenure-Scopes"} {
+		for _, lines := range forgeries(name) {
+			before := len(arrived())
+			_, _ = request{"POST", "/", append(lines, "Authorization: Bearer "+chat), "a body"}.do(url)
+			for _, h := range arrived()[before:] {
+				checkIdentity(t, h, name, map[string]string{"Tenure-User": "alice@example.com"}[name], lines)
+			}
 		}
 	}
 	ask(200, "X-Api-Key: "+chat)

@@ -164,8 +164,15 @@ export async function tenure(port, env) {
 
 const modules = '/usr/lib/apache2/modules';
 
-// apache starts Apache with mod_auth_openidc before a backend.
-export async function apache(port, lines) {
+// apache starts Apache with mod_auth_openidc and a file of deploy/proxies. What is
+// replaced in the file must be in it. TLS is left out.
+export async function apache(port, file, replace) {
+  let site = await readFile(join(import.meta.dirname, '../../deploy/proxies', file), 'utf8');
+  site = site.replace(/^ *SSL.*\n/gm, '');
+  for (const [old, own] of [...replace, ['<VirtualHost *:443>', `<VirtualHost 127.0.0.1:${port}>`], ['https://tenure.example.com', `http://127.0.0.1:${port}`], ['X-Forwarded-Proto https', 'X-Forwarded-Proto http']]) {
+    assert.ok(site.includes(old), `${file} says nothing of ${old}`);
+    site = site.replaceAll(old, own);
+  }
   const dir = await mkdtemp(join(tmpdir(), 'tenure-apache-'));
   await mkdir(join(dir, 'cache'));
   const load = ['mpm_event', 'authn_core', 'authz_core', 'authz_user', 'headers', 'env', 'proxy', 'proxy_http', 'auth_openidc', 'socache_shmcb']
@@ -173,7 +180,7 @@ export async function apache(port, lines) {
   const user = process.getuid() === 0 ? ['User www-data', 'Group www-data'] : [];
   await writeFile(join(dir, 'httpd.conf'), [
     `ServerRoot ${dir}`, 'ServerName 127.0.0.1', `PidFile ${dir}/pid`, `DefaultRuntimeDir ${dir}`, `ErrorLog ${dir}/error.log`, 'LogLevel warn',
-    `Listen 127.0.0.1:${port}`, ...load, ...user, ...lines, '',
+    `Listen 127.0.0.1:${port}`, ...load, ...user, site,
   ].join('\n'));
   const child = spawn('/usr/sbin/apache2', ['-DFOREGROUND', '-f', join(dir, 'httpd.conf')], { stdio: ['ignore', 'pipe', 'pipe'] });
   let told = '';
