@@ -127,8 +127,19 @@ func before(t *testing.T, tenure string) *recorder {
 	return record(t, pass.ServeHTTP)
 }
 
-// Nobody names themselves through nginx with auth_request: deploy/proxies/nginx-signin.conf.
+// Nobody names themselves through nginx with auth_request: the file to copy, and that
+// of deploy/compose.
 func TestNginxSignIn(t *testing.T) {
+	for file, addresses := range map[string][]string{
+		"nginx-signin.conf":     {"127.0.0.1:5757"},
+		"../compose/nginx.conf": {"tenure1:5757", "tenure2:5757", "tenure3:5757"},
+	} {
+		t.Run(file, func(t *testing.T) { nginxSignIn(t, file, addresses) })
+	}
+}
+
+func nginxSignIn(t *testing.T, file string, addresses []string) {
+	t.Helper()
 	asked := record(t, func(w http.ResponseWriter, r *http.Request) { // in the place of oauth2-proxy
 		if r.Header.Get("Cookie") != "signed-in=alice" {
 			w.WriteHeader(http.StatusUnauthorized)
@@ -140,7 +151,11 @@ func TestNginxSignIn(t *testing.T) {
 	home := t.TempDir()
 	p := serve(t, home, processEnv(home, "TENURE_PUBLIC_URL=http://127.0.0.1", "TENURE_TRUSTED_PROXIES=127.0.0.1"))
 	behind := before(t, p.url)
-	at := nginx(t, "nginx-signin.conf", "http://127.0.0.1:5757", behind.URL, "http://127.0.0.1:4180", asked.URL)
+	pairs := []string{map[bool]string{true: "127.0.0.1:4180", false: "oauth2-proxy:4180"}[len(addresses) == 1], strings.TrimPrefix(asked.URL, "http://")}
+	for _, address := range addresses {
+		pairs = append(pairs, address, strings.TrimPrefix(behind.URL, "http://"))
+	}
+	at := nginx(t, file, pairs...)
 
 	res, err := request{"GET", "/api/v1/me", []string{"Cookie: signed-in=alice"}, ""}.do(at)
 	if err != nil || res.StatusCode != 200 || !strings.Contains(res.body, `"alice@example.com"`) {
