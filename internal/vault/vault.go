@@ -66,14 +66,14 @@ func (v *Vault) Add(ctx context.Context, by tenure.Principal, spec Spec) (tenure
 }
 
 // Seed adds providers to the default workspace when it has none, from the
-// settings that the operator gave.
+// settings that the operator gave. Of replicas that start at once one does it.
 func (v *Vault) Seed(ctx context.Context, specs []Spec) error {
 	have, err := v.DB.Providers(ctx, tenure.DefaultTenant, tenure.DefaultWorkspace)
 	if err != nil || len(have) > 0 {
 		return err
 	}
 	for _, spec := range specs {
-		if _, err := v.add(ctx, tenure.Principal{}, tenure.DefaultTenant, spec); err != nil {
+		if _, err := v.add(ctx, tenure.Principal{}, tenure.DefaultTenant, spec); err != nil && !tenure.IsKind(err, tenure.Conflict) {
 			return err
 		}
 	}
