@@ -334,13 +334,27 @@ func TestThreeReplicas(t *testing.T) {
 	model := httptest.NewServer((&simulator.Server{Key: key, Faults: true}).Handler())
 	t.Cleanup(model.Close)
 	home := t.TempDir()
+	if err := os.WriteFile(filepath.Join(home, "master.key"), []byte(strings.Repeat("QUJD", 10)+"QUI=\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
 	var servers [3]string
 	var processes [3]*process
-	for i := range servers {
-		processes[i] = serve(t, home, processEnv(filepath.Join(home, fmt.Sprint(i)),
-			"TENURE_DATABASE_URL="+database, "TENURE_KEY_URL=file:"+filepath.Join(home, "master.key"),
-			"TENURE_PUBLIC_URL=http://127.0.0.1", "TENURE_TRUSTED_PROXIES=127.0.0.1", "OPENAI_API_KEY="+key, "OPENAI_BASE_URL="+model.URL+"/v1"))
-		servers[i] = processes[i].url
+	var failed [3]error
+	var starting sync.WaitGroup
+	for i := range servers { // at once, on a database that nobody has served from
+		starting.Go(func() {
+			processes[i], failed[i] = start(home, processEnv(filepath.Join(home, fmt.Sprint(i)),
+				"TENURE_DATABASE_URL="+database, "TENURE_KEY_URL=file:"+filepath.Join(home, "master.key"),
+				"TENURE_PUBLIC_URL=http://127.0.0.1", "TENURE_TRUSTED_PROXIES=127.0.0.1", "OPENAI_API_KEY="+key, "OPENAI_BASE_URL="+model.URL+"/v1"), serveReady, "serve")
+		})
+	}
+	starting.Wait()
+	for i, p := range processes {
+		if failed[i] != nil {
+			t.Fatal(failed[i])
+		}
+		t.Cleanup(func() { _ = p.kill() })
+		servers[i] = p.url
 	}
 	at := replicas(t, servers)
 	res, err := request{"POST", "/api/v1/tokens", []string{basic}, `{"name":"x","scopes":["chat"]}`}.do(at)
