@@ -48,7 +48,7 @@ func pgbouncer(t *testing.T, server string, users ...string) string {
 		list += fmt.Sprintf("%q %q\n", u, "")
 	}
 	for name, text := range map[string]string{"ini": config, "users": list} {
-		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o644); err != nil { //nolint:gosec // for another user, and no secret
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o644); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -56,7 +56,7 @@ func pgbouncer(t *testing.T, server string, users ...string) string {
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	if os.Getuid() == 0 { // it refuses to be root
 		cmd.SysProcAttr.Credential = nobody(t)
-		if err := os.Chmod(dir, 0o755); err != nil { //nolint:gosec // likewise
+		if err := os.Chmod(dir, 0o755); err != nil {
 			t.Fatal(err)
 		}
 	}
