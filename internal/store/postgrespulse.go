@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net"
+	"strings"
 	"sync"
 	"time"
 
@@ -87,11 +88,12 @@ func (p *pulse) admit(ctx context.Context, conn *pgx.Conn) error {
 	if followed == "" {
 		return nil
 	}
-	var server string
-	if err := conn.QueryRow(ctx, `SELECT `+serverIdentity).Scan(&server); err != nil {
+	// A server may be reached by several addresses; when it was started tells enough.
+	var started string
+	if err := conn.QueryRow(ctx, `SELECT pg_postmaster_start_time()::text`).Scan(&started); err != nil {
 		return err
 	}
-	if server != followed {
+	if !strings.HasPrefix(followed, started+" ") {
 		return unavailable(errors.New("another server has taken over, and is not followed yet"))
 	}
 	return nil
