@@ -15,6 +15,7 @@ import (
 	"testing"
 
 	"github.com/tenure-gateway/tenure/internal/simulator"
+	"github.com/tenure-gateway/tenure/internal/store/storetest"
 )
 
 // canary goes through a day's work and remembers every secret that it has met,
@@ -26,6 +27,7 @@ type canary struct {
 	p       *process
 	secrets map[string]string // what it is, by value
 	seen    strings.Builder   // refusals, streams, output of commands
+	db      string            // for whoever types SQL
 }
 
 // Secrets that the operator sets. Nothing that Tenure writes may hold them.
@@ -54,8 +56,11 @@ func newCanary(t *testing.T, more ...string) *canary {
 		canaryOpenAI: "OpenAI's key", canaryAnthropic: "Anthropic's key", canaryAdded: "a key added by hand",
 		canarySCIM: "the SCIM token", canaryRoot: "the operator's root token",
 	}}
-	c.env = append(processEnv(filepath.Join(dir, "home"), "OPENAI_API_KEY="+canaryOpenAI, "OPENAI_BASE_URL="+openAI.URL+"/v1",
-		"ANTHROPIC_API_KEY="+canaryAnthropic, "ANTHROPIC_BASE_URL="+anthropic.URL, "TMPDIR="+tmp), more...)
+	home := filepath.Join(dir, "home")
+	settings, db := goHome(t, home)
+	c.db = db
+	c.env = append(processEnv(home, "OPENAI_API_KEY="+canaryOpenAI, "OPENAI_BASE_URL="+openAI.URL+"/v1",
+		"ANTHROPIC_API_KEY="+canaryAnthropic, "ANTHROPIC_BASE_URL="+anthropic.URL, "TMPDIR="+tmp), append(settings, more...)...)
 	c.p = serve(t, dir, c.env)
 	return c
 }
@@ -129,6 +134,15 @@ func (c *canary) searchFiles(when string) {
 		c.searchText("the file "+filepath.Base(path)+" "+when, string(text))
 		return err
 	})
+	if storetest.OnPostgres() { // its files are not ours to read
+		text, err := sqlShell(c.db, ".dump")
+		if err != nil {
+			c.t.Error(err)
+		}
+		files++
+		found = found || prefix.MatchString(text)
+		c.searchText("the database "+when, text)
+	}
 	if err != nil || files < 2 {
 		c.t.Errorf("%d files were searched: %v", files, err)
 	}

@@ -20,7 +20,7 @@ func TestMain(m *testing.M) { testscript.Main(m, map[string]func(){"tenure": mai
 func TestScript(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		Dir: filepath.Join("testdata", "script"), Cmds: commands,
-		Setup: func(env *testscript.Env) error { return setUp(t, env) },
+		Setup: setUp,
 		Condition: func(name string) (bool, error) { // [sqlite] and [postgres]
 			return (name == "postgres") == storetest.OnPostgres(), nil
 		},
@@ -33,28 +33,18 @@ const scimToken = "a-scim-connector-token-for-tests"
 
 // setUp gives a script a data directory of its own, teams mode, and any free
 // port. What it sets holds for "tenure serve" and for the other verbs alike.
-func setUp(t *testing.T, env *testscript.Env) error {
-	home := filepath.Join(env.WorkDir, "home")
+func setUp(env *testscript.Env) error {
 	for name, value := range map[string]string{
-		"TENURE_HOME": home, "TENURE_MODE": "teams", "TENURE_LISTEN": "127.0.0.1:0",
+		"TENURE_MODE": "teams", "TENURE_LISTEN": "127.0.0.1:0",
 		"TENURE_SCIM_TOKEN": scimToken, "SCIM": scimToken, "TENURE_SHUTDOWN_GRACE": "1s",
-		"DB": filepath.Join(home, "tenure.db"),
 	} {
 		env.Setenv(name, value)
 	}
-	if storetest.OnPostgres() {
-		serve, super := storetest.Postgres(t)
-		env.Setenv("TENURE_DATABASE_URL", serve)
-		env.Setenv("DB", super)
-		env.Setenv("OWNER", strings.Replace(serve, "tenure_app:app@", "tenure_owner:owner@", 1))
-		if _, err := sqlShell(super, sqliteWords); err != nil {
-			return err
-		}
-	}
-	w := &world{streams: map[string]*stream{}}
+	w := &world{streams: map[string]*stream{}, replicas: map[string]*process{}}
+	w.t, _ = env.T().(testing.TB) // testscript passes on the whole of it
 	env.Values[worldKey{}] = w
 	env.Defer(w.close)
-	return nil
+	return newHome(w.t, filepath.Join(env.WorkDir, "home"), env.Setenv)
 }
 
 // settings are the names of the environment that "serve" passes on, where set.

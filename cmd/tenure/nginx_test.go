@@ -106,8 +106,9 @@ func TestNginxAuthRequest(t *testing.T) {
 	}))
 	t.Cleanup(backend.Close)
 	home := t.TempDir()
-	p := serve(t, home, processEnv(home))
-	gateway, err := serviceToken(filepath.Join(home, "tenure.db"), "nginx", "introspect", "default", "")
+	settings, db := goHome(t, home)
+	p := serve(t, home, processEnv(home, settings...))
+	gateway, err := serviceToken(db, "nginx", "introspect", "default", "")
 	if err != nil {
 		t.Fatal(err)
 	}

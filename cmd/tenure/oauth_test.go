@@ -42,10 +42,10 @@ func serviceToken(db, name, scopes, tenant, cidrs string) (string, error) {
 	sql := ""
 	if tenant != workspace {
 		workspace = "default-" + tenant
-		sql = fmt.Sprintf(`INSERT OR IGNORE INTO tenants (id, name, active, created_at) VALUES ('%[1]s', '%[1]s', 1, datetime('now'));
-			INSERT OR IGNORE INTO workspaces (id, tenant_id, name, created_at) VALUES ('%[2]s', '%[1]s', 'default', datetime('now'));`, tenant, workspace)
+		sql = fmt.Sprintf(`INSERT INTO tenants (id, name, active, created_at) VALUES ('%[1]s', '%[1]s', TRUE, datetime('now')) ON CONFLICT DO NOTHING;
+			INSERT INTO workspaces (id, tenant_id, name, created_at) VALUES ('%[2]s', '%[1]s', 'default', datetime('now')) ON CONFLICT DO NOTHING;`, tenant, workspace)
 	}
-	_, err := sqlite3(db, sql+fmt.Sprintf(`
+	_, err := sqlShell(db, sql+fmt.Sprintf(`
 		INSERT INTO service_accounts (id, tenant_id, workspace_id, name, owner_user_id, created_at)
 			VALUES ('account-%[1]s', '%[2]s', '%[3]s', '%[1]s', 'somebody', datetime('now'));
 		INSERT INTO api_tokens (id, tenant_id, workspace_id, user_id, service_account_id, name, kind, token_hash, token_prefix, scopes, cidrs, created_at)

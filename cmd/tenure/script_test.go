@@ -12,11 +12,13 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+	"testing"
 	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"github.com/tenure-gateway/tenure"
+	"github.com/tenure-gateway/tenure/internal/postgrestest"
 	"github.com/tenure-gateway/tenure/internal/simulator"
 )
 
@@ -28,6 +30,11 @@ var commands = map[string]func(ts *testscript.TestScript, neg bool, args []strin
 	"demo":     command((*world).demo),     // demo ARG...: starts tenure demo, writes its commands to 1.sh, 2.sh, 3.sh; prints its output
 	"halt":     command((*world).halt),     // halt: SIGTERM, and exit status 0
 	"kill9":    command((*world).kill9),    // kill9
+	"replica":  command((*world).replica),  // replica NAME [NAME=VALUE...]: starts another tenure serve on the same database, sets $NAME to its URL
+	"home":     command((*world).home),     // home NAME: from here on another data directory, with a database of its own
+	"own":      command((*world).own),      // own: a database that "down" may end; before serve
+	"down":     command((*world).down),     // down: the database is gone
+	"up":       command((*world).up),       // up: it is there again
 	"http":     command((*world).http),     // http STATUS METHOD PATH [-as USER] [-with TOKEN] [-H HEADER]... [-d BODY|@FILE]; prints the answer
 	"chat":     command((*world).chat),     // chat STATUS: asks the model with $PAT; prints the answer
 	"messages": command((*world).messages), // messages STATUS: likewise, the Anthropic way
@@ -41,7 +48,7 @@ var commands = map[string]func(ts *testscript.TestScript, neg bool, args []strin
 	"within":   command((*world).within),   // within DURATION: no more than that has passed since mark
 	"use":      command((*world).use),      // use DURATION: uses $PAT again and again
 	"lastused": command((*world).lastused), // lastused LOSS: last_used_at of $PAT lacks no use older than LOSS before halt or kill9
-	"sql":      command((*world).sql),      // sql STATEMENT: in the sqlite3 shell; :token, :user, :session stand for the ids; prints rows
+	"sql":      command((*world).sql),      // sql STATEMENT: in the database's own shell; :token, :user, :session stand for the ids; prints rows
 	"let":      command((*world).let),      // let NAME REGEXP: sets $NAME to what it finds in the last output, its first group if it has one
 	"exits":    command((*world).exits),    // exits STATUS PROGRAM ARG...; prints its output
 	"logged":   command((*world).logged),   // logged REGEXP: the log has a line like it
@@ -54,7 +61,10 @@ var commands = map[string]func(ts *testscript.TestScript, neg bool, args []strin
 
 // world is what a script has started and seen.
 type world struct {
+	t         testing.TB
 	process   *process
+	replicas  map[string]*process
+	server    *postgrestest.Instance // of "own"
 	simulator *httptest.Server
 	streams   map[string]*stream
 	marked    time.Time
@@ -79,9 +89,12 @@ func command(f func(*world, *testscript.TestScript, []string) error) func(*tests
 		}
 		w, _ := ts.Value(worldKey{}).(*world)
 		if err := f(w, ts, args); err != nil {
+			time.Sleep(settle) // log lines wait for others
 			if w.process != nil {
-				time.Sleep(settle) // log lines wait for others
 				ts.Logf("[log of tenure]\n%s", w.process.errors.String())
+			}
+			for name, p := range w.replicas {
+				ts.Logf("[log of %s]\n%s", name, p.errors.String())
 			}
 			ts.Fatalf("%v", err)
 		}
@@ -95,6 +108,9 @@ func (w *world) close() {
 	}
 	if w.process != nil {
 		_ = w.process.kill()
+	}
+	for _, p := range w.replicas {
+		_ = p.kill()
 	}
 	if w.simulator != nil {
 		w.simulator.CloseClientConnections()
@@ -112,14 +128,19 @@ func simulate(ts *testscript.TestScript, _ bool, _ []string) {
 	ts.Setenv("ANTHROPIC_BASE_URL", w.simulator.URL)
 }
 
-func (w *world) serve(ts *testscript.TestScript, args []string) error {
+// environment is what "serve" passes on of the script's.
+func environment(ts *testscript.TestScript) []string {
 	var env []string
 	for _, name := range settings {
 		if v := ts.Getenv(name); v != "" {
 			env = append(env, name+"="+v)
 		}
 	}
-	err := w.start(ts, append(env, args...), serveReady, "serve")
+	return env
+}
+
+func (w *world) serve(ts *testscript.TestScript, args []string) error {
+	err := w.start(ts, append(environment(ts), args...), serveReady, "serve")
 	if err == nil {
 		ts.Setenv("URL", w.process.url)
 	}
@@ -359,6 +380,9 @@ func (w *world) lastused(ts *testscript.TestScript, args []string) error {
 		return err
 	}
 	got, err := time.Parse(time.RFC3339, strings.TrimSpace(text))
+	if err != nil { // as psql writes it
+		got, err = time.Parse("2006-01-02 15:04:05.999999Z07", strings.TrimSpace(text))
+	}
 	if err != nil {
 		return err
 	}
@@ -380,48 +404,11 @@ func (w *world) sql(ts *testscript.TestScript, args []string) error {
 	return err
 }
 
-// shell runs a statement in the sqlite3 shell, as an operator does.
+// shell runs a statement in the database's own shell, as an operator does.
 func shell(ts *testscript.TestScript, statement string) (string, error) {
 	quote := func(name string) string { return "'" + ts.Getenv(name) + "'" }
 	statement = strings.NewReplacer(":token", quote("TOKEN_ID"), ":user", quote("USER_ID"), ":session", quote("SESSION_ID")).Replace(statement)
 	return sqlShell(ts.Getenv("DB"), statement)
-}
-
-// sqliteWords are what the scripts' statements use of SQLite's language, for
-// PostgreSQL: one script tells the same story on both.
-const sqliteWords = `
-	CREATE FUNCTION datetime(text, VARIADIC text[] DEFAULT '{}') RETURNS timestamptz LANGUAGE sql AS
-		$$ SELECT clock_timestamp() + COALESCE((SELECT sum(m::interval) FROM unnest($2) m), interval '0') $$;
-	CREATE FUNCTION strftime(text, text, VARIADIC text[] DEFAULT '{}') RETURNS timestamptz LANGUAGE sql AS
-		$$ SELECT clock_timestamp() + COALESCE((SELECT sum(m::interval) FROM unnest($3) m), interval '0') $$;
-	CREATE FUNCTION julianday(timestamptz) RETURNS double precision LANGUAGE sql AS $$ SELECT extract(epoch FROM $1) / 86400 $$;
-	CREATE FUNCTION json_extract(text, text) RETURNS text LANGUAGE sql AS $$ SELECT $1::jsonb ->> substr($2, 3) $$;`
-
-// sqlShell runs a statement in the database's own shell: db is a file, or a URL.
-func sqlShell(db, statement string) (string, error) {
-	switch {
-	case !strings.HasPrefix(db, "postgres"):
-		return sqlite3(db, statement)
-	case statement == ".dump":
-		out, err := exec.Command("pg_dump", "--inserts", db).CombinedOutput()
-		return string(out), err
-	}
-	out, err := exec.Command("psql", "-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1", "-c", statement, db).CombinedOutput()
-	if err != nil {
-		return "", fmt.Errorf("psql %q: %w\n%s", statement, err, out)
-	}
-	return string(out), nil
-}
-
-func sqlite3(db, statement string) (string, error) {
-	out, err := exec.Command("sqlite3", "-batch", "-bail", "-cmd", ".timeout 5000", db, statement).CombinedOutput()
-	if errors.Is(err, exec.ErrNotFound) {
-		return "", errors.New("the sqlite3 shell is not installed; on Debian: apt-get install sqlite3")
-	}
-	if err != nil {
-		return "", fmt.Errorf("sqlite3 %q: %w\n%s", statement, err, out)
-	}
-	return string(out), nil
 }
 
 func (w *world) let(ts *testscript.TestScript, args []string) error {
@@ -435,9 +422,13 @@ func (w *world) let(ts *testscript.TestScript, args []string) error {
 
 func (w *world) exits(ts *testscript.TestScript, args []string) error {
 	got := 0
-	err := ts.Exec(args[1], args[2:]...)
+	// What should end and serves instead is ended, and told by timeout's own status.
+	err := ts.Exec("timeout", append([]string{"--kill-after=5", fmt.Sprint(startWait.Seconds())}, args[1:]...)...)
 	if exit, ok := errors.AsType[*exec.ExitError](err); ok {
 		got, err = exit.ExitCode(), nil
+	}
+	if got == 124 {
+		err = fmt.Errorf("%s: still running after %s", strings.Join(args[1:], " "), startWait)
 	}
 	if err == nil && strconv.Itoa(got) != args[0] {
 		err = fmt.Errorf("%s: exit status %d, want %s\n%s", strings.Join(args[1:], " "), got, args[0], ts.ReadFile("stderr"))

@@ -29,7 +29,8 @@ func TestRevokeWhileSending(t *testing.T) {
 	t.Cleanup(provider.Close)
 	dir := t.TempDir()
 	home := filepath.Join(dir, "home")
-	p := serve(t, dir, processEnv(home, "OPENAI_API_KEY=a-provider-key", "OPENAI_BASE_URL="+provider.URL+"/v1"))
+	settings, db := goHome(t, home)
+	p := serve(t, dir, processEnv(home, append(settings, "OPENAI_API_KEY=a-provider-key", "OPENAI_BASE_URL="+provider.URL+"/v1")...))
 	minted, err := request{"POST", "/api/v1/tokens", []string{"X-User-Id: alice@example.com"}, `{"name":"Laptop"}`}.do(p.url)
 	if err != nil {
 		t.Fatal(err)
@@ -50,7 +51,7 @@ func TestRevokeWhileSending(t *testing.T) {
 	fmt.Fprintf(conn, "POST %s HTTP/1.1\r\nHost: tenure\r\nAuthorization: Bearer %s\r\nContent-Length: %d\r\n\r\n%s",
 		chatPath, pat, len(body), body[:10])
 	time.Sleep(settle)
-	if _, err := sqlite3(filepath.Join(home, "tenure.db"), "UPDATE api_tokens SET revoked_at = datetime('now')"); err != nil {
+	if _, err := sqlShell(db, "UPDATE api_tokens SET revoked_at = datetime('now')"); err != nil {
 		t.Fatal(err)
 	}
 	time.Sleep(time.Second)

@@ -7,7 +7,6 @@ package postgrestest
 
 import (
 	"crypto/rand"
-	"net/url"
 	"os"
 	"strings"
 	"sync"
@@ -32,7 +31,7 @@ func URL(t testing.TB) string {
 		t.Fatal(err)
 	}
 	if server := os.Getenv(external); server != "" {
-		return database(t, dirs, server)
+		return database(t, dirs, server, empty)
 	}
 	in, err := shared()
 	if err != nil {
@@ -56,18 +55,18 @@ func Server(t testing.TB, conf ...string) *Instance {
 // Database is the package's URL on this server.
 func (in *Instance) Database(t testing.TB) string {
 	t.Helper()
-	return database(t, in.programs, in.URL("postgres"))
+	return database(t, in.programs, in.URL("postgres"), empty)
 }
 
-// database makes a database on the server of which a superuser's URL is given.
-func database(t testing.TB, p programs, server string) string {
+// empty is the database of every server that has nothing in it.
+const empty = "template0"
+
+// database makes a copy of a database on the server of which a superuser's URL is
+// given. It is dropped when the test is over.
+func database(t testing.TB, p programs, server, from string) string {
 	t.Helper()
-	u, err := url.Parse(server)
+	name, err := create(p, server, from)
 	if err != nil {
-		t.Fatalf("%s: %v", external, err)
-	}
-	name := "tenure_" + strings.ToLower(rand.Text())
-	if err := p.run("createdb", "--maintenance-db="+server, "--template=template0", name); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
@@ -76,6 +75,15 @@ func database(t testing.TB, p programs, server string) string {
 			t.Log(err)
 		}
 	})
-	u.Path = "/" + name
-	return u.String()
+	url, err := at(server, name)
+	if err != nil {
+		t.Fatalf("%s: %v", external, err)
+	}
+	return url
+}
+
+// create makes a copy of a database, under a name of its own.
+func create(p programs, server, from string) (string, error) {
+	name := "tenure_" + strings.ToLower(rand.Text())
+	return name, p.run("createdb", "--maintenance-db="+server, "--template="+from, name)
 }

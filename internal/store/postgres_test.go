@@ -18,13 +18,14 @@ import (
 	"github.com/tenure-gateway/tenure/internal/store/storetest"
 )
 
-// openPostgres opens a fresh database on a real server; the hand is psql.
+// openPostgres opens a fresh database on a real server, as the role that serves;
+// the hand is psql.
 func openPostgres(t *testing.T) (*store.DB, func(string)) {
 	t.Helper()
-	url := postgrestest.URL(t)
-	return opened(t, url), func(statement string) {
+	serve, super := storetest.Postgres(t)
+	return opened(t, serve), func(statement string) {
 		t.Helper()
-		out, err := exec.Command("psql", "-X", "-q", "-v", "ON_ERROR_STOP=1", "-1", "-c", statement, url).CombinedOutput()
+		out, err := exec.Command("psql", "-X", "-q", "-v", "ON_ERROR_STOP=1", "-1", "-c", statement, super).CombinedOutput()
 		if err != nil {
 			t.Fatalf("psql: %v\n%s", err, out)
 		}

@@ -2,6 +2,8 @@ package storetest
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"net/url"
 	"os"
 	"os/exec"
@@ -21,52 +23,82 @@ const Kind = "TENURE_TEST_DATABASE"
 // OnPostgres tells that tests run on PostgreSQL.
 func OnPostgres() bool { return os.Getenv(Kind) == "postgres" }
 
-// oneByOne is held while the roles of a server are made.
-var oneByOne = sync.OnceValues(func() (*sync.Mutex, error) { return new(sync.Mutex), nil })
+// template is what the databases of this process's tests are copies of.
+var template = sync.OnceValues(func() (*postgrestest.Template, error) { return postgrestest.NewTemplate(prepare) })
 
-// Postgres makes a database as deploy/postgres/roles.sql has it, migrates it, and
-// gives the URL of the role that serves, which the walls between tenants bind, and
-// that of a superuser, who is an operator at a shell.
+// Postgres makes a database as deploy/postgres/roles.sql and the migrations have
+// it, and gives the URL of the role that serves, which the walls between tenants
+// bind, and that of a superuser, who is an operator at a shell.
 func Postgres(t testing.TB) (serve, super string) {
 	t.Helper()
-	super = postgrestest.URL(t)
-	lock, _ := oneByOne() // roles are the server's, and two who make them at once collide
-	lock.Lock()
-	defer lock.Unlock()
-	roles := inModule(t, filepath.Join("deploy", "postgres", "roles.sql"))
-	if out, err := exec.Command("psql", "-X", "-v", "owner_password=owner", "-v", "app_password=app", "-f", roles, super).CombinedOutput(); err != nil {
-		t.Fatalf("%s: %v\n%s", roles, err, out)
-	}
-	owner, err := store.OpenPostgres(tenure.Everywhere(context.Background()), as(t, super, "tenure_owner", "owner"), nil)
+	from, err := template()
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := owner.Close(); err != nil {
-		t.Fatal(err)
-	}
-	return as(t, super, "tenure_app", "app"), super
+	super = from.URL(t)
+	return app(t, super), super
 }
 
-// inModule finds a file of the module from a directory below it: what a compiler
-// remembers of its sources it forgets with -trimpath.
-func inModule(t testing.TB, name string) string {
+// PostgresOn is Postgres on a server of the test's own.
+func PostgresOn(t testing.TB, server *postgrestest.Instance) (serve, super string) {
 	t.Helper()
-	for up := name; len(up) < len(name)+30; up = filepath.Join("..", up) {
-		if _, err := os.Stat(up); err == nil {
-			return up
+	super = server.Database(t)
+	if err := prepare(super); err != nil {
+		t.Fatal(err)
+	}
+	return app(t, super), super
+}
+
+func app(t testing.TB, super string) string {
+	t.Helper()
+	serve, err := as(super, "tenure_app", "app")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return serve
+}
+
+// prepare makes the roles and the tables in an empty database.
+func prepare(super string) error {
+	root, err := moduleRoot()
+	if err != nil {
+		return err
+	}
+	roles := filepath.Join(root, "deploy", "postgres", "roles.sql")
+	if out, err := exec.Command("psql", "-X", "-v", "owner_password=owner", "-v", "app_password=app", "-f", roles, super).CombinedOutput(); err != nil {
+		return fmt.Errorf("%s: %w\n%s", roles, err, out)
+	}
+	owner, err := as(super, "tenure_owner", "owner")
+	if err != nil {
+		return err
+	}
+	db, err := store.OpenPostgres(tenure.Everywhere(context.Background()), owner, nil)
+	if err != nil {
+		return err
+	}
+	return db.Close()
+}
+
+// moduleRoot is the directory of go.mod: tests run in that of their package.
+func moduleRoot() (string, error) {
+	dir, err := os.Getwd()
+	for ; err == nil; dir = filepath.Dir(dir) {
+		if _, err := os.Stat(filepath.Join(dir, "go.mod")); err == nil {
+			return dir, nil
+		}
+		if dir == filepath.Dir(dir) {
+			return "", errors.New("no go.mod here or above")
 		}
 	}
-	t.Fatalf("%s is not above this directory", name)
-	return ""
+	return "", err
 }
 
 // as is the URL of another role.
-func as(t testing.TB, at, role, password string) string {
-	t.Helper()
+func as(at, role, password string) (string, error) {
 	u, err := url.Parse(at)
 	if err != nil {
-		t.Fatal(err)
+		return "", err
 	}
 	u.User = url.UserPassword(role, password)
-	return u.String()
+	return u.String(), nil
 }

@@ -1067,7 +1067,8 @@ CREATE TRIGGER scim_connectors_end_on_delete AFTER DELETE ON scim_connectors
 
 -- Rows that belong to a tenant through another row carry its tenant, so that they
 -- are seen by whoever may see that one. Arguments: the other table, and the column
--- that leads to it. '' is nobody's.
+-- that leads to it; then, if there is one, the id of what the settings carry, which
+-- has no row, and its tenant. '' is nobody's.
 -- +goose StatementBegin
 CREATE FUNCTION tenure_tenant_of() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path FROM CURRENT AS $$
 DECLARE
@@ -1075,7 +1076,7 @@ DECLARE
 BEGIN
     EXECUTE format('SELECT tenant_id FROM %I.%I WHERE id = $1', TG_TABLE_SCHEMA, TG_ARGV[0])
         INTO tenant USING to_jsonb(NEW) ->> TG_ARGV[1];
-    NEW.tenant_id := COALESCE(tenant, '');
+    NEW.tenant_id := COALESCE(tenant, CASE WHEN to_jsonb(NEW) ->> TG_ARGV[1] = TG_ARGV[2] THEN TG_ARGV[3] END, '');
     RETURN NEW;
 END;
 $$;
@@ -1088,9 +1089,9 @@ CREATE TRIGGER group_members_tenant BEFORE INSERT OR UPDATE OF group_id, tenant_
 CREATE TRIGGER scim_connector_tokens_tenant BEFORE INSERT OR UPDATE OF connector_id, tenant_id ON scim_connector_tokens
     FOR EACH ROW EXECUTE FUNCTION tenure_tenant_of('scim_connectors', 'connector_id');
 CREATE TRIGGER scim_connector_figures_tenant BEFORE INSERT OR UPDATE OF connector_id, tenant_id ON scim_connector_figures
-    FOR EACH ROW EXECUTE FUNCTION tenure_tenant_of('scim_connectors', 'connector_id');
+    FOR EACH ROW EXECUTE FUNCTION tenure_tenant_of('scim_connectors', 'connector_id', 'builtin', 'default');
 CREATE TRIGGER scim_connector_counts_tenant BEFORE INSERT OR UPDATE OF connector_id, tenant_id ON scim_connector_counts
-    FOR EACH ROW EXECUTE FUNCTION tenure_tenant_of('scim_connectors', 'connector_id');
+    FOR EACH ROW EXECUTE FUNCTION tenure_tenant_of('scim_connectors', 'connector_id', 'builtin', 'default');
 CREATE TRIGGER oidc_domains_tenant BEFORE INSERT OR UPDATE OF connection_id, tenant_id ON oidc_domains
     FOR EACH ROW EXECUTE FUNCTION tenure_tenant_of('oidc_connections', 'connection_id');
 
