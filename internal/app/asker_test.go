@@ -25,10 +25,10 @@ func TestAuthorityLostInTheMiddle(t *testing.T) {
 		change string // of the person, by SQL
 		status int
 	}{
-		"deactivated": {tenure.Admin, `UPDATE users SET active = 0 WHERE id = ?`, http.StatusForbidden},
-		"deleted":     {tenure.Admin, `DELETE FROM users WHERE id = ?`, http.StatusUnauthorized},
-		"demoted":     {tenure.Admin, `UPDATE users SET role = 'member' WHERE id = ?`, http.StatusForbidden},
-		"still there": {tenure.Admin, `UPDATE users SET display_name = 'x' WHERE id = ?`, http.StatusCreated},
+		"deactivated": {tenure.Admin, `UPDATE users SET active = FALSE WHERE id = $1`, http.StatusForbidden},
+		"deleted":     {tenure.Admin, `DELETE FROM users WHERE id = $1`, http.StatusUnauthorized},
+		"demoted":     {tenure.Admin, `UPDATE users SET role = 'member' WHERE id = $1`, http.StatusForbidden},
+		"still there": {tenure.Admin, `UPDATE users SET display_name = 'x' WHERE id = $1`, http.StatusCreated},
 	} {
 		t.Run(name, func(t *testing.T) {
 			userName := strings.ReplaceAll(name, " ", ".") + "@example.com"

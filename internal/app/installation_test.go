@@ -14,6 +14,7 @@ import (
 
 	"github.com/tenure-gateway/tenure/internal/config"
 	"github.com/tenure-gateway/tenure/internal/simulator"
+	"github.com/tenure-gateway/tenure/internal/store/storetest"
 	"github.com/tenure-gateway/tenure/internal/web"
 )
 
@@ -22,6 +23,7 @@ import (
 type installation struct {
 	*App
 	t      testing.TB
+	super  string // URL of the database for whoever types SQL, where it is PostgreSQL
 	router *web.Router
 	url    string
 	client *http.Client
@@ -45,8 +47,12 @@ func installWith(t testing.TB, mode, root string) *installation {
 	t.Helper()
 	provider := httptest.NewServer((&simulator.Server{Key: providerKey}).Handler())
 	t.Cleanup(provider.Close)
+	serve, super := "", ""
+	if storetest.OnPostgres() {
+		serve, super = storetest.Postgres(t)
+	}
 	cfg, err := config.Serve{
-		Local: config.Local{Home: config.Home{Home: t.TempDir()}}, Mode: mode, Listen: "127.0.0.1:0", Admins: superAdmin,
+		Local: config.Local{Home: config.Home{Home: t.TempDir()}, DatabaseURL: serve}, Mode: mode, Listen: "127.0.0.1:0", Admins: superAdmin,
 		ProxyHeader: map[string]string{"teams": "x-user-id"}[mode], // also beside stored OIDC connections
 		APIToken:    root, SCIMToken: scimToken, ShutdownGrace: "1s",
 		OpenAIKey: providerKey, OpenAIBaseURL: provider.URL + "/v1", AnthropicKey: providerKey, AnthropicBaseURL: provider.URL,
@@ -59,7 +65,7 @@ func installWith(t testing.TB, mode, root string) *installation {
 	if err != nil {
 		t.Fatal(err)
 	}
-	in := &installation{App: a, t: t, client: &http.Client{
+	in := &installation{App: a, t: t, super: super, client: &http.Client{
 		Timeout: 30 * time.Second, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 		Transport: &http.Transport{MaxIdleConnsPerHost: 64},
 	}}

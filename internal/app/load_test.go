@@ -105,7 +105,7 @@ func (c *crowd) provider(s *side) {
 	operator := &tenure.Standing{Kind: tenure.Operator, Tenant: tenure.TenantID(s.tenant), TenantActive: true, Role: tenure.SuperAdmin, Name: "test"}
 	p, err := operator.Admit(time.Now(), 0)
 	if err == nil {
-		_, err = c.Vault.Add(context.Background(), p, vault.Spec{Workspace: s.workspace, Name: "openai", Kind: tenure.OpenAI, BaseURL: server.URL + "/v1", Key: tenure.NewSecret(key)})
+		_, err = c.Vault.Add(tenure.Everywhere(context.Background()), p, vault.Spec{Workspace: s.workspace, Name: "openai", Kind: tenure.OpenAI, BaseURL: server.URL + "/v1", Key: tenure.NewSecret(key)})
 	}
 	if err != nil {
 		c.t.Fatal(err)

@@ -210,7 +210,7 @@ func (m *matrix) dead() []asker {
 	p := m.hand.place("default", "dead")
 	user := m.hand.person("default", "gone@example.com", tenure.SuperAdmin)
 	session, ended := m.hand.session("default", user, time.Now(), time.Now())
-	m.hand.change("UPDATE sessions SET ended_at = created_at WHERE id = ?", session)
+	m.hand.change("UPDATE sessions SET ended_at = created_at WHERE id = $1", session)
 	var out []asker
 	for name, c := range map[string]func() credential{
 		"ended session": func() credential { return ended },
@@ -221,7 +221,7 @@ func (m *matrix) dead() []asker {
 		},
 		"revoked": func() credential {
 			id, revoked := m.hand.token(tenure.KindService, "default", p["workspaces"], "", p["service-accounts"], "revoked", tenure.AdminScopes.String())
-			m.hand.change("UPDATE api_tokens SET revoked_at = created_at WHERE id = ?", id)
+			m.hand.change("UPDATE api_tokens SET revoked_at = created_at WHERE id = $1", id)
 			return revoked
 		},
 		"unknown": func() credential {

@@ -109,7 +109,7 @@ func TestSignInByStoredConnections(t *testing.T) {
 	h.tenant(otherTenant, otherMarker)
 	connect := func(tenant tenure.TenantID, name string) tenure.OIDCConnection {
 		t.Helper()
-		c, err := in.Connections.Create(t.Context(), Operator("test", tenant), tenure.OIDCConnection{
+		c, err := in.Connections.Create(tenure.Everywhere(t.Context()), Operator("test", tenant), tenure.OIDCConnection{
 			Name: name, Issuer: p.URL, ClientID: "tenure", UserNameClaim: "email",
 		}, tenure.NewSecret("client-secret"))
 		if err != nil {

@@ -16,20 +16,27 @@ import (
 // A hand writes rows past the product, as an operator would: so a test has
 // whatever it needs, in every state, whichever acts there are.
 type hand struct {
-	t  testing.TB
-	db *sql.DB
-	n  atomic.Int64
+	t      testing.TB
+	db     *sql.DB
+	tables string // asks for the names of the tables that know tenants
+	n      atomic.Int64
 }
 
 func (in *installation) hand() *hand {
 	in.t.Helper()
-	db, err := sql.Open("sqlite", "file:"+in.Config.Database+"?_pragma=busy_timeout(20000)&_pragma=synchronous(0)&_txlock=immediate")
+	driver, source := "sqlite", "file:"+in.Config.Database+"?_pragma=busy_timeout(20000)&_pragma=synchronous(0)&_txlock=immediate"
+	tables := "SELECT m.name FROM sqlite_schema m JOIN pragma_table_info(m.name) c ON c.name = 'tenant_id' WHERE m.type = 'table' ORDER BY 1"
+	if in.super != "" {
+		driver, source = "pgx", in.super
+		tables = "SELECT table_name FROM information_schema.columns WHERE table_schema = 'public' AND column_name = 'tenant_id' ORDER BY 1"
+	}
+	db, err := sql.Open(driver, source)
 	if err != nil {
 		in.t.Fatal(err)
 	}
 	db.SetMaxOpenConns(2)
 	in.t.Cleanup(func() { _ = db.Close() })
-	return &hand{t: in.t, db: db}
+	return &hand{t: in.t, db: db, tables: tables}
 }
 
 // A row is one row to be written.
@@ -47,11 +54,13 @@ func (h *hand) write(rows ...row) {
 	}
 	for _, r := range rows {
 		columns := slices.Sorted(maps.Keys(r.values))
-		args := make([]any, 0, len(columns))
-		for _, c := range columns {
+		var args []any
+		var places []string
+		for i, c := range columns {
 			args = append(args, r.values[c])
+			places = append(places, fmt.Sprintf("$%d", i+1))
 		}
-		query := fmt.Sprintf("INSERT INTO %s (%s) VALUES (?%s)", r.table, strings.Join(columns, ", "), strings.Repeat(", ?", len(columns)-1))
+		query := fmt.Sprintf("INSERT INTO %s (%s) VALUES (%s)", r.table, strings.Join(columns, ", "), strings.Join(places, ", "))
 		if _, err := tx.Exec(query, args...); err != nil {
 			_ = tx.Rollback()
 			h.t.Errorf("%s: %v", query, err)

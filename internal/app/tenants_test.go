@@ -313,7 +313,7 @@ func (w *walk) compare(r web.Route, m string, pair [2]string, about func(value s
 		begun := time.Now()
 		got := w.ask(w.credential, m, target, body, "X-Forwarded-For", fmt.Sprintf("198.18.%d.%d", w.n/250%250, w.n%250))
 		if got.status == http.StatusCreated && strings.HasSuffix(r.Pattern, "/oidc-connections") { // a tenant has one
-			w.hand.change("DELETE FROM oidc_connections WHERE tenant_id = ?", w.attacker)
+			w.hand.change("DELETE FROM oidc_connections WHERE tenant_id = $1", w.attacker)
 		}
 		w.took[i] = append(w.took[i], time.Since(begun))
 		status[i], answers[i] = got.status, plain(got, value)
@@ -372,7 +372,7 @@ func plain(got reply, sent string) string {
 func (h *hand) dump(tenant string) string {
 	h.t.Helper()
 	var out strings.Builder
-	tables, err := h.db.Query("SELECT m.name FROM sqlite_schema m JOIN pragma_table_info(m.name) c ON c.name = 'tenant_id' WHERE m.type = 'table' ORDER BY 1")
+	tables, err := h.db.Query(h.tables)
 	if err != nil {
 		h.t.Fatal(err)
 	}
@@ -391,7 +391,7 @@ func (h *hand) dump(tenant string) string {
 		if table == "usage_minutes" { // who is not known is counted in the tenant default
 			continue
 		}
-		query := "SELECT * FROM " + table + " WHERE tenant_id = ? ORDER BY 1, 2, 3"
+		query := "SELECT * FROM " + table + " WHERE tenant_id = $1 ORDER BY 1, 2, 3"
 		if table == "audit_events" { // what was refused before it was known whose it is
 			query = strings.Replace(query, "ORDER", "AND action NOT IN ('request.refused', 'oidc.refused', 'oidc.logout_refused') ORDER", 1)
 		}

@@ -176,7 +176,7 @@ func tenantsApart(t *testing.T, owner, app *sql.DB) {
 		})
 	}
 	// The setting of a transaction is '' after it, which is not the tenant of what has none.
-	if _, err := owner.Exec(`INSERT INTO scim_connector_figures (connector_id) VALUES ('builtin')`); err != nil {
+	if _, err := owner.Exec(`INSERT INTO scim_connector_figures (connector_id) VALUES ('nobody')`); err != nil {
 		t.Fatal(err)
 	}
 	conn, err := app.Conn(context.Background())

@@ -400,7 +400,8 @@ func TestPostgresRowsByHand(t *testing.T) {
 		{`SELECT 1`, `SELECT string_agg(tenant_id, ' ') FROM (SELECT tenant_id FROM user_emails UNION ALL SELECT tenant_id FROM group_members
 			UNION ALL SELECT tenant_id FROM scim_connector_tokens) AS x`, "default default default"},
 		{`INSERT INTO group_members (group_id, user_id, added_at, tenant_id) VALUES ('g', 'v', now(), 'liar')`, `SELECT tenant_id FROM group_members WHERE user_id = 'v'`, "default"},
-		{`INSERT INTO scim_connector_figures (connector_id) VALUES ('builtin')`, `SELECT '-' || tenant_id FROM scim_connector_figures`, "-"},
+		{`INSERT INTO scim_connector_figures (connector_id) VALUES ('builtin')`, `SELECT '-' || tenant_id FROM scim_connector_figures`, "-default"},
+		{`INSERT INTO scim_connector_figures (connector_id) VALUES ('none')`, `SELECT '-' || tenant_id FROM scim_connector_figures`, "-"},
 		{
 			`UPDATE users SET tenant_id = 'z'; UPDATE groups SET tenant_id = 'z'; UPDATE scim_connectors SET tenant_id = 'z'`,
 			`SELECT string_agg(tenant_id, ' ') FROM (SELECT tenant_id FROM user_emails UNION ALL SELECT tenant_id FROM group_members
