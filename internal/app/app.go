@@ -209,8 +209,6 @@ func (a *App) forget(c store.Change) {
 // recheck looks anew at what a flight was opened with: a token or, for a page that
 // listens, a session or an asserted identity.
 func (a *App) recheck(ctx context.Context, p tenure.Principal) (tenure.Principal, error) {
-	// Somebody of another tenant may be the reason, for example who suspends this one.
-	ctx = tenure.Everywhere(ctx)
 	if p.Kind() == tenure.BrowserSession || p.Kind() == tenure.AssertedIdentity {
 		return a.Directory.RecheckPage(ctx, p)
 	}

@@ -101,8 +101,9 @@ func (l *LastUse) Run(ctx context.Context, report func(error)) {
 	}
 }
 
-// Flush writes what has been noted.
+// Flush writes what has been noted, of all tenants, whoever asks for it.
 func (l *LastUse) Flush(ctx context.Context) error {
+	ctx = tenure.Everywhere(ctx)
 	l.mu.Lock()
 	tokens, sessions, people := l.tokens, l.sessions, l.people
 	l.tokens, l.sessions, l.people = nil, nil, nil

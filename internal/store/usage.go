@@ -121,7 +121,8 @@ func (u *Usage) Run(ctx context.Context, report func(error)) {
 	}
 }
 
-// FlushEnds writes the ends of access that wait; what cannot be written waits on.
+// FlushEnds writes the ends of access that wait, of all tenants, whoever asks for
+// it; what cannot be written waits on.
 func (u *Usage) FlushEnds(ctx context.Context) error {
 	u.mu.Lock()
 	ends := u.ends
@@ -130,7 +131,7 @@ func (u *Usage) FlushEnds(ctx context.Context) error {
 	if len(ends) == 0 {
 		return nil
 	}
-	err := u.DB.Tx(tenure.WithoutAsker(ctx), func(ctx context.Context, tx *Tx) error {
+	err := u.DB.Tx(tenure.Everywhere(tenure.WithoutAsker(ctx)), func(ctx context.Context, tx *Tx) error {
 		for _, e := range ends {
 			if err := tx.InsertRevocation(ctx, e.tenant, e.what); err != nil {
 				return err

@@ -209,6 +209,17 @@ func lastUse(t *testing.T, f *fixture) {
 	if err != nil || len(rows) != 1 {
 		t.Errorf("%d events of first use, want 1 (%v)", len(rows), err)
 	}
+	// What one tenant asks to be written takes the others' along.
+	other := person(f.db.Now(), "other", "otto@example.com")
+	f.tx(func(ctx context.Context, tx *store.Tx) error { return tx.InsertUser(ctx, other) })
+	theirs, _ := f.mint(other)
+	uses.NoteToken(theirs.ID, at)
+	if err := uses.Flush(ofDefault(f.ctx)); err != nil {
+		t.Fatal(err)
+	}
+	if row, err := f.db.Token(f.ctx, theirs.Tenant, theirs.ID); err != nil || row.LastUsedAt.IsZero() {
+		t.Errorf("the use of another tenant's token is lost: %v %v", row.LastUsedAt, err)
+	}
 	// A clean stop loses nothing.
 	ctx, stop := context.WithCancel(f.ctx)
 	uses.NoteToken(f.token.ID, at.Add(time.Minute))

@@ -121,6 +121,11 @@ func newFixture(t *testing.T, open Open) *fixture {
 	return f
 }
 
+// ofDefault is the context of a request of the default tenant.
+func ofDefault(ctx context.Context) context.Context {
+	return context.WithValue(ctx, tenure.ReachKey{}, string(tenure.DefaultTenant))
+}
+
 func person(now time.Time, tenant tenure.TenantID, name string) tenure.User {
 	return tenure.User{
 		ID: tenure.UserID(tenure.NewID(now)), Tenant: tenant, UserName: name, Active: true, Role: tenure.Member,

@@ -48,8 +48,11 @@ func revocations(t *testing.T, f *fixture) {
 		})
 	}
 	u.NoteEnd("other", tenure.Revocation{At: f.db.Now(), What: tenure.RevokedUser, Ended: tenure.Ended{Took: time.Hour}})
-	if err := u.FlushEnds(f.ctx); err != nil {
+	if err := u.FlushEnds(ofDefault(f.ctx)); err != nil { // for a page of one tenant: of all
 		t.Fatal(err)
+	}
+	if times, err := f.db.RevocationTimes(f.ctx, "other", since); err != nil || times.Count != 1 {
+		t.Errorf("of the other tenant: %+v %v", times, err)
 	}
 	times, err := f.db.RevocationTimes(f.ctx, tenure.DefaultTenant, since)
 	want := tenure.RevocationTimes{Count: 4, Median: 3 * time.Millisecond, Slowest: 2 * time.Second, Slower: 1}
