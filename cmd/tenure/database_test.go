@@ -62,6 +62,7 @@ func (w *world) replica(ts *testscript.TestScript, args []string) error {
 	}
 	w.replicas[args[0]] = p
 	ts.Setenv(args[0], p.url)
+	fmt.Fprint(ts.Stdout(), p.out.String())
 	return nil
 }
 

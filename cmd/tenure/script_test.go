@@ -30,7 +30,7 @@ var commands = map[string]func(ts *testscript.TestScript, neg bool, args []strin
 	"demo":     command((*world).demo),     // demo ARG...: starts tenure demo, writes its commands to 1.sh, 2.sh, 3.sh; prints its output
 	"halt":     command((*world).halt),     // halt: SIGTERM, and exit status 0
 	"kill9":    command((*world).kill9),    // kill9
-	"replica":  command((*world).replica),  // replica NAME [NAME=VALUE...]: starts another tenure serve on the same database, sets $NAME to its URL
+	"replica":  command((*world).replica),  // replica NAME [NAME=VALUE...]: starts another tenure serve on the same database, sets $NAME to its URL; prints its output
 	"home":     command((*world).home),     // home NAME: from here on another data directory, with a database of its own
 	"own":      command((*world).own),      // own: a database that "down" may end; before serve
 	"down":     command((*world).down),     // down: the database is gone
@@ -41,7 +41,7 @@ var commands = map[string]func(ts *testscript.TestScript, neg bool, args []strin
 	"guess":    command((*world).guess),    // guess COUNT STATUS [HEADER]: asks with so many made-up tokens; the last answer has this status
 	"slowed":   command((*world).slowed),   // slowed METHOD PATH [flags]: http 429; once in two seconds the answer may be another, so it asks again
 	"mint":     command((*world).mint),     // mint USER: a token over the API; sets $PAT, $TOKEN_ID and $USER_ID
-	"stream":   command((*world).stream),   // stream [-messages|-responses] [NAME]: opens a long stream with $PAT
+	"stream":   command((*world).stream),   // stream [-messages|-responses] [NAME]: opens a long stream with $PAT; stream -events [NAME]: a page's, with $COOKIE
 	"flows":    command((*world).flows),    // flows [NAME]: the stream goes on
 	"mark":     command((*world).mark),     // mark: a moment to count from
 	"cut":      command((*world).cut),      // cut DURATION [NAME]: the stream has ended, at most so long after mark; prints the stream
@@ -300,6 +300,12 @@ func (w *world) stream(ts *testscript.TestScript, args []string) error {
 	}
 	if len(args) > 0 && args[0] == "-responses" {
 		ask, args = responses, args[1:]
+	}
+	if len(args) > 0 && args[0] == "-events" {
+		args = args[1:]
+		ask = func(string, bool, string) request {
+			return request{"GET", "/events", []string{"Cookie: " + ts.Getenv("COOKIE")}, ""}
+		}
 	}
 	s, err := openStream(ts.Getenv("URL"), ask(ts.Getenv("PAT"), true, longPrompt))
 	if err == nil {

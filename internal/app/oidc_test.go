@@ -161,7 +161,7 @@ func TestSignInByStoredConnections(t *testing.T) {
 	end, _, _ = in.signIn(p, "acme", alice)
 	session = cookies(end, "")
 	in.must(http.StatusOK, credential{}, "GET", "/api/v1/me", "", "Cookie", session)
-	if ended, err := in.Connections.Delete(t.Context(), Operator("test", tenure.DefaultTenant), acme.ID); err != nil || ended.Sessions != 1 {
+	if ended, err := in.Connections.Delete(tenure.Everywhere(t.Context()), Operator("test", tenure.DefaultTenant), acme.ID); err != nil || ended.Sessions != 1 {
 		t.Errorf("deleted: %+v, %v", ended, err)
 	}
 	in.must(http.StatusUnauthorized, credential{}, "GET", "/api/v1/me", "", "Cookie", session)
@@ -201,19 +201,19 @@ func (in *installation) backChannel(p *idp) {
 			in.t.Errorf("%s at the back channel: %d", what, got)
 		}
 	}
-	if open, err := in.Store.ProviderSessions(context.Background(), tenure.DefaultTenant, p.URL, "a", ""); err != nil || len(open) != 1 {
+	if open, err := in.Store.ProviderSessions(tenure.Everywhere(context.Background()), tenure.DefaultTenant, p.URL, "a", ""); err != nil || len(open) != 1 {
 		in.t.Fatalf("before the logout: %d sessions, %v", len(open), err)
 	}
 	if got := said(logout); got != http.StatusOK {
 		in.t.Errorf("a logout token: %d", got)
 	}
-	if open, err := in.Store.ProviderSessions(context.Background(), tenure.DefaultTenant, p.URL, "a", ""); err != nil || len(open) != 0 {
+	if open, err := in.Store.ProviderSessions(tenure.Everywhere(context.Background()), tenure.DefaultTenant, p.URL, "a", ""); err != nil || len(open) != 0 {
 		in.t.Errorf("after the logout: %d sessions, %v", len(open), err)
 	}
 	if got := said(logout); got != http.StatusBadRequest {
 		in.t.Errorf("the same logout token again: %d", got)
 	}
-	if open, err := in.Store.ProviderSessions(context.Background(), otherTenant, p.URL, "a", ""); err != nil || len(open) != 1 {
+	if open, err := in.Store.ProviderSessions(tenure.Everywhere(context.Background()), otherTenant, p.URL, "a", ""); err != nil || len(open) != 1 {
 		in.t.Errorf("the other tenant's: %d sessions, %v", len(open), err)
 	}
 }
