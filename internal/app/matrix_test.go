@@ -237,7 +237,7 @@ func (m *matrix) dead() []asker {
 
 // run tries every cell, the columns beside each other.
 func (m *matrix) run(askers []asker) {
-	routes := m.router.Routes()
+	routes, stride := m.router.Routes(), m.stride()
 	if len(routes) < 30 || len(askers) < 2 {
 		m.t.Fatalf("%d routes and %d askers: this test would pass on nothing", len(routes), len(askers))
 	}

@@ -115,7 +115,7 @@ func (w *walk) askers() map[string]func() credential {
 // run walks every route with every asker.
 func (w *walk) run(askers map[string]func() credential) {
 	before := w.hand.dump(w.victim)
-	routes := w.router.Routes()
+	routes, stride := w.router.Routes(), w.stride()
 	for n, who := range slices.Sorted(maps.Keys(askers)) {
 		c := askers[who]
 		w.who = who
@@ -408,6 +408,11 @@ func (h *hand) dump(tenant string) string {
 			}
 			if err := rows.Scan(into...); err != nil {
 				h.t.Fatal(err)
+			}
+			for i, v := range values {
+				if moment, ok := v.(time.Time); ok {
+					values[i] = at(moment)
+				}
 			}
 			fmt.Fprintln(&out, table, values)
 		}

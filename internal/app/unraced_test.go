@@ -2,5 +2,5 @@
 
 package app
 
-// stride: without the detector of races every asker asks for every route.
+// stride: on SQLite, without the detector of races every asker asks for every route.
 const stride = 1
