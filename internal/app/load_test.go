@@ -218,6 +218,9 @@ func (w *worker) anything() reply {
 			body[name] = strings.ToLower(w.hand.name(w.side.marker, "made"))
 		}
 	}
+	if r.Action == tenure.CreateOIDC && body != nil { // the page for signing in names it to everybody
+		body["name"] = strings.ToLower(w.hand.name("public", "made"))
+	}
 	if r.Action == tenure.CreateProvider && body != nil { // one that was made up would be asked for models
 		body["base_url"] = "nowhere"
 	}
