@@ -28,9 +28,13 @@ func (r reads) Family(ctx context.Context, tenant tenure.TenantID, family tenure
 		WHERE t.tenant_id = $1 AND (t.family_id = $2 OR t.id = $2) AND t.revoked_at IS NULL ORDER BY t.id DESC`, tenant, family)
 }
 
-// ToldSince reports whether an action on an object was audited at since or later.
-func (r reads) ToldSince(ctx context.Context, tenant tenure.TenantID, action, object string, since time.Time) (bool, error) {
-	n, err := one(ctx, r.run, scalar[int], `SELECT count(*) FROM audit_events WHERE tenant_id = $1 AND object_id = $2 AND action = $3 AND at >= $4`,
+// ToldSince reports whether an action on an object was audited at since or later. Of
+// those who ask at once, one after the other finds what the one before has told.
+func (tx *Tx) ToldSince(ctx context.Context, tenant tenure.TenantID, action, object string, since time.Time) (bool, error) {
+	if err := tx.alone(ctx, "told", tenant); err != nil {
+		return false, err
+	}
+	n, err := one(ctx, tx.run, scalar[int], `SELECT count(*) FROM audit_events WHERE tenant_id = $1 AND object_id = $2 AND action = $3 AND at >= $4`,
 		tenant, object, action, stamp(since))
 	return n > 0, err
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"sync"
 	"testing"
 	"time"
 
@@ -195,4 +196,28 @@ func movedUser(t *testing.T, f *fixture) {
 	}
 	f.hand(fmt.Sprintf(`UPDATE users SET id = '%s' WHERE id = 'another'`, f.user.ID))
 	f.mustDie("with the old id again")
+}
+
+// toldOnce: of many who look whether something was told, and tell it if not, one
+// does.
+func toldOnce(t *testing.T, f *fixture) {
+	var wg sync.WaitGroup
+	for range 8 {
+		wg.Go(func() {
+			err := f.db.Tx(f.ctx, func(ctx context.Context, tx *store.Tx) error {
+				told, err := tx.ToldSince(ctx, tenure.DefaultTenant, "token.reuse_detected", "x", tx.Now().Add(-time.Hour))
+				if err != nil || told {
+					return err
+				}
+				return tx.Append(ctx, tenure.AuditEvent{Tenant: tenure.DefaultTenant, Action: "token.reuse_detected", ObjectID: "x", ActorKind: "system", Outcome: "refused"})
+			})
+			if err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	wg.Wait()
+	if rows, err := f.db.AuditTail(f.ctx, tenure.DefaultTenant, "token.reuse_detected", 10); err != nil || len(rows) != 1 {
+		t.Errorf("told %d times: %v", len(rows), err)
+	}
 }

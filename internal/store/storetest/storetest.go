@@ -80,6 +80,7 @@ func Run(t *testing.T, open Open) {
 		{"what somebody had is remembered when its row goes", pastHoldings},
 		{"notices are told once, read once and owed until they are sent", noticesOwed},
 		{"audit events are found by id, by name and by request", auditFound},
+		{"what is told once is told once by many", toldOnce},
 		{"a suspended tenant's credentials are dead", tenantRows},
 		{"a tenant has one OIDC connection, with a name and domains of its own", oidcConnections},
 		{"what may be used once is used once", onceOnly},
