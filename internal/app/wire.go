@@ -107,8 +107,9 @@ func (a *App) router() (*web.Router, error) {
 	return rt, nil
 }
 
-// suggest names a model of each protocol that whoever holds a credential may ask.
-func (a *App) suggest(ctx context.Context, p tenure.Principal) (openai, anthropic string) {
+// suggest names a model of each protocol that whoever holds a credential may ask,
+// or tells that there is no provider.
+func (a *App) suggest(ctx context.Context, p tenure.Principal) (openai, anthropic string, none bool) {
 	ws, allowed := p.Workspace(), func(provider, model string) bool { return access.Model(p, provider, model) }
 	if p.IsRoot() {
 		ws, allowed = tenure.DefaultWorkspace, func(string, string) bool { return true }

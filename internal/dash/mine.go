@@ -126,6 +126,7 @@ type setup struct {
 	OpenAI    string // a model to ask by OpenAI's routes
 	Anthropic string // likewise, by Anthropic's
 	Unknown   string // those of the two that stand for a model that could not be told
+	None      bool   // there is no provider, and so no model
 	Chat      bool   // the token has the scope of OpenAI's routes
 	Messages  bool   // likewise, of Anthropic's
 }
@@ -140,7 +141,7 @@ const (
 func (d *Dash) setup(r *http.Request, holder tenure.Principal, key string, scopes tenure.Scopes) setup {
 	s := setup{Base: d.Base(r), Key: key, Chat: scopes.Has(tenure.ScopeChat), Messages: scopes.Has(tenure.ScopeMessages)}
 	if d.Suggest != nil && holder.Valid() {
-		s.OpenAI, s.Anthropic = d.Suggest(r.Context(), holder)
+		s.OpenAI, s.Anthropic, s.None = d.Suggest(r.Context(), holder)
 	}
 	if s.OpenAI == "" {
 		s.OpenAI, s.Unknown = someOpenAI, someOpenAI

@@ -114,16 +114,21 @@ func TestThePolicyIsWhatTheFormOffers(t *testing.T) {
 
 func TestExamplesNameModelsThatTheTokenReaches(t *testing.T) {
 	h := open(t, false)
-	h.Suggest = func(_ context.Context, p tenure.Principal) (string, string) {
+	h.Suggest = func(_ context.Context, p tenure.Principal) (string, string, bool) {
 		if p.Kind() != tenure.PAT {
 			t.Errorf("asked for %s", p.Label())
 		}
-		return "gpt-9", ""
+		return "gpt-9", "", false
 	}
 	p := h.as("alice@example.com").post("/settings/tokens", "name", "x", "expires_in", "7d", "scope", "chat", "scope", "messages")
 	p.one("#code-python").says(`model="gpt-9"`)
 	p.one("#code-claude").says("YOUR_CLAUDE_MODEL")
 	p.one(".lacks").says("is not known just now: put one that GET /v1/models lists in the place of YOUR_CLAUDE_MODEL.")
+
+	h.Suggest = func(context.Context, tenure.Principal) (string, string, bool) { return "", "", true }
+	p = h.as("alice@example.com").post("/settings/tokens", "name", "y", "expires_in", "7d", "scope", "chat", "scope", "messages")
+	p.one(".lacks").says("There is no model provider here yet")
+	p.one(".lacks a").says("Providers")
 }
 
 func TestRotate(t *testing.T) {

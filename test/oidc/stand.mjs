@@ -28,9 +28,9 @@ export function freePort() {
   });
 }
 
-// eventually waits until fn answers something, at most ten seconds.
-export async function eventually(fn, what) {
-  for (const end = Date.now() + 10_000; ;) {
+// eventually waits until fn answers something, by default at most ten seconds.
+export async function eventually(fn, what, most = 10_000) {
+  for (const end = Date.now() + most; ;) {
     const got = await fn();
     if (got) return got;
     assert.ok(Date.now() < end, `never: ${what}`);
