@@ -19,6 +19,7 @@ type failPage struct {
 	Link      string // where to go from here; "" is nowhere
 	LinkText  string
 	Again     *again // how to show anew who one is; nil: that is not asked for
+	signIn    string // where one signs in at an identity provider, or ""
 }
 
 // Fail answers with a page for the error's kind. The cause is never on it: it
@@ -40,6 +41,9 @@ func (d *Dash) Fail(w http.ResponseWriter, r *http.Request, err error) {
 	web.Challenge(w.Header(), e)
 	web.RetryAfter(w.Header(), e)
 	page := failPage{frame: d.frame(r, ""), Status: web.Status(e.Kind), Code: e.Code, RequestID: tenure.OriginOf(r.Context()).RequestID}
+	if direct {
+		page.signIn = loginURL(r, false)
+	}
 	page.explain(e)
 	switch {
 	case direct && e.Code == "reauth_required" && d.Direct.Own(r):
@@ -80,6 +84,10 @@ func (p *failPage) explain(e *tenure.Error) {
 	case e.Kind == tenure.Unauthenticated && p.Single:
 		p.Heading = "Sign in first"
 		p.Link, p.LinkText = "/login", "Sign in with the root token"
+	case e.Kind == tenure.Unauthenticated && p.signIn != "":
+		p.Heading = "Sign in first"
+		p.Says = []string{"Nobody is signed in here: the session has ended, or there was none. What was asked for was not done."}
+		p.Link, p.LinkText = p.signIn, "Sign in"
 	case e.Kind == tenure.Unauthenticated:
 		p.Heading = "Sign in through your company’s proxy"
 		p.Says = []string{

@@ -25,6 +25,21 @@ func TestDirectSignIn(t *testing.T) {
 		t.Errorf("a page leads to %q", to)
 	}
 
+	// A form that nobody is signed in for leads there too, and back to its page.
+	late := h.as("").with("Referer", "http://tenure.example.com/settings?cursor=x").post("/settings/tokens", "name", "x").must(http.StatusUnauthorized)
+	late.one("h1").says("Sign in first")
+	if to := late.one(".buttons a").attrs["href"]; to != "/login?return_to=%2Fsettings%3Fcursor%3Dx" {
+		t.Errorf("a late form leads to %q", to)
+	}
+	for _, word := range []string{"proxy", "access token"} {
+		if strings.Contains(late.one("main").text(), word) {
+			t.Errorf("a late form speaks of a %s", word)
+		}
+	}
+	if to := h.as("").post("/settings/tokens", "name", "x").one(".buttons a").attrs["href"]; to != "/login" {
+		t.Errorf("a form from nowhere leads to %q", to)
+	}
+
 	// What needs a fresh sign-in asks whoever came by the provider to go there, and
 	// whoever came by the proxy to come by it again.
 	h.now = h.now.Add(6 * time.Minute)
