@@ -145,7 +145,7 @@ func (c *userRole) Run(e *env) error {
 			return err
 		}
 		was := u.Role
-		if u, err = a.Directory.SetRole(e.ctx, by, u.ID, tenure.Role(c.Role)); err != nil {
+		if u, _, err = a.Directory.SetRole(e.ctx, by, u.ID, tenure.Role(c.Role)); err != nil {
 			return err
 		}
 		return c.print(e, userView(u), func(w io.Writer) {

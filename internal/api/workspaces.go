@@ -248,7 +248,7 @@ func (a *API) mountMembers(m *mounting) {
 		})
 	operation(m, tenure.SetUserRole, huma.Operation{OperationID: "set-user-role", Method: http.MethodPut, Path: "/api/v1/admin/users/{id}/role", Summary: "Give a person a role in the tenant", Tags: []string{"Administration: users"}},
 		func(ctx context.Context, in *userRoleIn) (*body[User], error) {
-			u, err := a.Directory.SetRole(ctx, web.Principal(ctx), tenure.UserID(in.ID), tenure.Role(in.Body.Role))
+			u, _, err := a.Directory.SetRole(ctx, web.Principal(ctx), tenure.UserID(in.ID), tenure.Role(in.Body.Role))
 			return &body[User]{showUser(u)}, err
 		})
 }

@@ -22,6 +22,7 @@ type confirmPage struct {
 	Ends    []string // what will end, in sentences
 	Over    string   // it has ended already: how; then there is no button
 	Action  string   // where the form goes
+	Sends   []fact   // what the form sends beside: names and values
 	Button  string
 	Back    string // where Cancel leads; "" is the first page of one's own
 	Calm    bool   // nothing ends

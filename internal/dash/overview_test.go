@@ -99,7 +99,7 @@ func TestWhoSeesTheOverview(t *testing.T) {
 			t.Errorf("a member is shown %s", l.attrs["href"])
 		}
 	}
-	if _, err := h.Directory.SetRole(t.Context(), h.operator(), h.join("carl@example.com").User(), tenure.Auditor); err != nil {
+	if _, _, err := h.Directory.SetRole(t.Context(), h.operator(), h.join("carl@example.com").User(), tenure.Auditor); err != nil {
 		t.Fatal(err)
 	}
 	carl := h.as("carl@example.com")

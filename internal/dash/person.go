@@ -1,7 +1,6 @@
 package dash
 
 import (
-	"cmp"
 	"context"
 	"net/http"
 
@@ -24,10 +23,10 @@ type personPage struct {
 	frame
 	Notice   string
 	Role     roleForm
-	Add      memberForm
 	Person   governance.Report
 	May      mayDo
 	Holds    tenure.Ended // what of theirs would end
+	Stays    string       // why their access cannot be ended, or ""
 	Tokens   personItems
 	Sessions []openSession
 	Streams  []governance.Item
@@ -49,23 +48,6 @@ type personItems struct {
 type roleForm struct {
 	refused
 	Roles []choice
-}
-
-// A memberForm is the form that makes somebody a member of a workspace.
-type memberForm struct {
-	refused
-	Workspace string
-	Role      tenure.Role
-}
-
-// Roles are those of a workspace.
-func (m memberForm) Roles() []choice {
-	chosen := cmp.Or(m.Role, tenure.Member)
-	out := make([]choice, 0, len(tenure.WorkspaceRoles))
-	for _, r := range tenure.WorkspaceRoles {
-		out = append(out, choice{string(r), roleWord(r), r == chosen})
-	}
-	return out
 }
 
 // mayDo is what the asker may do on the page, perhaps after signing in again.
@@ -144,7 +126,13 @@ func (d *Dash) personPage(r *http.Request, id string) (personPage, error) {
 	page.Events = page.events(events, page.AllSpace, "")
 	page.sort()
 	page.May = mayWith(by, page.Person)
-	return page, nil
+	if page.May.Deactivate && page.Person.Active {
+		err = d.Directory.Keeps(ctx, by, user, true)
+		if tenure.IsKind(err, tenure.Conflict) {
+			page.Stays, err = sentence(tenure.Redact(tenure.AsError(err).Msg)), nil
+		}
+	}
+	return page, err
 }
 
 // sort puts what the report tells into the sections of the page.

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"net/http"
 	"strings"
-	"time"
 
 	"github.com/tenure-gateway/tenure"
 	"github.com/tenure-gateway/tenure/internal/access"
@@ -57,8 +56,11 @@ func (d *Dash) told(w http.ResponseWriter, r *http.Request, say func(personPage)
 func (d *Dash) askDeactivate(w http.ResponseWriter, r *http.Request) error {
 	return d.askAbout(w, r, tenure.DeactivateUser, func(p personPage) (confirmPage, error) {
 		c := p.ask(fmt.Sprintf("Deactivate %s?", p.Person.UserName), p.Deactivate(), "/deactivate", willEnd(p.Holds, true, p.Person.ID == web.Principal(r.Context()).User()))
-		if !p.Person.Active {
+		switch {
+		case !p.Person.Active:
 			c.Over = "They are " + p.Person.State() + " already."
+		case p.Stays != "":
+			c.Over = p.Stays
 		}
 		return c, nil
 	})
@@ -119,63 +121,6 @@ func (d *Dash) revokeAll(w http.ResponseWriter, r *http.Request) error {
 	})
 }
 
-// tried shows a person's page after a form of it: with what was wrong beside its
-// field, or with what has happened.
-func (d *Dash) tried(w http.ResponseWriter, r *http.Request, err error, wrong func(*personPage, refused), say func(personPage) string) error {
-	was, refused := asRefused(err)
-	if err != nil && !refused {
-		return err
-	}
-	page, failed := d.personPage(r, r.PathValue("id"))
-	if failed != nil {
-		return failed
-	}
-	if !refused {
-		page.Notice = say(page)
-		return d.show(w, http.StatusOK, "person", page)
-	}
-	wrong(&page, was)
-	if failed := d.show(w, http.StatusBadRequest, "person", page); failed != nil {
-		return failed
-	}
-	return err // answered; for the record
-}
-
-func (d *Dash) setRole(w http.ResponseWriter, r *http.Request) error {
-	if err := form(w, r); err != nil {
-		return err
-	}
-	_, err := d.Directory.SetRole(r.Context(), web.Principal(r.Context()), tenure.UserID(r.PathValue("id")), tenure.Role(r.PostForm.Get("role")))
-	if tenure.IsKind(err, tenure.Conflict) { // the last super admin, or one whom the operator names
-		e := *tenure.AsError(err)
-		e.Kind, e.Field = tenure.Invalid, "role"
-		err = &e
-	}
-	return d.tried(w, r, err, func(p *personPage, was refused) { p.Role.refused = was }, func(p personPage) string {
-		return fmt.Sprintf("%s is %s in the tenant, from the next request on.", p.Person.UserName, roleWord(p.Person.Role))
-	})
-}
-
-func (d *Dash) joinSpace(w http.ResponseWriter, r *http.Request) error {
-	if _, err := d.about(r, tenure.SetMember); err != nil {
-		return err
-	}
-	if err := form(w, r); err != nil {
-		return err
-	}
-	asked := memberForm{Workspace: strings.TrimSpace(r.PostForm.Get("workspace")), Role: tenure.Role(r.PostForm.Get("role"))}
-	m, err := d.Directory.SetMember(r.Context(), web.Principal(r.Context()), asked.Workspace, tenure.UserID(r.PathValue("id")), asked.Role)
-	if tenure.IsKind(err, tenure.NotFound) && tenure.AsError(err).Code != "user_not_found" {
-		err = tenure.InvalidField("workspace", "there is no workspace %q", tenure.Redact(asked.Workspace))
-	}
-	return d.tried(w, r, err, func(p *personPage, was refused) {
-		asked.refused = was
-		p.Add = asked
-	}, func(p personPage) string {
-		return fmt.Sprintf("%s is %s in the workspace %s, from the next request on.", p.Person.UserName, roleWord(m.Role), m.Name)
-	})
-}
-
 // space finds what the person of a page is in a workspace.
 func (p personPage) space(id string) (tenure.Membership, error) {
 	for _, m := range p.Places {
@@ -221,53 +166,6 @@ func (d *Dash) leaveSpace(w http.ResponseWriter, r *http.Request) error {
 	}
 	return d.told(w, r, func(p personPage) string {
 		return fmt.Sprintf("Removed from %s: %s ended in %s.", p.AllSpace.Name(tenure.WorkspaceID(r.PathValue("workspace"))), total(ended), took(ended.Took))
-	})
-}
-
-// theirSession finds one of the open sessions of the person of a page.
-func (p personPage) theirSession(id string) (openSession, error) {
-	for _, s := range p.Sessions {
-		if string(s.ID) == id {
-			return s, nil
-		}
-	}
-	return openSession{}, tenure.ErrNotFound
-}
-
-func (d *Dash) askEndTheirSession(w http.ResponseWriter, r *http.Request) error {
-	return d.askAbout(w, r, tenure.RevokeAll, func(p personPage) (confirmPage, error) {
-		s, err := p.theirSession(r.PathValue("session"))
-		if err != nil {
-			return confirmPage{}, err
-		}
-		c := p.ask("End the session on "+s.Device+"?", "End session", "/sessions/"+string(s.ID)+"/end", []string{"This session ends at once. Their tokens stay as they are."})
-		c.Facts = append(c.Facts, fact{Name: "Address", Text: s.Address, Code: true}, fact{Name: "Signed in", At: p.At(s.CreatedAt)}, fact{Name: "Last seen", At: p.At(s.SeenAt)})
-		if s.Here {
-			c.Ends = append(c.Ends, "It is the session of this browser: you will be signed out.")
-		}
-		return c, nil
-	})
-}
-
-func (d *Dash) endTheirSession(w http.ResponseWriter, r *http.Request) error {
-	page, err := d.about(r, tenure.RevokeAll)
-	if err != nil {
-		return err
-	}
-	s, err := page.theirSession(r.PathValue("session"))
-	if err != nil {
-		return err
-	}
-	if s.Here {
-		return d.logout(w, r)
-	}
-	start := time.Now()
-	if err := d.Directory.EndSession(r.Context(), web.Principal(r.Context()), s.ID, endedByAdmin); err != nil {
-		return err
-	}
-	ended := tenure.Ended{Sessions: 1, Took: time.Since(start)}
-	return d.told(w, r, func(personPage) string {
-		return fmt.Sprintf("%s: %s ended in %s.", s.Device, total(ended), took(ended.Took))
 	})
 }
 

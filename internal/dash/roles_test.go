@@ -68,7 +68,7 @@ func TestEachRoleSeesItsOwn(t *testing.T) {
 
 	// An auditor reads everything and is offered nothing.
 	h.join("iris@example.com")
-	if _, err := h.Directory.SetRole(t.Context(), h.operator(), h.join("iris@example.com").User(), tenure.Auditor); err != nil {
+	if _, _, err := h.Directory.SetRole(t.Context(), h.operator(), h.join("iris@example.com").User(), tenure.Auditor); err != nil {
 		t.Fatal(err)
 	}
 	iris := h.as("iris@example.com")
@@ -175,7 +175,7 @@ func TestPolicyPages(t *testing.T) {
 		t.Errorf("what was typed is %q", v)
 	}
 	// The root token stays while nobody else could administer.
-	if _, err := h.Directory.SetRole(t.Context(), h.operator(), h.join("root@example.com").User(), tenure.SuperAdmin); err != nil {
+	if _, _, err := h.Directory.SetRole(t.Context(), h.operator(), h.join("root@example.com").User(), tenure.SuperAdmin); err != nil {
 		t.Fatal(err)
 	}
 	root.post("/admin/policies", sent(map[string]string{"root_token": "off"})...).must(http.StatusOK)

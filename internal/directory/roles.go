@@ -3,6 +3,7 @@ package directory
 import (
 	"context"
 	"fmt"
+	"time"
 
 	"github.com/tenure-gateway/tenure"
 	"github.com/tenure-gateway/tenure/internal/access"
@@ -11,21 +12,22 @@ import (
 )
 
 // SetRole gives a person a role in the tenant. It holds from the next request on,
-// and ends their sessions: they sign in anew, or the proxy asserts them.
+// and ends their sessions, which it tells: they sign in anew, or the proxy asserts them.
 // Conflict: they are the last active super admin, or TENURE_ADMINS would give the
 // role back at their next sign-in.
-func (d *Directory) SetRole(ctx context.Context, by tenure.Principal, id tenure.UserID, role tenure.Role) (tenure.User, error) {
+func (d *Directory) SetRole(ctx context.Context, by tenure.Principal, id tenure.UserID, role tenure.Role) (tenure.User, tenure.Ended, error) {
+	start := time.Now()
 	var u tenure.User
 	if err := access.Check(by, tenure.SetUserRole); err != nil {
-		return u, err
+		return u, tenure.Ended{}, err
 	}
 	role, err := tenure.ParseTenantRole(string(role))
 	if err != nil {
-		return u, err
+		return u, tenure.Ended{}, err
 	}
-	var ended []tenure.Session
+	var rows []tenure.Session
 	err = d.DB.Tx(ctx, func(ctx context.Context, tx *store.Tx) error {
-		ended = nil
+		rows = nil
 		if u, err = tx.User(ctx, by.Tenant(), id); err != nil {
 			return err
 		}
@@ -36,7 +38,7 @@ func (d *Directory) SetRole(ctx context.Context, by tenure.Principal, id tenure.
 			return err
 		}
 		before := u.Role
-		if ended, err = endSessions(ctx, tx, by, u.Tenant, id, "", roleChanged); err != nil {
+		if rows, err = endSessions(ctx, tx, by, u.Tenant, id, "", roleChanged); err != nil {
 			return err
 		}
 		if err := tx.SetRole(ctx, u.Tenant, id, role); err != nil {
@@ -48,11 +50,12 @@ func (d *Directory) SetRole(ctx context.Context, by tenure.Principal, id tenure.
 		return tx.Append(ctx, audit.RoleSet(by, u, before, role))
 	})
 	if err != nil {
-		return tenure.User{}, fmt.Errorf("set the role of user %s: %w", id, err)
+		return tenure.User{}, tenure.Ended{}, fmt.Errorf("set the role of user %s: %w", id, err)
 	}
 	d.Live.Changed(ctx, store.Change{Kind: "user", ID: string(id)})
-	d.cutSessions(ended)
-	return u, nil
+	ended := tenure.Ended{Sessions: len(rows), Streams: d.cutSessions(rows)}
+	ended.Took = time.Since(start)
+	return u, ended, nil
 }
 
 // mayLoseRole answers Conflict for a super admin whose role cannot be taken.
@@ -61,12 +64,41 @@ func (d *Directory) mayLoseRole(ctx context.Context, tx *store.Tx, u tenure.User
 		return nil
 	}
 	if d.isAdmin(u.Tenant, u.UserName) {
-		return &tenure.Error{
-			Kind: tenure.Conflict, Code: "set_by_operator",
-			Msg: fmt.Sprintf("TENURE_ADMINS names %q, so the next sign-in would make them super_admin again; take the name out of it and restart first", u.UserName),
-		}
+		return setByOperator(u)
 	}
 	return notTheLast(ctx, tx, u)
+}
+
+func setByOperator(u tenure.User) error {
+	return &tenure.Error{
+		Kind: tenure.Conflict, Code: "set_by_operator",
+		Msg: fmt.Sprintf("TENURE_ADMINS names %q, so the next sign-in would make them super_admin again; take the name out of it and restart first", u.UserName),
+	}
+}
+
+// Keeps tells, before anybody asks for it, what Conflict SetRole would answer for a
+// person whose role is taken or, when they leave, Deactivate. The acts judge again.
+func (d *Directory) Keeps(ctx context.Context, by tenure.Principal, id tenure.UserID, leaves bool) error {
+	if err := access.Check(by, tenure.ListUsers); err != nil {
+		return err
+	}
+	u, err := d.DB.User(ctx, by.Tenant(), id)
+	switch {
+	case err != nil:
+		return err
+	case u.Role != tenure.SuperAdmin:
+		return nil
+	case !leaves && d.isAdmin(u.Tenant, u.UserName):
+		return setByOperator(u)
+	case !u.Active:
+		return nil
+	}
+	f := PersonFilter{Tenant: u.Tenant, State: "active", Role: tenure.SuperAdmin, Limit: 2}
+	others, err := d.DB.People(ctx, f, d.DB.Now())
+	if err != nil || len(others) > 1 {
+		return err
+	}
+	return lastSuper(u)
 }
 
 // notTheLast answers Conflict for the last active super admin of a tenant.
@@ -78,6 +110,10 @@ func notTheLast(ctx context.Context, tx *store.Tx, u tenure.User) error {
 	if err != nil || active > 1 {
 		return err
 	}
+	return lastSuper(u)
+}
+
+func lastSuper(u tenure.User) error {
 	return &tenure.Error{
 		Kind: tenure.Conflict, Code: "last_super_admin",
 		Msg: fmt.Sprintf("%q is the last active super admin, and nobody could administer this tenant any more; make somebody else super_admin first", u.UserName),

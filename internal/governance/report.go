@@ -263,6 +263,9 @@ func (r *reporting) streams(l *live.Live) []Item {
 		return s.Tenant == r.person.Tenant && (s.User == r.person.ID || s.ServiceAccount != "" && r.accounts[s.ServiceAccount] != nil)
 	}
 	for _, f := range l.Flights(mine) {
+		if f.Listens { // a page of a session, and no stream
+			continue
+		}
 		s := f.Principal.Standing()
 		count[s.Token]++
 		if i := byToken[s.Token]; i != nil {
