@@ -74,7 +74,8 @@ type Standing struct {
 	// who they are; zero there: with this very request.
 	AuthAt time.Time
 	SeenAt time.Time
-	Lapsed bool // the session was once idle for too long to administer with
+	Via    string // how a session was opened, as in SignIn; empty for what is none
+	Lapsed bool   // the session was once idle for too long to administer with
 	// Limits are those of a session, by the tenant's policy.
 	Limits SessionLimits
 }

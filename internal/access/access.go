@@ -9,6 +9,7 @@ package access
 import (
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/tenure-gateway/tenure"
@@ -136,23 +137,34 @@ func (f Freshness) check(p tenure.Principal) error {
 	case s.Kind == tenure.AssertedIdentity && f >= Recent && !s.AuthAt.IsZero() && p.At().Sub(s.AuthAt) > s.Limits.Reauth:
 		return &tenure.Error{
 			Kind: tenure.Forbidden, Code: "reauth_required",
-			Msg: fmt.Sprintf("this needs a sign-in of the last %s, and the proxy's assertion tells of an older one; sign in at the proxy again", minutes(s.Limits.Reauth)),
+			Msg: fmt.Sprintf("this needs a sign-in of the last %s, and the proxy's assertion tells of an older one; sign in at the proxy again", last(s.Limits.Reauth)),
 		}
 	case s.Kind != tenure.BrowserSession:
 		return nil // shown with this very request
 	case f >= NotIdle && (s.Lapsed || p.At().Sub(s.SeenAt) > s.Limits.AdminIdle):
 		return &tenure.Error{
 			Kind: tenure.Forbidden, Code: "reauth_required",
-			Msg: fmt.Sprintf("this session was idle for more than %s; sign in again to administer, or let the proxy assert you with the request", minutes(s.Limits.AdminIdle)),
+			Msg: fmt.Sprintf("this session was idle for more than %s; sign in again to administer%s", minutes(s.Limits.AdminIdle), orProxy(s)),
 		}
 	case f >= Recent && p.At().Sub(s.AuthAt) > s.Limits.Reauth:
 		return &tenure.Error{
 			Kind: tenure.Forbidden, Code: "reauth_required",
-			Msg: fmt.Sprintf("this needs a sign-in of the last %s; sign in again, or let the proxy assert you with the request", minutes(s.Limits.Reauth)),
+			Msg: fmt.Sprintf("this needs a sign-in of the last %s; sign in again%s", last(s.Limits.Reauth), orProxy(s)),
 		}
 	}
 	return nil
 }
+
+// orProxy adds the other way to be fresh, of a session that a proxy opened.
+func orProxy(s *tenure.Standing) string {
+	if s.Via != "proxy" {
+		return ""
+	}
+	return ", or let the proxy assert you with the request"
+}
+
+// last says a limit in words that go after "the last".
+func last(d time.Duration) string { return strings.TrimPrefix(minutes(d), "one ") }
 
 // minutes says a limit in words, where it is one of whole minutes.
 func minutes(d time.Duration) string {

@@ -8,6 +8,32 @@ import (
 	"github.com/tenure-gateway/tenure/internal/access"
 )
 
+// The words fit the limit, and speak of a proxy to whom one let in.
+func TestWordsOfFreshness(t *testing.T) {
+	now := time.Date(2038, 2, 1, 0, 0, 0, 0, time.UTC)
+	for _, c := range []struct {
+		via    string
+		reauth time.Duration
+		want   string
+	}{
+		{"oidc", time.Minute, "this needs a sign-in of the last minute; sign in again"},
+		{"root", 5 * time.Minute, "this needs a sign-in of the last 5 minutes; sign in again"},
+		{"proxy", 5 * time.Minute, "this needs a sign-in of the last 5 minutes; sign in again, or let the proxy assert you with the request"},
+	} {
+		s := tenure.Standing{
+			Kind: tenure.BrowserSession, Tenant: tenure.DefaultTenant, TenantActive: true, User: "u", UserActive: true, Session: "s", Role: tenure.SuperAdmin,
+			AuthAt: now.Add(-time.Hour), SeenAt: now, Via: c.via, Limits: tenure.SessionLimits{AdminIdle: time.Minute, Reauth: c.reauth},
+		}
+		p, err := s.Admit(now, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := access.Check(p, tenure.SetPolicy); tenure.AsError(err).Msg != c.want {
+			t.Errorf("%s: %v", c.via, err)
+		}
+	}
+}
+
 // What people must have shown, and how lately, before they change what others
 // have; by the clock, for each kind of credential.
 func TestFreshness(t *testing.T) {

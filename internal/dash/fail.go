@@ -79,6 +79,12 @@ func (p *failPage) explain(e *tenure.Error) {
 			"Your tokens, sessions and open streams have ended with it, and none of them comes back. If this is a mistake, ask your " +
 				"administrator: only they or your identity provider can reactivate the account, and then you generate new tokens.",
 		}
+	case e.Code == "connection_misconfigured":
+		p.Heading = "Sign-in is set up wrongly"
+		p.Says = []string{
+			"The connection between Tenure and your identity provider is set up wrongly, so nobody can sign in by it. To try again does not help: an administrator has to mend it.",
+			"Give them the request id below: the log says under it what is wrong.",
+		}
 	case e.Code == "not_provisioned":
 		p.Heading = "You have no access here yet"
 	case e.Kind == tenure.Unauthenticated && p.Single:

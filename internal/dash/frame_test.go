@@ -133,6 +133,7 @@ func TestFailures(t *testing.T) {
 		{&tenure.Error{Kind: tenure.Internal, Code: "x", Msg: "tpat_cause", Err: cause}, 500, "Something broke on our side"},
 		{&tenure.Error{Kind: tenure.Unavailable, Code: "database_busy", Msg: "the database is busy", RetryAfter: 1500 * time.Millisecond, Err: cause}, 503, "Not just now"},
 		{&tenure.Error{Kind: tenure.Forbidden, Code: "not_provisioned", Msg: "ask your administrator", Err: cause}, 403, "You have no access here yet"},
+		{&tenure.Error{Kind: tenure.Internal, Code: "connection_misconfigured", Msg: "the connection", Err: cause}, 500, "Sign-in is set up wrongly"},
 		{&tenure.Error{Kind: tenure.Forbidden, Code: "cross_site", Msg: "a write from another site", Err: cause}, 403, "You may not do that"},
 		{&tenure.Error{Kind: tenure.Conflict, Code: "x", Msg: "it clashes", Err: cause}, 409, "That did not work"},
 		{&tenure.Error{Kind: tenure.NotFound, Code: "not_found", Msg: "not found", Err: cause}, 404, "There is nothing here"},

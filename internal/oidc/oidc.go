@@ -99,6 +99,15 @@ func unreachable(err error) error {
 	}
 }
 
+// misconfigured is the answer where asking again does not help: what an
+// administrator has said of the provider, or has said at the provider, is wrong.
+func misconfigured(err error) error {
+	return &tenure.Error{
+		Kind: tenure.Internal, Code: "connection_misconfigured",
+		Msg: "the connection to the identity provider is set up wrongly; an administrator has to mend it", Err: err,
+	}
+}
+
 // document is a JSON document of a provider that is fetched when it is needed
 // and kept: one fetch at a time, and at most one in fetchEvery.
 type document[T any] struct {
@@ -214,6 +223,12 @@ type statusError struct {
 	url    string
 	status int
 	reason string // the OAuth error code, or ""
+}
+
+// ours tells that the provider minds what it was asked, and by whom; not that it is
+// down, or that it was asked too often.
+func (e *statusError) ours() bool {
+	return e.status < http.StatusInternalServerError && e.status != http.StatusRequestTimeout && e.status != http.StatusTooManyRequests
 }
 
 // Error implements error.

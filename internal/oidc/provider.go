@@ -50,10 +50,21 @@ func NewProvider(issuer, client string, secret tenure.Secret, with *http.Client,
 	p := &Provider{issuer: issuer, client: client, secret: secret, http: with, now: now}
 	p.found = &document[discovery]{
 		url: strings.TrimRight(issuer, "/") + "/.well-known/openid-configuration", client: with, now: now,
-		parse: func(body []byte) (*discovery, error) { return parseDiscovery(body, issuer) },
+		parse: func(body []byte) (*discovery, error) {
+			d, err := parseDiscovery(body, issuer)
+			if err != nil {
+				err = &metadataError{err}
+			}
+			return d, err
+		},
 	}
 	return p
 }
+
+// metadataError is a discovery document that is not one of the issuer.
+type metadataError struct{ error }
+
+func (e *metadataError) Unwrap() error { return e.error }
 
 func parseDiscovery(body []byte, issuer string) (*discovery, error) {
 	var d discovery
@@ -89,7 +100,13 @@ func endpointOf(issuer, endpoint string) error {
 }
 
 func (p *Provider) discover(ctx context.Context) (*discovery, error) {
-	return p.found.get(ctx, func(*discovery) bool { return true })
+	d, err := p.found.get(ctx, func(*discovery) bool { return true })
+	var refused *statusError
+	var wrong *metadataError
+	if errors.As(err, &wrong) || errors.As(err, &refused) && refused.ours() {
+		return nil, misconfigured(fmt.Errorf("the issuer %q: %w", p.issuer, errors.Unwrap(err)))
+	}
+	return d, err
 }
 
 // Verifier gives what believes this provider's tokens.
@@ -196,6 +213,8 @@ func (p *Provider) Exchange(ctx context.Context, code, redirect, verifier string
 	body, err := answer(p.http, req)
 	var refused *statusError
 	switch {
+	case errors.As(err, &refused) && (refused.status == http.StatusUnauthorized || refused.reason == "invalid_client" || refused.reason == "unauthorized_client"):
+		return tokens, misconfigured(fmt.Errorf("the provider does not take the client's id and secret: %w", err)) // RFC 6749 §5.2
 	case errors.As(err, &refused) && refused.status < http.StatusInternalServerError:
 		return tokens, err
 	case err != nil:

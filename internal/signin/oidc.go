@@ -399,8 +399,8 @@ func (o *OIDC) leave(r *http.Request) string {
 // distrust is the answer to what a provider, or somebody in its name, said and
 // that does not hold. What it was is in the log.
 func distrust(err error) error {
-	if tenure.IsKind(err, tenure.Unavailable) {
-		return err
+	if tenure.IsKind(err, tenure.Unavailable) || tenure.IsKind(err, tenure.Internal) {
+		return err // nobody's word was doubted
 	}
 	return &tenure.Error{
 		Kind: tenure.Forbidden, Code: "signin_refused",

@@ -62,15 +62,15 @@ const sessionStanding = `SELECT s.id, s.tenant_id, COALESCE(n.active, FALSE), s.
 
 func scanSessionStanding(row scanner) (*tenure.Standing, error) {
 	s := tenure.Standing{Kind: tenure.BrowserSession}
-	var via, opener, root, idle, life, adminIdle, reauth string
+	var opener, root, idle, life, adminIdle, reauth string
 	var born time.Time
 	err := row.Scan(&s.Session, &s.Tenant, &s.TenantActive, &s.User, &s.UserName, &s.UserActive, &s.Role, &s.Source, &s.Token,
-		&opener, &via, into(&s.ExpiresAt), into(&s.AuthAt), into(&s.SeenAt), &s.Ended, &s.Lapsed,
+		&opener, &s.Via, into(&s.ExpiresAt), into(&s.AuthAt), into(&s.SeenAt), &s.Ended, &s.Lapsed,
 		&root, &idle, &life, &adminIdle, &reauth, into(&born))
 	s.Limits = sessionLimits(idle, life, adminIdle, reauth)
 	s.ExpiresAt = earlier(s.ExpiresAt, born.Add(s.Limits.Life))
-	if via == "root" {
-		s.Role, s.Name, s.Ended = tenure.SuperAdmin, via, s.Ended || root == "off"
+	if s.Via == "root" {
+		s.Role, s.Name, s.Ended = tenure.SuperAdmin, s.Via, s.Ended || root == "off"
 		if raw, derr := hex.DecodeString(opener); derr == nil && len(raw) == len(s.Digest) {
 			s.Digest = tenure.Digest(raw)
 		}

@@ -317,6 +317,62 @@ test('a provider that never answered makes a clear page', async () => {
   }
 });
 
+test('a connection that is set up wrongly says so, to the person and in the log', async () => {
+  const port = await freePort();
+  const base = `http://127.0.0.1:${port}`;
+  const own = await provider(people, [{ client_id: 'tenure', client_secret: secret, redirect_uris: [`${base}/oidc/default/callback`] }]);
+  const settings = { TENURE_OIDC_ISSUER: own.issuer, TENURE_OIDC_CLIENT_ID: 'tenure', TENURE_OIDC_CLIENT_SECRET: secret };
+  // told sees the page and finds its request in the log.
+  const told = async (wrong, page, cause) => {
+    await page.getByRole('heading', { name: 'Sign-in is set up wrongly' }).waitFor();
+    const text = await page.locator('main').innerText();
+    assert.match(text, /an administrator has to mend it/);
+    const [, id] = text.match(/500 · connection_misconfigured · request (\S+)/);
+    const line = await eventually(() => wrong.log().split('\n').find((one) => one.includes(id)), 'the log has the request');
+    assert.equal(JSON.parse(line).level, 'ERROR');
+    assert.match(JSON.parse(line).error, cause);
+    assert.doesNotMatch(wrong.log(), new RegExp(secret));
+    await page.getByRole('link', { name: 'Back to sign-in' }).click();
+    await page.getByRole('link', { name: 'Sign in' }).waitFor();
+  };
+  try {
+    for (const [changed, cause, asks] of [
+      [{ TENURE_OIDC_CLIENT_SECRET: 'another-secret-than-that' }, /does not take the client's id and secret.*invalid_client/, true],
+      [{ TENURE_OIDC_ISSUER: `${own.issuer}/` }, /calls itself/],
+      [{ TENURE_OIDC_ISSUER: `${own.issuer}/tenant` }, /answers 404/],
+    ]) {
+      const wrong = await tenure(port, { ...settings, ...changed });
+      try {
+        await visit(browser, base, async (page) => {
+          await page.goto('/settings');
+          await page.getByRole('link', { name: 'Sign in' }).click();
+          if (asks) await atProvider(page, 'u-alice');
+          await told(wrong, page, cause);
+        });
+      } finally {
+        await wrong.stop();
+      }
+    }
+  } finally {
+    await own.stop();
+  }
+});
+
+test('a form that is sent when the session is over leads to the sign-in and back, without a script', async () => {
+  await visit(browser, server.base, async (page) => {
+    await signIn(page, 'u-bob');
+    await signedIn(page, 'bob@example.com');
+    await page.getByLabel('Name', { exact: true }).fill('Too late');
+    await page.context().clearCookies();
+    await page.getByRole('button', { name: 'Generate token' }).click();
+    await page.getByRole('heading', { name: 'Sign in first' }).waitFor();
+    assert.doesNotMatch(await page.locator('main').innerText(), /proxy|access token/);
+    await page.locator('main').getByRole('link', { name: 'Sign in' }).click();
+    assert.equal(new URL(page.url()).pathname, '/login');
+    await page.getByRole('link', { name: 'Sign in' }).waitFor();
+  }, { javaScriptEnabled: false });
+});
+
 test('where there are several connections, the e-mail address chooses', async () => {
   const port = await freePort();
   const base = `http://127.0.0.1:${port}`;
