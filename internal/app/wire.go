@@ -108,8 +108,8 @@ func (a *App) router() (*web.Router, error) {
 }
 
 // suggest names a model of each protocol that whoever holds a credential may ask,
-// or tells that there is no provider.
-func (a *App) suggest(ctx context.Context, p tenure.Principal) (openai, anthropic string, none bool) {
+// and tells the protocols for which there is no provider.
+func (a *App) suggest(ctx context.Context, p tenure.Principal) (openai, anthropic string, without []tenure.ProviderKind) {
 	ws, allowed := p.Workspace(), func(provider, model string) bool { return access.Model(p, provider, model) }
 	if p.IsRoot() {
 		ws, allowed = tenure.DefaultWorkspace, func(string, string) bool { return true }

@@ -1,8 +1,10 @@
 package dash
 
 import (
+	"maps"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 
 	"github.com/tenure-gateway/tenure"
@@ -30,6 +32,36 @@ func (d *Dash) mustSignIn(r *http.Request, page *failPage, e *tenure.Error) {
 		page.Says = append(page.Says, "This session was opened with the root token before there was a team. Sign out, and come back as yourself; "+
 			"in an emergency use the root token with the API or the command line.")
 	}
+}
+
+// A kept is a form that was sent when the sign-in had become too old: its page can
+// send it once more.
+type kept struct {
+	Action string
+	Sends  []fact
+}
+
+// keep says that nothing was done and, unless a secret was typed, keeps the form on
+// the page. The sign-in is in another tab then; the page does not give way when the
+// session of before ends with it.
+func (p *failPage) keep(w http.ResponseWriter, r *http.Request) {
+	p.Says = append(p.Says, "Nothing was done.")
+	from, err := url.Parse(r.Referer())
+	if err != nil || from.Host != r.Host || p.Again == nil && p.Link == "" || form(w, r) != nil {
+		return
+	}
+	k := &kept{Action: r.URL.Path}
+	for _, name := range slices.Sorted(maps.Keys(r.PostForm)) {
+		for _, value := range r.PostForm[name] {
+			if name == "key" || tenure.MentionsToken(value) {
+				p.Says = append(p.Says, "A key was typed, which no page shows again: type it anew after the sign-in.")
+				return
+			}
+			k.Sends = append(k.Sends, fact{Name: name, Text: value})
+		}
+	}
+	p.Kept, p.Listens = k, false
+	p.Says = append(p.Says, "What you typed is kept on this page. Sign in again in the new tab that opens, come back to this one, and send it.")
 }
 
 // signInAgain ends the session that the form came with. Where the proxy has just

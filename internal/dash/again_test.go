@@ -94,6 +94,39 @@ func TestSignInAgain(t *testing.T) {
 	next.post("/login/again", "to", "/admin/drift").must(http.StatusUnauthorized)
 }
 
+func TestWhatWasTypedIsKept(t *testing.T) {
+	h := open(t, false)
+	v := h.signIn(grace, firefox)
+	v.get("/admin/policies/edit").must(http.StatusOK)
+	h.now = h.now.Add(6 * time.Minute)
+	typed := []string{"reuse", "end_family", "was_reuse", "refuse", "webhook_url", `https://hooks.example.com/?a="b"`, "was_webhook_url", ""}
+	here := v.with("Referer", "http://tenure.example.com/admin/policies/edit")
+	late := here.post("/admin/policies", typed...).must(http.StatusForbidden)
+	late.one("h1").says("Sign in again to go on")
+	late.one("main").says("Nothing was done.")
+	if late.one("form[action=/login/again]").attrs["target"] != "_blank" {
+		t.Error("the sign-in takes the place of what was typed")
+	}
+	late.none("#page[data-listens]") // it stays when the session ends for the new one
+	kept := late.one("form.kept")
+	var again []string
+	for _, in := range kept.all("input") {
+		again = append(again, in.attrs["name"], in.attrs["value"])
+	}
+	next := v.withSession(v.with("X-User-Id", grace).post("/login/again", "to", "/admin/policies/edit").must(http.StatusSeeOther))
+	next.post(kept.attrs["action"], again...).must(http.StatusOK).one(".notice").says("2 values are in force")
+
+	// No key goes on a page, and nothing that another site sent.
+	h.now = h.now.Add(6 * time.Minute)
+	late = next.with("Referer", "http://tenure.example.com/admin/providers/new").post("/admin/providers", "name", "x", "key", "sk-0123456789abcdef")
+	late.must(http.StatusForbidden).none("form.kept")
+	late.one("main").says("A key was typed, which no page shows again")
+	if strings.Contains(late.body, "sk-0123") {
+		t.Error("the key is on the page")
+	}
+	next.with("Referer", "http://evil.example/").post("/admin/policies", typed...).must(http.StatusForbidden).none("form.kept")
+}
+
 func TestNobodyIsSentElsewhere(t *testing.T) {
 	for to, want := range map[string]string{
 		"/settings": "/settings", "/admin/drift?x=1&y=%2F": "/admin/drift?x=1&y=%2F",

@@ -63,7 +63,7 @@ type Dash struct {
 	Base func(*http.Request) string
 	// Suggest names a model for each protocol that whoever holds a credential may
 	// ask, for examples; "" where none can be told. nil: none ever.
-	Suggest func(context.Context, tenure.Principal) (openai, anthropic string, none bool)
+	Suggest func(context.Context, tenure.Principal) (openai, anthropic string, without []tenure.ProviderKind)
 	// System tells what this process knows of itself.
 	System Systems
 

@@ -19,6 +19,7 @@ type failPage struct {
 	Link      string // where to go from here; "" is nowhere
 	LinkText  string
 	Again     *again // how to show anew who one is; nil: that is not asked for
+	Kept      *kept  // the form that came too late, to be sent again; nil: there is none
 	signIn    string // where one signs in at an identity provider, or ""
 }
 
@@ -52,6 +53,9 @@ func (d *Dash) Fail(w http.ResponseWriter, r *http.Request, err error) {
 		d.mustSignIn(r, &page, e)
 	case direct && signing:
 		page.Link, page.LinkText = "/login", "Back to sign-in"
+	}
+	if e.Code == "reauth_required" && r.Method == http.MethodPost {
+		page.keep(w, r)
 	}
 	page.Title = page.Heading
 	if d.show(w, page.Status, "fail", page) != nil {

@@ -2,6 +2,7 @@ package dash
 
 import (
 	"net/http"
+	"strings"
 	"time"
 
 	"github.com/tenure-gateway/tenure"
@@ -127,6 +128,7 @@ type setup struct {
 	Anthropic string // likewise, by Anthropic's
 	Unknown   string // those of the two that stand for a model that could not be told
 	None      bool   // there is no provider, and so no model
+	Lacks     string // the only protocol without a provider, as people call it, or ""
 	Chat      bool   // the token has the scope of OpenAI's routes
 	Messages  bool   // likewise, of Anthropic's
 }
@@ -141,18 +143,24 @@ const (
 func (d *Dash) setup(r *http.Request, holder tenure.Principal, key string, scopes tenure.Scopes) setup {
 	s := setup{Base: d.Base(r), Key: key, Chat: scopes.Has(tenure.ScopeChat), Messages: scopes.Has(tenure.ScopeMessages)}
 	if d.Suggest != nil && holder.Valid() {
-		s.OpenAI, s.Anthropic, s.None = d.Suggest(r.Context(), holder)
+		var without []tenure.ProviderKind
+		s.OpenAI, s.Anthropic, without = d.Suggest(r.Context(), holder)
+		if s.None = len(without) > 1; len(without) == 1 {
+			s.Lacks = map[tenure.ProviderKind]string{tenure.OpenAI: "OpenAI", tenure.Anthropic: "Anthropic"}[without[0]]
+		}
 	}
+	var unknown []string // but for what its own sentence explains
 	if s.OpenAI == "" {
-		s.OpenAI, s.Unknown = someOpenAI, someOpenAI
+		if s.OpenAI = someOpenAI; s.Lacks != "OpenAI" {
+			unknown = append(unknown, someOpenAI)
+		}
 	}
 	if s.Anthropic == "" {
-		s.Anthropic = someAnthropic
-		if s.Unknown != "" {
-			s.Unknown += " and "
+		if s.Anthropic = someAnthropic; s.Lacks != "Anthropic" {
+			unknown = append(unknown, someAnthropic)
 		}
-		s.Unknown += someAnthropic
 	}
+	s.Unknown = strings.Join(unknown, " and ")
 	return s
 }
 

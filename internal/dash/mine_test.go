@@ -114,21 +114,35 @@ func TestThePolicyIsWhatTheFormOffers(t *testing.T) {
 
 func TestExamplesNameModelsThatTheTokenReaches(t *testing.T) {
 	h := open(t, false)
-	h.Suggest = func(_ context.Context, p tenure.Principal) (string, string, bool) {
+	h.Suggest = func(_ context.Context, p tenure.Principal) (string, string, []tenure.ProviderKind) {
 		if p.Kind() != tenure.PAT {
 			t.Errorf("asked for %s", p.Label())
 		}
-		return "gpt-9", "", false
+		return "gpt-9", "", nil
 	}
 	p := h.as("alice@example.com").post("/settings/tokens", "name", "x", "expires_in", "7d", "scope", "chat", "scope", "messages")
 	p.one("#code-python").says(`model="gpt-9"`)
 	p.one("#code-claude").says("YOUR_CLAUDE_MODEL")
 	p.one(".lacks").says("is not known just now: put one that GET /v1/models lists in the place of YOUR_CLAUDE_MODEL.")
 
-	h.Suggest = func(context.Context, tenure.Principal) (string, string, bool) { return "", "", true }
+	h.Suggest = func(context.Context, tenure.Principal) (string, string, []tenure.ProviderKind) {
+		return "", "", []tenure.ProviderKind{tenure.OpenAI, tenure.Anthropic}
+	}
 	p = h.as("alice@example.com").post("/settings/tokens", "name", "y", "expires_in", "7d", "scope", "chat", "scope", "messages")
 	p.one(".lacks").says("There is no model provider here yet")
 	p.one(".lacks a").says("Providers")
+
+	h.Suggest = func(context.Context, tenure.Principal) (string, string, []tenure.ProviderKind) {
+		return "gpt-9", "", []tenure.ProviderKind{tenure.Anthropic}
+	}
+	p = h.as("alice@example.com").post("/settings/tokens", "name", "z", "expires_in", "7d", "scope", "chat", "scope", "messages")
+	told := p.all(".lacks")
+	if len(told) != 3 { // Claude Code, and Anthropic's package in Python and in Node
+		t.Fatalf("%d sentences of what is lacking", len(told))
+	}
+	for _, says := range told {
+		says.says("There is no Anthropic provider here yet")
+	}
 }
 
 func TestRotate(t *testing.T) {

@@ -14,16 +14,21 @@ const suggestTimeout = 2 * time.Second
 
 // Suggest names a model for each protocol that the workspace has and that is
 // allowed, for examples: the newest that seems to be one to talk with. "" where there
-// is none, or where the providers do not tell in time. none tells that the workspace
-// has no provider to be asked.
-func (g *Gateway) Suggest(ctx context.Context, tenant tenure.TenantID, ws tenure.WorkspaceID, allowed func(provider, model string) bool) (openai, anthropic string, none bool) {
+// is none, or where the providers do not tell in time. without are the protocols for
+// which the workspace has no provider to be asked.
+func (g *Gateway) Suggest(ctx context.Context, tenant tenure.TenantID, ws tenure.WorkspaceID, allowed func(provider, model string) bool) (openai, anthropic string, without []tenure.ProviderKind) {
 	ctx, cancel := context.WithTimeout(ctx, suggestTimeout)
 	defer cancel()
 	l, err := g.catalogue.of(ctx, tenant, ws)
 	if err != nil {
-		return "", "", false
+		return "", "", nil
 	}
-	return l.newest(tenure.OpenAI, allowed), l.newest(tenure.Anthropic, allowed), len(l.offers) == 0
+	for _, kind := range []tenure.ProviderKind{tenure.OpenAI, tenure.Anthropic} {
+		if !slices.ContainsFunc(l.offers, func(o offer) bool { return o.provider.Kind == kind }) {
+			without = append(without, kind)
+		}
+	}
+	return l.newest(tenure.OpenAI, allowed), l.newest(tenure.Anthropic, allowed), without
 }
 
 // newest is the newest allowed model of one protocol that talks, else any.

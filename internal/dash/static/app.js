@@ -99,6 +99,14 @@
     button.setAttribute('aria-expanded', String(button.getAttribute('aria-expanded') !== 'true'));
   }
 
+  // Escape closes the navigation of a phone, and leads back to its button.
+  document.addEventListener('keydown', (event) => {
+    const open = document.querySelector('[data-menu][aria-expanded="true"]');
+    if (event.key !== 'Escape' || !open) return;
+    toggleMenu(open);
+    open.focus();
+  });
+
   let ahead = 0; // of the server's clock before ours
 
   // ready readies a page, or a part that has been put in its place.
