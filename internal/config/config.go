@@ -161,18 +161,29 @@ func (s Local) Check() (*Checked, error) {
 	}
 	c, r := &Checked{Home: home, CachedTokens: 1}, reader{}
 	r.files(s, c)
-	return c, r.err
+	return c, r.first()
 }
 
 // Check gives the typed settings, or the first thing that is wrong with them.
 func (s Serve) Check() (*Checked, error) {
-	c, err := s.Local.Check()
-	if err != nil {
-		return nil, err
+	c, faults := s.CheckAll()
+	if len(faults) > 0 {
+		return nil, faults[0]
 	}
+	return c, nil
+}
+
+// CheckAll gives the typed settings and everything that is wrong with them. A
+// setting that is wrong has any value then; without a home there are no settings.
+func (s Serve) CheckAll() (*Checked, []error) {
+	home, err := s.Dir()
+	if err != nil {
+		return nil, []error{err}
+	}
+	c, r := &Checked{Home: home}, reader{}
+	r.files(s.Local, c)
 	s.fillIn()
 	c.Listen, c.TLSCert, c.TLSKey, c.Admins = s.Listen, s.TLSCert, s.TLSKey, map[string]bool{}
-	r := reader{}
 	for _, name := range unheeded {
 		if os.Getenv(name) != "" {
 			c.Unheeded = append(c.Unheeded, name)
@@ -205,10 +216,7 @@ func (s Serve) Check() (*Checked, error) {
 	c.OpenAI = r.seed("OPENAI", s.OpenAIKey, s.OpenAIBaseURL, "https://api.openai.com/v1")
 	c.Anthropic = r.seed("ANTHROPIC", s.AnthropicKey, s.AnthropicBaseURL, "https://api.anthropic.com")
 	c.Shown = s.shown()
-	if r.err != nil {
-		return nil, r.err
-	}
-	return c, nil
+	return c, r.faults
 }
 
 // fillIn takes a setting that is set but empty, as compose files pass it, for one

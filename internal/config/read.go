@@ -12,13 +12,19 @@ import (
 	"github.com/tenure-gateway/tenure"
 )
 
-// reader keeps the first error.
-type reader struct{ err error }
+// reader keeps what is wrong, in the order in which it was found.
+type reader struct{ faults []error }
 
 func (r *reader) fail(name, what, example string) {
-	if r.err == nil {
-		r.err = Wrong(name, what, example)
+	r.faults = append(r.faults, Wrong(name, what, example))
+}
+
+// first is the first thing that is wrong, or nil.
+func (r *reader) first() error {
+	if len(r.faults) == 0 {
+		return nil
 	}
+	return r.faults[0]
 }
 
 func (r *reader) mode(mode string, c *Checked) {

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"net/url"
 	"os"
 
 	"github.com/jackc/pgx/v5"
@@ -25,7 +24,7 @@ func (s Schema) Pending() bool { return s.Version < s.Needed }
 
 // SchemaOfSQLite tells of the database in the file at path, and makes none.
 func SchemaOfSQLite(ctx context.Context, path string) (Schema, error) {
-	at := "file:" + (&url.URL{Path: path}).EscapedPath() + "?mode=ro"
+	at := onlyLook(path)
 	if _, err := os.Stat(path); errors.Is(err, os.ErrNotExist) {
 		at = ":memory:"
 	}

@@ -54,6 +54,11 @@ type postgres struct {
 // target_session_attrs, are understood; the primary is chosen) and brings its
 // schema up to date where the role may. now is the clock; nil means time.Now.
 func OpenPostgres(ctx context.Context, url string, now func() time.Time) (*DB, error) {
+	return openPostgres(ctx, url, now, migratePostgres)
+}
+
+// openPostgres opens the database once prepare has seen it.
+func openPostgres(ctx context.Context, url string, now func() time.Time, prepare func(context.Context, *pgx.ConnConfig) error) (*DB, error) {
 	if now == nil {
 		now = time.Now
 	}
@@ -62,7 +67,7 @@ func OpenPostgres(ctx context.Context, url string, now func() time.Time) (*DB, e
 		return nil, err
 	}
 	p := &postgres{now: now, pulse: newPulse()}
-	if err := p.probe(ctx, config.ConnConfig); err != nil {
+	if err := p.probe(ctx, config.ConnConfig, prepare); err != nil {
 		return nil, classifyPostgres(err)
 	}
 	// Plans are kept. One that was made while a table was small must not read all of
@@ -119,8 +124,8 @@ func postgresConfig(url string) (*pgxpool.Config, error) {
 	return config, nil
 }
 
-// probe looks at the server, and migrates. It uses the simplest protocol there is.
-func (p *postgres) probe(ctx context.Context, config *pgx.ConnConfig) error {
+// probe looks at the server, and prepares it. It uses the simplest protocol there is.
+func (p *postgres) probe(ctx context.Context, config *pgx.ConnConfig, prepare func(context.Context, *pgx.ConnConfig) error) error {
 	config = config.Copy()
 	config.DefaultQueryExecMode = pgx.QueryExecModeExec
 	conn, err := pgx.ConnectConfig(ctx, config)
@@ -138,7 +143,7 @@ func (p *postgres) probe(ctx context.Context, config *pgx.ConnConfig) error {
 	}
 	// A pooler tells a process number of its own at the start.
 	p.pooled = pid != conn.PgConn().PID()
-	return migratePostgres(ctx, config)
+	return prepare(ctx, config)
 }
 
 func milliseconds(d time.Duration) string { return fmt.Sprint(d.Milliseconds()) }

@@ -1,6 +1,7 @@
 package vault
 
 import (
+	"cmp"
 	"context"
 	"crypto/aes"
 	"crypto/cipher"
@@ -41,18 +42,51 @@ type MasterKey struct {
 func LoadMasterKey(ctx context.Context, db *store.DB, path string) (*MasterKey, error) {
 	raw, err := readKey(path)
 	if errors.Is(err, os.ErrNotExist) {
-		sealed, cerr := db.CountSealed(ctx)
-		if cerr != nil {
-			return nil, cerr
-		}
-		if sealed > 0 {
-			return nil, fmt.Errorf("the master key %s is missing, and %d keys are sealed with it: put it back", path, sealed)
+		if err := keyNeeded(ctx, db, path); err != nil {
+			return nil, err
 		}
 		raw, err = makeKey(path)
 	}
 	if err != nil {
 		return nil, err
 	}
+	key, err := newKey(raw)
+	if err != nil {
+		return nil, err
+	}
+	known, err := keyKnown(ctx, db, raw, path)
+	if err == nil && !known {
+		err = db.Tx(ctx, func(ctx context.Context, tx *store.Tx) error { return tx.SetMeta(ctx, metaCheck, checkOf(raw)) })
+	}
+	return key, err
+}
+
+// LookAtMasterKey is LoadMasterKey for whoever changes nothing: it makes no key, and
+// the database remembers none. fs.ErrNotExist: there is no file, and nothing sealed.
+func LookAtMasterKey(ctx context.Context, db *store.DB, path string) (*MasterKey, error) {
+	raw, err := readKey(path)
+	if errors.Is(err, os.ErrNotExist) {
+		err = cmp.Or(keyNeeded(ctx, db, path), err)
+	}
+	if err != nil {
+		return nil, err
+	}
+	if _, err := keyKnown(ctx, db, raw, path); err != nil {
+		return nil, err
+	}
+	return newKey(raw)
+}
+
+// keyNeeded answers an error while something is sealed with a key that is missing.
+func keyNeeded(ctx context.Context, db *store.DB, path string) error {
+	sealed, err := db.CountSealed(ctx)
+	if err == nil && sealed > 0 {
+		err = fmt.Errorf("the master key %s is missing, and %d keys are sealed with it: put it back", path, sealed)
+	}
+	return err
+}
+
+func newKey(raw []byte) (*MasterKey, error) {
 	aead, err := gcm(raw)
 	if err != nil {
 		return nil, err
@@ -61,7 +95,7 @@ func LoadMasterKey(ctx context.Context, db *store.DB, path string) (*MasterKey, 
 	if err != nil {
 		return nil, err
 	}
-	return &MasterKey{aead: aead, root: root}, checkKey(ctx, db, raw, path)
+	return &MasterKey{aead: aead, root: root}, nil
 }
 
 func readKey(path string) ([]byte, error) {
@@ -98,19 +132,22 @@ func makeKey(path string) ([]byte, error) {
 	return raw, errors.Join(werr, f.Sync(), f.Close())
 }
 
-// checkKey compares the key with the one that this database has known, or
-// remembers it when there was none.
-func checkKey(ctx context.Context, db *store.DB, raw []byte, path string) error {
+// keyKnown compares the key with the one that this database has known. false: it
+// has known none.
+func keyKnown(ctx context.Context, db *store.DB, raw []byte, path string) (bool, error) {
+	switch known, err := db.Meta(ctx, metaCheck); {
+	case err != nil, known == "":
+		return false, err
+	case known != checkOf(raw):
+		return true, fmt.Errorf("the master key %s is not the one that this database was sealed with: put the right one back", path)
+	}
+	return true, nil
+}
+
+// checkOf is what a key is known again by.
+func checkOf(raw []byte) string {
 	sum := sha256.Sum256(append([]byte("tenure master key check\x00"), raw...))
-	check := hex.EncodeToString(sum[:16])
-	known, err := db.Meta(ctx, metaCheck)
-	if err != nil || known == check {
-		return err
-	}
-	if known != "" {
-		return fmt.Errorf("the master key %s is not the one that this database was sealed with: put the right one back", path)
-	}
-	return db.Tx(ctx, func(ctx context.Context, tx *store.Tx) error { return tx.SetMeta(ctx, metaCheck, check) })
+	return hex.EncodeToString(sum[:16])
 }
 
 // Derive gives a cipher for a purpose of its own: what is encrypted with it lives
@@ -147,7 +184,8 @@ func (k *MasterKey) Seal(key tenure.Secret, to ...string) (store.SealedKey, erro
 // errTampered says that a row does not open with the right master key.
 var errTampered = errors.New("the sealed key does not open: it was changed or moved in the database")
 
-func (k *MasterKey) open(p tenure.Provider, s store.SealedKey) (tenure.Secret, error) {
+// OpenProvider decrypts the key of a provider.
+func (k *MasterKey) OpenProvider(p tenure.Provider, s store.SealedKey) (tenure.Secret, error) {
 	key, err := k.Open(s, bound(p)...)
 	if err != nil {
 		return key, fmt.Errorf("provider %s: %w", p.ID, err)

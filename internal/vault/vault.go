@@ -225,7 +225,7 @@ func (v *Vault) Open(ctx context.Context, tenant tenure.TenantID, id tenure.Prov
 	if err != nil {
 		return tenure.Secret{}, err
 	}
-	key, err := v.Key.open(p, sealed)
+	key, err := v.Key.OpenProvider(p, sealed)
 	if err != nil {
 		return tenure.Secret{}, err
 	}
@@ -248,7 +248,7 @@ func (v *Vault) SealFor(tenant tenure.TenantID, what string, secret tenure.Secre
 
 // OpenFor opens what SealFor sealed.
 func (v *Vault) OpenFor(tenant tenure.TenantID, what string, sealed store.SealedKey) (tenure.Secret, error) {
-	return v.Key.open(tenure.Provider{Tenant: tenant, ID: tenure.ProviderID(what)}, sealed)
+	return v.Key.OpenProvider(tenure.Provider{Tenant: tenant, ID: tenure.ProviderID(what)}, sealed)
 }
 
 // Forget drops the opened key of a provider that changed.
