@@ -60,13 +60,14 @@ var house = []room{
 	{path: "bench", layer: leaves, only: none, by: none},
 	{path: "test/faults", layer: commands, only: none, by: none, std: true}, // its tests: the built program, and the helpers
 
-	{path: "internal/config", layer: machinery, by: []string{"internal/app", "internal/demo", "cmd/tenure"}},
+	{path: "internal/config", layer: machinery, by: []string{"internal/app", "internal/doctor", "internal/demo", "cmd/tenure"}},
 	{path: "internal/store", layer: machinery, by: []string{
 		"internal/store/storetest",                                                                                                                                         // the suite that proves it
 		"internal/live",                                                                                                                                                    // tails the changes table
 		"internal/audit",                                                                                                                                                   // counts refusals
 		"internal/connector", "internal/directory", "internal/federation", "internal/governance", "internal/notice", "internal/policy", "internal/token", "internal/vault", // the acts
 		"internal/app", "cmd/tenure", // open and migrate it
+		"internal/doctor", // looks at it
 	}},
 	{path: "internal/oidc", layer: machinery},
 	{path: "internal/web", layer: machinery},
@@ -95,6 +96,7 @@ var house = []room{
 	{path: "internal/signin", layer: edges},
 
 	{path: "internal/app", layer: composition},
+	{path: "internal/doctor", layer: composition, by: []string{"cmd/tenure"}},
 	{path: "internal/demo", layer: demonstration, only: []string{".", "internal/app", "internal/config", "internal/simulator", "internal/token", "internal/web"}},
 	{path: "cmd/tenure", layer: commands},
 }

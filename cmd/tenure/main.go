@@ -42,6 +42,7 @@ type cli struct {
 
 	Migrate migrateCmd `cmd:"" help:"Bring the database's schema up to date."`
 	Health  healthCmd  `cmd:"" help:"Ask the server on this machine whether it is ready."`
+	Doctor  doctorCmd  `cmd:"" help:"Look at the whole installation, and say what is wrong and what to do."`
 
 	Token tokenCmd `cmd:"" help:"Access tokens."`
 	User  userCmd  `cmd:"" help:"People."`

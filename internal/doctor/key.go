@@ -1,0 +1,88 @@
+package doctor
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+
+	"github.com/tenure-gateway/tenure"
+	"github.com/tenure-gateway/tenure/internal/vault"
+)
+
+// key looks at whether the master key opens what is sealed.
+func (d *Doctor) key(ctx context.Context) findings {
+	const area = "key"
+	const do = "put back the key that belongs to this database (TENURE_KEY_URL). If it is lost, so are the provider keys: remove the providers, and add them anew."
+	var f findings
+	key, err := vault.LookAtMasterKey(ctx, d.db, d.cfg.KeyFile)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		f.skip(area, "file", d.cfg.KeyFile+" is not there, and nothing is sealed: the first start makes it")
+		return f
+	case err != nil:
+		f.fail(area, "file", cause(err), do)
+		return f
+	}
+	f.ok(area, "file", d.cfg.KeyFile+" is the one that the database knows")
+	opened, faults, err := d.eachProvider(ctx, func(p tenure.Provider) error {
+		_, sealed, err := d.db.SealedKey(ctx, p.Tenant, p.ID)
+		if err == nil {
+			_, err = key.OpenProvider(p, sealed)
+		}
+		return err
+	})
+	switch {
+	case err != nil:
+		f.fail(area, "sealed", cause(err), "see what the database says.")
+	case len(faults) > 0:
+		f.fail(area, "sealed", fmt.Sprintf("these provider keys do not open: %s", some(faults)), "their rows were changed or moved in the database: remove these providers, and add them anew.")
+	case opened == 0:
+		f.ok(area, "sealed", "no provider key is sealed")
+	default:
+		f.ok(area, "sealed", fmt.Sprintf("%s, and every one opens", count(opened, "provider key is sealed", "provider keys are sealed")))
+	}
+	return f
+}
+
+// eachProvider calls at for every provider of every tenant. It gives how many went
+// well, and the names of the others.
+func (d *Doctor) eachProvider(ctx context.Context, at func(tenure.Provider) error) (int, []string, error) {
+	const page = 500
+	good, faults := 0, []string{}
+	tenants, err := d.db.Tenants(ctx)
+	for _, t := range tenants {
+		var after tenure.ProviderID
+		for more := true; more && err == nil; {
+			var rows []tenure.Provider
+			rows, err = d.db.AllProviders(ctx, t.ID, after, page)
+			for _, p := range rows {
+				if after = p.ID; at(p) == nil {
+					good++
+				} else {
+					faults = append(faults, d.called(t, p.Name))
+				}
+			}
+			more = len(rows) == page
+		}
+	}
+	return good, faults, err
+}
+
+// called names a thing of a tenant.
+func (d *Doctor) called(t tenure.Tenant, name string) string {
+	if t.ID == tenure.DefaultTenant {
+		return name
+	}
+	return t.Name + "/" + name
+}
+
+func count(n int, one, more string) string {
+	switch n {
+	case 0:
+		return "no " + one
+	case 1:
+		return "1 " + one
+	}
+	return fmt.Sprintf("%d %s", n, more)
+}

@@ -1,0 +1,156 @@
+package doctor
+
+import (
+	"cmp"
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+	"time"
+
+	"github.com/tenure-gateway/tenure"
+	"github.com/tenure-gateway/tenure/internal/vault"
+)
+
+// Bounds of asking providers.
+const (
+	reachLimit   = 4 * time.Second // one provider
+	mostReached  = 20              // of them are looked at
+	atOnce       = 8
+	anthropicAPI = "2023-06-01"
+)
+
+// providers looks at whether the providers can be reached: their names, and their
+// ports. With AskProviders each is asked for its models, which shows that the key
+// is good too.
+func (d *Doctor) providers(ctx context.Context) findings {
+	const area = "providers"
+	var f findings
+	var all []tenure.Provider
+	if _, _, err := d.eachProvider(ctx, func(p tenure.Provider) error { all = append(all, p); return nil }); err != nil {
+		f.fail(area, "list", cause(err), "see what the database says.")
+		return f
+	}
+	if len(all) == 0 {
+		f.warn(area, "list", "there is none: no model can be asked", "add one: tenure provider add openai")
+		return f
+	}
+	if len(all) > mostReached {
+		f.skip(area, "list", fmt.Sprintf("only the first %d of %d are looked at", mostReached, len(all)))
+		all = all[:mostReached]
+	}
+	results := make([]Finding, len(all))
+	places := make(chan struct{}, atOnce)
+	done := make(chan struct{})
+	for i, p := range all {
+		go func() {
+			places <- struct{}{}
+			results[i] = d.reach(ctx, p)
+			<-places
+			done <- struct{}{}
+		}()
+	}
+	for range all {
+		<-done
+	}
+	for _, one := range results {
+		f.add(one)
+	}
+	return f
+}
+
+// reach looks at one provider.
+func (d *Doctor) reach(ctx context.Context, p tenure.Provider) Finding {
+	const area = "providers"
+	name := fmt.Sprintf("%s (%s)", p.Name, p.Workspace)
+	ctx, cancel := context.WithTimeout(ctx, reachLimit)
+	defer cancel()
+	at, err := dial(ctx, p.BaseURL)
+	if err != nil {
+		return Finding{area, name, Fail, p.BaseURL + ": " + err.Error(), "see that this machine may reach it; with HTTPS_PROXY or HTTP_PROXY, that proxy."}
+	}
+	if !d.AskProviders {
+		return Finding{area, name, OK, p.BaseURL + " is reached at " + at + "; its key was not tried (--providers does)", ""}
+	}
+	status, err := d.ask(ctx, p)
+	switch {
+	case err != nil:
+		return Finding{area, name, Fail, err.Error(), "see that this machine may reach it, and that the key opens."}
+	case status == http.StatusUnauthorized || status == http.StatusForbidden:
+		return Finding{area, name, Fail, fmt.Sprintf("it refuses the key (%d)", status), "make a new key there, then remove the provider and add it anew."}
+	case status != http.StatusOK:
+		return Finding{area, name, Warn, fmt.Sprintf("asked for its models, it answers %d", status), "see that the base URL is right: with /v1 for openai, without it for anthropic."}
+	}
+	return Finding{area, name, OK, "it takes the key, and lists its models", ""}
+}
+
+// dial reaches the host of a base URL, or the proxy that stands before it, and gives
+// the address.
+func dial(ctx context.Context, base string) (string, error) {
+	u, err := url.Parse(base)
+	if err != nil {
+		return "", err
+	}
+	if via, err := http.ProxyFromEnvironment(&http.Request{URL: u}); err != nil {
+		return "", err
+	} else if via != nil {
+		u = via
+	}
+	port := cmp.Or(u.Port(), map[bool]string{true: "443", false: "80"}[u.Scheme == "https"])
+	conn, err := (&net.Dialer{}).DialContext(ctx, "tcp", net.JoinHostPort(u.Hostname(), port))
+	if err != nil {
+		return "", err
+	}
+	defer func() { _ = conn.Close() }()
+	if u.Scheme == "https" {
+		secured := tls.Client(conn, &tls.Config{ServerName: u.Hostname(), MinVersion: tls.VersionTLS12})
+		if err := secured.HandshakeContext(ctx); err != nil {
+			return "", err
+		}
+	}
+	return conn.RemoteAddr().String(), nil
+}
+
+// ask asks a provider for its models with its key.
+func (d *Doctor) ask(ctx context.Context, p tenure.Provider) (int, error) {
+	key, err := vault.LookAtMasterKey(ctx, d.db, d.cfg.KeyFile)
+	if err != nil {
+		return 0, errors.New("its key does not open: see \"key\"")
+	}
+	_, sealed, err := d.db.SealedKey(ctx, p.Tenant, p.ID)
+	if err != nil {
+		return 0, err
+	}
+	secret, err := key.OpenProvider(p, sealed)
+	if err != nil {
+		return 0, errors.New("its key does not open: see \"key\"")
+	}
+	path := "/models"
+	if p.Kind == tenure.Anthropic {
+		path = "/v1/models"
+	}
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, p.BaseURL+path, http.NoBody)
+	if err != nil {
+		return 0, err
+	}
+	if p.Kind == tenure.Anthropic {
+		req.Header.Set("X-Api-Key", secret.Reveal())
+		req.Header.Set("Anthropic-Version", anthropicAPI)
+	} else {
+		req.Header.Set("Authorization", "Bearer "+secret.Reveal())
+	}
+	client := &http.Client{
+		Transport:     &http.Transport{Proxy: http.ProxyFromEnvironment, DisableKeepAlives: true},
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }, // the key goes nowhere else
+	}
+	res, err := client.Do(req)
+	if err != nil {
+		return 0, err
+	}
+	_, _ = io.Copy(io.Discard, io.LimitReader(res.Body, 1<<20))
+	return res.StatusCode, res.Body.Close()
+}
