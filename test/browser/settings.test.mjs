@@ -142,6 +142,24 @@ test('what was wrong stands beside its field', async () => {
   });
 });
 
+test('a field that takes bytes counts bytes', async () => {
+  await visit(browser, server, { user: 'dave@example.com' }, async (page) => {
+    await page.goto('/settings');
+    const name = page.getByLabel('Name', { exact: true });
+    const wrong = () => name.evaluate((field) => field.validationMessage);
+    await name.fill('ü'.repeat(50));
+    assert.equal(await wrong(), '');
+    await name.fill('ü'.repeat(51));
+    assert.match(await wrong(), /takes 100 bytes, and has 102/);
+    await page.getByRole('button', { name: 'Generate token' }).click();
+    assert.equal(await page.locator('#secret').count(), 0);
+    await name.fill('Laptop');
+    assert.equal(await wrong(), '');
+    await page.getByRole('button', { name: 'Generate token' }).click();
+    await page.locator('#secret').waitFor();
+  });
+});
+
 test('sessions are listed and ended', async () => {
   const user = 'erin@example.com';
   await visit(browser, server, { user }, async (page) => {

@@ -188,6 +188,14 @@
   addEventListener('pagehide', hush);
   addEventListener('pageshow', listen);
 
+  // The longest that a field takes is in bytes, and a browser counts characters: of
+  // all that is not plain English there are fewer. Without a script the answer says so.
+  document.addEventListener('input', ({ target: field }) => {
+    if (!(field.maxLength > 0) || field.form?.method !== 'post') return;
+    const bytes = new TextEncoder().encode(field.value).length;
+    field.setCustomValidity(bytes > field.maxLength ? `This takes ${field.maxLength} bytes, and has ${bytes}: a letter with an accent counts as 2, most of other scripts as 2 to 4.` : '');
+  });
+
   // A form that the browser sends by itself is answered by another page, which says
   // what has ended. Whoever stops the browser meanwhile hears again a little later.
   document.addEventListener('submit', (event) => {
