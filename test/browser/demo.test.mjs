@@ -49,9 +49,12 @@ function run(program, ...args) {
   return said;
 }
 
-// script runs a program of the page, with the packages that are installed here.
-async function script(name, source) {
-  const file = join(import.meta.dirname, 'output', `${name}.mjs`);
+// script runs a program of the page under the name that it says, with the packages
+// that are installed here.
+async function script(page, id) {
+  const source = await page.locator(`#${id}`).textContent();
+  const [name] = (await page.locator(`.panel p:has(+ .snippet #${id})`).innerText()).match(/\S+\.\w*js\b/);
+  const file = join(import.meta.dirname, 'output', name);
   await writeFile(file, source);
   try {
     return await run(process.execPath, file).end;
@@ -84,8 +87,9 @@ test('a newcomer signs in, asks a model, watches the stream, cuts it, and ends a
       await page.locator('.tabs > label', { hasText: tab }).click();
       return page.locator(`#${id}`).textContent();
     };
-    assert.match(await script('openai', await code('Node', 'code-node')), /^You said: Hello/);
-    assert.match(await script('anthropic', await code('Node', 'code-node-anthropic')), /^You said: Hello/);
+    await page.locator('.tabs > label', { hasText: 'Node' }).click();
+    assert.match(await script(page, 'code-node'), /^You said: Hello/);
+    assert.match(await script(page, 'code-node-anthropic'), /^You said: Hello/);
     const [chat, models] = (await code('curl', 'code-curl')).split('\n\n');
     assert.match(JSON.parse(await run('bash', '-c', chat.replace('curl ', 'curl -s ')).end).choices[0].message.content, /^You said: Hello/);
     assert.ok(JSON.parse(await run('bash', '-c', models.replace('curl ', 'curl -s ')).end).data.length > 0);
