@@ -48,6 +48,17 @@ func opened(t *testing.T, url string) *store.DB {
 	return db
 }
 
+// follow opens the feed at its present end.
+func follow(t *testing.T, db *store.DB) *store.Feed {
+	t.Helper()
+	feed, err := db.Feed(t.Context(), store.Mark{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = feed.Close() })
+	return feed
+}
+
 // shell is one connection beside Tenure's.
 type shell struct {
 	*pgx.Conn
@@ -95,11 +106,7 @@ func ids(t *testing.T, feed *store.Feed) []string {
 func TestFeedTellsWhatCommitsOutOfOrder(t *testing.T) {
 	url := postgrestest.URL(t)
 	db := opened(t, url)
-	feed, err := db.Feed(t.Context(), store.Mark{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = feed.Close() }()
+	feed := follow(t, db)
 	old, slow, quick := newShell(t, url), newShell(t, url), newShell(t, url)
 	old.do(`BEGIN`)
 	old.change("oldest")
@@ -139,11 +146,7 @@ func TestFeedTellsWhatCommitsOutOfOrder(t *testing.T) {
 func TestFeedTellsEachChangeOnceUnderLoad(t *testing.T) {
 	url := postgrestest.URL(t)
 	db := opened(t, url)
-	feed, err := db.Feed(t.Context(), store.Mark{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = feed.Close() }()
+	feed := follow(t, db)
 	const writers, each = 8, 60
 	var made atomic.Int64
 	var wg sync.WaitGroup
@@ -272,11 +275,7 @@ func TestFeedNoticesADatabaseThatWentBack(t *testing.T) {
 	db := opened(t, url)
 	hand := newShell(t, url)
 	hand.change("kept")
-	feed, err := db.Feed(t.Context(), store.Mark{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = feed.Close() }()
+	feed := follow(t, db)
 	hand.change("forgotten")
 	if got := ids(t, feed); len(got) != 1 {
 		t.Fatalf("told %v", got)
@@ -355,11 +354,7 @@ func TestTrimmingKeepsTheNewestChange(t *testing.T) {
 	hand := newShell(t, url)
 	hand.change("a")
 	hand.change("b")
-	feed, err := db.Feed(t.Context(), store.Mark{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = feed.Close() }()
+	feed := follow(t, db)
 	if err := db.Tx(tenure.Everywhere(t.Context()), func(ctx context.Context, tx *store.Tx) error { return tx.TrimChanges(ctx, -time.Hour) }); err != nil {
 		t.Fatal(err)
 	}
@@ -372,11 +367,7 @@ func TestTrimmingKeepsTheNewestChange(t *testing.T) {
 func TestBellRings(t *testing.T) {
 	url := postgrestest.URL(t)
 	db := opened(t, url)
-	feed, err := db.Feed(t.Context(), store.Mark{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = feed.Close() }()
+	feed := follow(t, db)
 	hand := newShell(t, url)
 	for range 50 { // the listener may not listen yet
 		hand.change("x")
