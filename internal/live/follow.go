@@ -36,8 +36,11 @@ func (l *Live) Follow(ctx context.Context, ready func()) error {
 	}
 	ready()
 
-	var trimming sync.WaitGroup
-	defer trimming.Wait()
+	var beside sync.WaitGroup
+	defer beside.Wait()
+	cutting, stop := context.WithCancel(ctx)
+	defer stop()
+	beside.Go(func() { l.watchTheTime(cutting) })
 	tick := time.NewTicker(store.FeedPoll)
 	defer tick.Stop()
 	trimmed := l.Options.Now()
@@ -63,21 +66,37 @@ func (l *Live) Follow(ctx context.Context, ready func()) error {
 				l.Log.Warn("change feed", "healthy", healthy, "error", err)
 			}
 		}
-		now := l.Options.Now()
-		l.expire(now)
-		if l.Lag() > l.Options.StreamStaleness {
-			l.CutAll(tenure.ErrStale)
-		}
-		if healthy && now.Sub(trimmed) > trimEvery {
+		if now := l.Options.Now(); healthy && now.Sub(trimmed) > trimEvery {
 			trimmed = now
-			trimming.Go(func() { l.trim(ctx) }) // it waits for the writer; the feed does not
+			beside.Go(func() { l.trim(ctx) }) // it waits for the writer; the feed does not
 			l.keep(feed)
 		}
 	}
 }
 
-// keep leaves what was seen for the next start.
+// watchTheTime ends what ends by itself, however long the database takes to answer.
+func (l *Live) watchTheTime(ctx context.Context) {
+	tick := time.NewTicker(store.FeedPoll)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+		l.expire(l.Options.Now())
+		if l.Lag() > l.Options.StreamStaleness {
+			l.CutAll(tenure.ErrStale)
+		}
+	}
+}
+
+// keep leaves what was seen for the next start; while the database has not been told
+// what it forgot, the next start is to find that too.
 func (l *Live) keep(feed *store.Feed) {
+	if l.clock.behind.Load() {
+		return
+	}
 	if err := l.memory.keep(l.Options.Seen, feed.Mark()); err != nil {
 		l.Log.Warn("keep what was seen of the database", "error", err)
 	}
@@ -88,9 +107,7 @@ func (l *Live) heard(at time.Time) { l.clock.heard.Store(&at) }
 // poll applies what is new in the feed.
 func (l *Live) poll(ctx context.Context, feed *store.Feed) error {
 	asked := l.Options.Now()
-	reading, cancel := context.WithTimeout(ctx, recheckTimeout)
-	defer cancel()
-	news, err := feed.Poll(reading)
+	news, err := feed.Poll(ctx)
 	if err != nil {
 		return err
 	}
@@ -153,11 +170,33 @@ func (fs *flights) late() []*Flight {
 	return out
 }
 
+// trim drops what nobody can miss any more. Whoever follows has had feedMemory to see
+// what it drops.
 func (l *Live) trim(ctx context.Context) {
-	err := l.DB.Tx(ctx, func(ctx context.Context, tx *store.Tx) error { return tx.TrimChanges(ctx, feedMemory) })
+	now := l.Options.Now()
+	horizon, err := l.DB.Horizon(ctx)
+	if err == nil && horizon != "" {
+		l.horizons = append(l.horizons, seenAt{now, horizon})
+		if now.Sub(l.horizons[0].at) < feedMemory {
+			return
+		}
+		for len(l.horizons) > 1 && now.Sub(l.horizons[1].at) >= feedMemory {
+			l.horizons = l.horizons[1:]
+		}
+		horizon = l.horizons[0].horizon
+	}
+	if err == nil {
+		err = l.DB.Tx(ctx, func(ctx context.Context, tx *store.Tx) error { return tx.TrimChanges(ctx, feedMemory, horizon) })
+	}
 	if err != nil && ctx.Err() == nil {
 		l.Log.Warn("trim the change feed", "error", err)
 	}
+}
+
+// seenAt is a horizon of the database, and when it was.
+type seenAt struct {
+	at      time.Time
+	horizon string
 }
 
 // subjectOf chooses the flights that a change may concern.

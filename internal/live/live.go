@@ -11,6 +11,7 @@ import (
 	"errors"
 	"log/slog"
 	"math"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -44,7 +45,9 @@ type Live struct {
 	flights flights
 	clock   freshness
 	memory  memory
-	unknown bool // the follower could not know of some flight, and asks again
+	// horizons are those of the last feedMemory, the oldest first; of one trim at a time.
+	horizons []seenAt
+	unknown  bool // the follower could not know of some flight, and asks again
 }
 
 // Options are the limits of not knowing.
@@ -326,23 +329,39 @@ func (l *Live) advance(c store.Change) {
 // known; a flight of which nothing can be known goes on, until
 // Options.StreamStaleness ends it. byFeed tells that no act is there to count them.
 func (l *Live) recheck(ctx context.Context, who Subject, byFeed bool) (cut int, known bool) {
-	known = true
-	for _, f := range l.flights.list(who) {
-		switch err := l.again(ctx, f); {
-		case err == nil:
-		case ended(err):
-			n := l.flights.end(f, byFeed, l.Options.Now())
-			l.Metrics.cut(n, tenure.ErrRevoked)
-			cut += n
-		default:
-			known = false
-		}
+	var ended, unknown atomic.Int64
+	var wg sync.WaitGroup
+	flights := l.flights.list(who)
+	var next atomic.Int64
+	for range min(rechecksAtOnce, len(flights)) {
+		wg.Go(func() {
+			// Where one cannot be known, the others are not waited for.
+			for unknown.Load() == 0 {
+				i := int(next.Add(1)) - 1
+				if i >= len(flights) {
+					return
+				}
+				switch err := l.again(ctx, flights[i]); {
+				case err == nil:
+				case isEnd(err):
+					n := l.flights.end(flights[i], byFeed, l.Options.Now())
+					l.Metrics.cut(n, tenure.ErrRevoked)
+					ended.Add(int64(n))
+				default:
+					unknown.Add(1)
+				}
+			}
+		})
 	}
-	return cut, known
+	wg.Wait()
+	return int(ended.Load()), unknown.Load() == 0
 }
 
-// ended tells that a credential does not stand from not being able to know.
-func ended(err error) bool {
+// rechecksAtOnce is how many flights are looked at anew at the same time.
+const rechecksAtOnce = 8
+
+// isEnd tells that a credential does not stand from not being able to know.
+func isEnd(err error) bool {
 	return tenure.IsKind(err, tenure.Unauthenticated) || tenure.IsKind(err, tenure.Forbidden) || tenure.IsKind(err, tenure.NotFound)
 }
 

@@ -1,9 +1,14 @@
 package live
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
+	"errors"
 	"os"
+	"slices"
+	"strings"
+	"time"
 
 	"github.com/tenure-gateway/tenure"
 	"github.com/tenure-gateway/tenure/internal/store"
@@ -16,13 +21,20 @@ const endsRemembered = 100_000
 // forgets it: a standby that takes over without the last commits, or a backup that
 // is put back. It is the follower's own.
 type memory struct {
-	ended map[thing]uint64 // with when it was told, in the order of telling
+	ended map[thing]told // in the order of telling
 	count uint64
 	owed  []store.Change // what a database that went back must be told again
 	kept  store.Mark     // what is in the file
 }
 
 type thing struct{ kind, id string }
+
+// told is when the end of a thing was told: by the database's clock, and as the how
+// manyth.
+type told struct {
+	at time.Time
+	n  uint64
+}
 
 // note remembers the end of a thing, or forgets it when the thing lives again.
 func (m *memory) note(c store.Change) {
@@ -32,14 +44,14 @@ func (m *memory) note(c store.Change) {
 		return
 	}
 	if m.ended == nil {
-		m.ended = make(map[thing]uint64)
+		m.ended = make(map[thing]told)
 	}
 	m.count++
-	m.ended[t] = m.count
+	m.ended[t] = told{c.At, m.count}
 	if len(m.ended) > endsRemembered {
 		oldest := m.count - endsRemembered/2
-		for t, at := range m.ended {
-			if at < oldest {
+		for t, end := range m.ended {
+			if end.n < oldest {
 				delete(m.ended, t)
 			}
 		}
@@ -49,9 +61,13 @@ func (m *memory) note(c store.Change) {
 // owe takes everything that is remembered as what must be told again.
 func (m *memory) owe() {
 	m.owed = m.owed[:0]
-	for t := range m.ended {
-		m.owed = append(m.owed, store.Change{Kind: t.kind, ID: t.id, Ended: true})
+	for t, end := range m.ended {
+		m.owed = append(m.owed, store.Change{Kind: t.kind, ID: t.id, Ended: true, At: end.at})
 	}
+	// In one order, so that replicas that do so at once do not lock each other out.
+	slices.SortFunc(m.owed, func(a, b store.Change) int {
+		return cmp.Or(strings.Compare(a.Kind, b.Kind), strings.Compare(a.ID, b.ID))
+	})
 }
 
 // wentBack raises the alarm that the database is at an earlier state than this
@@ -73,17 +89,23 @@ func (l *Live) endAgain(ctx context.Context) error {
 	}
 	ctx, cancel := context.WithTimeout(ctx, endAgainTimeout)
 	defer cancel()
-	err := l.EndAgain(ctx, l.memory.owed)
-	if tenure.IsKind(err, tenure.Unavailable) {
-		return err
+	for len(l.memory.owed) > 0 {
+		batch := l.memory.owed[:min(endAgainBatch, len(l.memory.owed))]
+		err := l.EndAgain(ctx, batch)
+		if tenure.IsKind(err, tenure.Unavailable) || ctx.Err() != nil {
+			return errors.Join(err, ctx.Err())
+		}
+		if err != nil {
+			l.Log.Error("what ended before the database went back could not be ended again", "error", err)
+		}
+		l.memory.owed = l.memory.owed[len(batch):]
 	}
-	if err != nil {
-		l.Log.Error("what ended before the database went back could not be ended again", "error", err)
-	}
-	l.memory.owed = nil
 	l.clock.behind.Store(false)
 	return nil
 }
+
+// endAgainBatch is how many ends are written at once: what is done is not done again.
+const endAgainBatch = 1000
 
 // keptFile is what a process leaves for its next start. It holds ids, and no secret.
 type keptFile struct {
@@ -112,8 +134,8 @@ func (m *memory) keep(file string, mark store.Mark) error {
 		return nil
 	}
 	k := keptFile{Mark: mark, Ended: make([]store.Change, 0, len(m.ended))}
-	for t := range m.ended {
-		k.Ended = append(k.Ended, store.Change{Kind: t.kind, ID: t.id, Ended: true})
+	for t, end := range m.ended {
+		k.Ended = append(k.Ended, store.Change{Kind: t.kind, ID: t.id, Ended: true, At: end.at})
 	}
 	text, err := json.Marshal(k)
 	if err == nil {

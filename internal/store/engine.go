@@ -13,9 +13,11 @@ type engine struct {
 	// the waiting for it, not what was begun.
 	write func(ctx context.Context, fn func(*Tx) error) error
 	feed  func(ctx context.Context, from Mark) (*Feed, error)
-	facts func(ctx context.Context) (Facts, error)
-	lease func() error
-	close func() error
+	// horizon is DB.Horizon.
+	horizon func(ctx context.Context) (string, error)
+	facts   func(ctx context.Context) (Facts, error)
+	lease   func() error
+	close   func() error
 }
 
 // runner is what a query needs: the pool for reads, or a transaction. Its errors

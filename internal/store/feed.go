@@ -15,7 +15,8 @@ type Change struct {
 	ID   string `json:"id"`
 	// Ended tells that the change left the thing without any authority: revoked,
 	// deactivated, deleted. It is told by PostgreSQL only.
-	Ended bool `json:"ended"`
+	Ended bool      `json:"ended"`
+	At    time.Time `json:"at,omitzero"` // by the database's clock; PostgreSQL only
 }
 
 // FeedPoll is how often whoever follows looks after what ends by itself.
@@ -73,9 +74,20 @@ const install = `SELECT value FROM meta WHERE key = 'install.id'`
 // Close ends the feed's connection.
 func (f *Feed) Close() error { return f.close() }
 
-// TrimChanges drops changes that are older than age. The newest one stays, so that
-// whoever follows can tell that the database did not go back.
-func (tx *Tx) TrimChanges(ctx context.Context, age time.Duration) error {
-	_, err := tx.exec(ctx, `DELETE FROM changes WHERE at < $1 AND seq < (SELECT MAX(seq) FROM changes)`, stamp(tx.now.Add(-age)))
+// Horizon tells what is visible in the database now, for TrimChanges later on; ""
+// where changes are seen in the order of their times.
+func (db *DB) Horizon(ctx context.Context) (string, error) { return db.engine.horizon(ctx) }
+
+// TrimChanges drops changes that are older than age and, where horizon is not "", were
+// visible in it: one that was made long ago may be committed, and first seen, only
+// now. The newest one stays, so that whoever follows can tell that the database did
+// not go back.
+func (tx *Tx) TrimChanges(ctx context.Context, age time.Duration, horizon string) error {
+	const old = `DELETE FROM changes WHERE at < $1 AND seq < (SELECT MAX(seq) FROM changes)`
+	if horizon == "" {
+		_, err := tx.exec(ctx, old, stamp(tx.now.Add(-age)))
+		return err
+	}
+	_, err := tx.exec(ctx, old+` AND pg_visible_in_snapshot(xid, $2::text::pg_snapshot)`, stamp(tx.now.Add(-age)), horizon)
 	return err
 }

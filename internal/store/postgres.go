@@ -92,7 +92,7 @@ func openPostgres(ctx context.Context, url string, now func() time.Time, prepare
 	}
 	return &DB{
 		reads: reads{run: p}, now: now,
-		engine: engine{write: p.write, feed: p.feed, facts: p.facts, lease: func() error { return nil }, close: p.close},
+		engine: engine{write: p.write, feed: p.feed, horizon: p.horizon, facts: p.facts, lease: func() error { return nil }, close: p.close},
 	}, nil
 }
 
@@ -113,7 +113,7 @@ func postgresConfig(url string) (*pgxpool.Config, error) {
 		conn.ValidateConnect = pgconn.ValidateConnectTargetSessionAttrsReadWrite
 	}
 	if conn.ConnectTimeout == 0 {
-		conn.ConnectTimeout = 5 * time.Second
+		conn.ConnectTimeout = 2 * time.Second // for each host
 	}
 	if _, ok := conn.RuntimeParams["application_name"]; !ok {
 		conn.RuntimeParams["application_name"] = "tenure"
@@ -232,7 +232,9 @@ func (p *postgres) write(ctx context.Context, fn func(*Tx) error) error {
 	inner := context.WithoutCancel(ctx)
 	for try := range writeTries {
 		err := p.attempt(ctx, inner, fn)
-		if !unordered(err) {
+		// What is not unique may have come since the transaction has looked: the second
+		// look finds it.
+		if !unordered(err) && (try > 0 || !errors.Is(err, errUnique)) {
 			return classifyPostgres(err)
 		}
 		if try == writeTries-1 {
@@ -327,6 +329,10 @@ func (t postgresTx) stampRows(ctx context.Context, table, column, is string, ids
 	}, `UPDATE `+table+` t SET `+column+` = v.at FROM unnest($1::text[], $2::timestamptz[]) AS v(id, at)
 		WHERE t.id = v.id AND t.`+column+` `+is+value+` RETURNING t.id`, ids, at)
 	return done, err
+}
+
+func (p *postgres) horizon(ctx context.Context) (string, error) {
+	return one(ctx, p, scalar[string], `SELECT pg_current_snapshot()::text`)
 }
 
 func (p *postgres) facts(ctx context.Context) (Facts, error) {

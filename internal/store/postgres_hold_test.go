@@ -32,16 +32,44 @@ func TestPostgresHoldsWhatACredentialRestsOn(t *testing.T) {
 		{"role", session, `UPDATE users SET role = 'admin'`},
 		{"root token", root, `UPDATE api_tokens SET revoked_at = now() WHERE kind = 'root'`},
 	} {
-		for _, first := range []string{"the credential", "the hand"} {
+		for _, first := range []string{"the credential", "the hand", "what an act has seen"} {
 			t.Run(c.name+", "+first+" first", func(t *testing.T) {
 				if _, err := db.Exec(`TRUNCATE workspaces, users, user_emails, groups, group_members, memberships, workspace_groups, service_accounts,
 					api_tokens, sessions, provider_credentials, scim_connectors, scim_connector_tokens;
 					INSERT INTO workspaces (id, tenant_id, name, created_at) VALUES ('default', 'default', 'default', now());` + furnished); err != nil {
 					t.Fatal(err)
 				}
+				if first == "what an act has seen" {
+					lateAct(t, db, c.credential, c.hand)
+					return
+				}
 				meanwhile(t, db, c.credential, c.hand, first == "the hand")
 			})
 		}
+	}
+}
+
+// lateAct ends, as the product's acts do, with the state that it saw before the
+// credential was made: it must begin anew.
+func lateAct(t *testing.T, db *sql.DB, credential, hand string) {
+	t.Helper()
+	act, err := db.BeginTx(context.Background(), &sql.TxOptions{Isolation: sql.LevelRepeatableRead})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = act.Rollback() }()
+	if _, err := act.Exec(`SELECT 1 FROM users`); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := db.Exec(credential); err != nil {
+		t.Fatal(err)
+	}
+	_, err = act.Exec(hand)
+	if err == nil {
+		err = act.Commit()
+	}
+	if code(err) != "40001" {
+		t.Errorf("an act that has not seen the credential ended what it rests on: %v", err)
 	}
 }
 

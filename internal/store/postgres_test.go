@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os/exec"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -355,11 +356,44 @@ func TestTrimmingKeepsTheNewestChange(t *testing.T) {
 	hand.change("a")
 	hand.change("b")
 	feed := follow(t, db)
-	if err := db.Tx(tenure.Everywhere(t.Context()), func(ctx context.Context, tx *store.Tx) error { return tx.TrimChanges(ctx, -time.Hour) }); err != nil {
+	horizon, err := db.Horizon(tenure.Everywhere(t.Context()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := db.Tx(tenure.Everywhere(t.Context()), func(ctx context.Context, tx *store.Tx) error { return tx.TrimChanges(ctx, -time.Hour, horizon) }); err != nil {
 		t.Fatal(err)
 	}
 	if got := ids(t, feed); len(got) != 0 {
 		t.Errorf("told %v", got)
+	}
+}
+
+// What was made long ago and is committed now is not trimmed before it is seen.
+func TestTrimmingLeavesWhatWasNotVisible(t *testing.T) {
+	url := postgrestest.URL(t)
+	db := opened(t, url)
+	slow, hand := newShell(t, url), newShell(t, url)
+	slow.do(`BEGIN`)
+	slow.change("slow")
+	hand.change("quick")
+	feed := follow(t, db)
+	horizon, err := db.Horizon(tenure.Everywhere(t.Context()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	slow.do(`COMMIT`)
+	hand.change("newest")
+	if err := db.Tx(tenure.Everywhere(t.Context()), func(ctx context.Context, tx *store.Tx) error {
+		return tx.TrimChanges(ctx, -time.Hour, horizon)
+	}); err != nil {
+		t.Fatal(err)
+	}
+	news, err := feed.Poll(t.Context())
+	told := func(id string) bool {
+		return slices.ContainsFunc(news.Changes, func(c store.Change) bool { return c.ID == id })
+	}
+	if err != nil || !news.Lost && !told("slow") {
+		t.Errorf("%+v, %v", news, err)
 	}
 }
 

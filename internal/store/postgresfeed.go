@@ -5,6 +5,8 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+
+	"github.com/tenure-gateway/tenure"
 )
 
 // Times of following a PostgreSQL database.
@@ -94,13 +96,20 @@ func (f *postgresFeed) open(ctx context.Context) error {
 		Scan(&f.snapshot, &f.server, &f.newest.seq, &f.newest.xid, &f.newest.at, &f.install)
 }
 
+// errStandby is the answer of a server that repeats what another one writes: what it
+// tells may be old.
+var errStandby = &tenure.Error{
+	Kind: tenure.Unavailable, Code: "database_unavailable", RetryAfter: time.Second,
+	Msg: "the database does not answer: this server is a standby",
+}
+
 // serverIdentity tells one run of one server from every other.
 const serverIdentity = `pg_postmaster_start_time()::text || ' ' || COALESCE(host(inet_server_addr()), 'local') || ' ' || COALESCE(inet_server_port(), 0)`
 
 // feedPoll asks in one statement, and so in one snapshot, for what is new, and
 // whether what was seen last is still there. Rows of transactions that this server
 // has not come to yet were brought by a backup of another.
-const feedPoll = `SELECT pg_current_snapshot()::text, ` + serverIdentity + `,
+const feedPoll = `SELECT pg_is_in_recovery(), pg_current_snapshot()::text, ` + serverIdentity + `,
 		$3 = 0 OR EXISTS (SELECT 1 FROM changes WHERE seq = $3 AND xid = $4::text::xid8 AND at = $5),
 		c.seq, c.kind, c.id, c.ended, c.xid::text, c.at
 	FROM (SELECT 1) AS always LEFT JOIN (
@@ -109,10 +118,15 @@ const feedPoll = `SELECT pg_current_snapshot()::text, ` + serverIdentity + `,
 		ORDER BY seq LIMIT $2) c ON true`
 
 func (f *postgresFeed) poll(ctx context.Context) (News, error) {
-	ctx, cancel := context.WithTimeout(ctx, pollTimeout)
-	defer cancel()
 	f.pulse.follow(f.server) // what the last poll told has been applied
-	news, err := f.read(ctx)
+	err := f.connect(ctx)    // which has its own time for each host
+	var news News
+	if err == nil {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, pollTimeout)
+		defer cancel()
+		news, err = f.read(ctx)
+	}
 	if err == nil {
 		f.pulse.heard()
 	} else {
@@ -126,9 +140,6 @@ func (f *postgresFeed) poll(ctx context.Context) (News, error) {
 }
 
 func (f *postgresFeed) read(ctx context.Context) (News, error) {
-	if err := f.connect(ctx); err != nil {
-		return News{}, err
-	}
 	xid := f.newest.xid
 	if xid == "" {
 		xid = "0"
@@ -140,19 +151,19 @@ func (f *postgresFeed) read(ctx context.Context) (News, error) {
 	defer rows.Close()
 	var news News
 	var snapshot, server string
-	there, newest := true, f.newest
+	standby, there, newest := false, true, f.newest
 	for rows.Next() {
 		var seq *int64
 		var kind, id, xid *string
 		var ended *bool
 		var at *time.Time
-		if err := rows.Scan(&snapshot, &server, &there, &seq, &kind, &id, &ended, &xid, &at); err != nil {
+		if err := rows.Scan(&standby, &snapshot, &server, &there, &seq, &kind, &id, &ended, &xid, &at); err != nil {
 			return News{}, err
 		}
 		if seq == nil {
 			continue
 		}
-		news.Changes = append(news.Changes, Change{Seq: *seq, Kind: *kind, ID: *id, Ended: *ended})
+		news.Changes = append(news.Changes, Change{Seq: *seq, Kind: *kind, ID: *id, Ended: *ended, At: *at})
 		if *seq > newest.seq {
 			newest = seen{*seq, *xid, *at}
 		}
@@ -160,6 +171,9 @@ func (f *postgresFeed) read(ctx context.Context) (News, error) {
 	rows.Close() // before anything else is asked of the connection
 	if err := rows.Err(); err != nil {
 		return News{}, err
+	}
+	if standby {
+		return News{}, errStandby
 	}
 	if !there {
 		if news.Back, err = f.wentBack(ctx); err != nil {

@@ -14,7 +14,7 @@ const standingColumns = `SELECT t.id, t.kind, t.tenant_id, COALESCE(n.active, FA
 	COALESCE(u.active, FALSE), COALESCE(u.role, ''),
 	COALESCE(m.role, ''), COALESCE((SELECT MIN(CASE g.role WHEN 'workspace_admin' THEN 1 WHEN 'member' THEN 2 WHEN 'viewer' THEN 3 END)
 		FROM workspace_groups g JOIN group_members gm ON gm.group_id = g.group_id AND gm.user_id = t.user_id
-		WHERE g.workspace_id = t.workspace_id), 0),
+		WHERE g.workspace_id = t.workspace_id AND g.tenant_id = t.tenant_id), 0),
 	t.service_account_id, COALESCE(a.active, FALSE), COALESCE(a.name, ''), a.expires_at, a.orphaned_at, a.ended_at IS NOT NULL,
 	t.name, t.scopes, t.models, COALESCE(w.models, ''), w.id IS NOT NULL, t.expires_at, t.rotated_at, t.revoked_at IS NOT NULL,
 	COALESCE(c.id, ''), COALESCE(c.name, ''), COALESCE(c.cidrs, t.cidrs),
@@ -24,7 +24,7 @@ const standingColumns = `SELECT t.id, t.kind, t.tenant_id, COALESCE(n.active, FA
 	FROM api_tokens t
 	LEFT JOIN tenants n ON n.id = t.tenant_id
 	LEFT JOIN workspaces w ON w.id = t.workspace_id AND w.tenant_id = t.tenant_id AND w.deleted_at IS NULL
-	LEFT JOIN memberships m ON m.workspace_id = t.workspace_id AND m.user_id = t.user_id
+	LEFT JOIN memberships m ON m.workspace_id = t.workspace_id AND m.user_id = t.user_id AND m.tenant_id = t.tenant_id
 	LEFT JOIN users u ON u.id = t.user_id AND u.tenant_id = t.tenant_id AND u.deleted_at IS NULL
 	LEFT JOIN service_accounts a ON a.id = t.service_account_id AND a.tenant_id = t.tenant_id AND a.workspace_id = t.workspace_id
 	LEFT JOIN scim_connector_tokens ct ON ct.token_id = t.id

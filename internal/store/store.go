@@ -135,5 +135,5 @@ func conflict(err error, field, format string, args ...any) error {
 	if !errors.Is(err, errUnique) {
 		return err
 	}
-	return &tenure.Error{Kind: tenure.Conflict, Code: "uniqueness", Field: field, Msg: fmt.Sprintf(format, args...)}
+	return &tenure.Error{Kind: tenure.Conflict, Code: "uniqueness", Field: field, Msg: fmt.Sprintf(format, args...), Err: err}
 }

@@ -178,7 +178,11 @@ func (r reads) Orphans(ctx context.Context, tenant tenure.TenantID) (int, error)
 // EndAll ends every token and session of a person.
 func (tx *Tx) EndAll(ctx context.Context, tenant tenure.TenantID, id tenure.UserID, by, reason string) (tenure.Ended, error) {
 	var ended tenure.Ended
-	var err error
+	// Whoever gives them a token or a session at this moment writes this row too.
+	_, err := tx.exec(ctx, `UPDATE users SET last_seen_at = last_seen_at WHERE tenant_id = $1 AND id = $2`, tenant, id)
+	if err != nil {
+		return ended, err
+	}
 	if ended.Tokens, err = tx.RevokeTokensOf(ctx, tenant, id, by, reason); err != nil {
 		return ended, err
 	}

@@ -70,7 +70,7 @@ func (t *Tokens) lookSoon(ctx context.Context, digest tenure.Digest, known *tenu
 		return nil, err
 	}
 	t.silent.Store(time.Now().Add(silence).UnixNano())
-	return known, nil
+	return known, t.Live.Fresh() // which the waiting may have ended
 }
 
 // silence is how long one request waits for a silent database, and how long the

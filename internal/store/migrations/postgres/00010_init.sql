@@ -480,20 +480,21 @@ DECLARE
     new_row jsonb;
     before  text;
     after   text;
-    ended   boolean := TRUE; -- where there is no new row
+    own     boolean := TG_ARGV[1] = 'id'; -- or the row is about another's thing
+    ended   boolean := own; -- where there is no new row
 BEGIN
     IF TG_OP <> 'DELETE' THEN
         new_row := to_jsonb(NEW);
         after := new_row ->> TG_ARGV[1];
-        ended := COALESCE(new_row ->> 'revoked_at', new_row ->> 'ended_at', new_row ->> 'deleted_at') IS NOT NULL
-            OR COALESCE(new_row ->> 'active', '') = 'false';
+        ended := own AND (COALESCE(new_row ->> 'revoked_at', new_row ->> 'ended_at', new_row ->> 'deleted_at') IS NOT NULL
+            OR COALESCE(new_row ->> 'active', '') = 'false');
         INSERT INTO changes (kind, id, ended) VALUES (TG_ARGV[0], after, ended);
     END IF;
     IF TG_OP <> 'INSERT' THEN
         old_row := to_jsonb(OLD);
         before := old_row ->> TG_ARGV[1];
         IF before IS DISTINCT FROM after THEN
-            INSERT INTO changes (kind, id, ended) VALUES (TG_ARGV[0], before, TRUE);
+            INSERT INTO changes (kind, id, ended) VALUES (TG_ARGV[0], before, own);
         END IF;
     END IF;
     IF TG_OP <> 'INSERT' OR ended OR TG_ARGV[0] IN ('policy', 'workspace', 'connector') THEN
@@ -560,7 +561,7 @@ CREATE TRIGGER workspaces_deleted AFTER DELETE ON workspaces
 
 CREATE TRIGGER workspace_groups_inserted AFTER INSERT ON workspace_groups
     FOR EACH ROW EXECUTE FUNCTION tenure_change('workspace', 'workspace_id');
-CREATE TRIGGER workspace_groups_updated AFTER UPDATE ON workspace_groups
+CREATE TRIGGER workspace_groups_updated AFTER UPDATE OF tenant_id, workspace_id, group_id, role ON workspace_groups
     FOR EACH ROW EXECUTE FUNCTION tenure_change('workspace', 'workspace_id');
 CREATE TRIGGER workspace_groups_deleted AFTER DELETE ON workspace_groups
     FOR EACH ROW EXECUTE FUNCTION tenure_change('workspace', 'workspace_id');
@@ -663,30 +664,38 @@ $$;
 -- +goose StatementEnd
 
 -- Who is given a token or a session must not lose, at the same moment, what it rests
--- on: their row, their account, the workspace and the role in it are held until the
--- transaction ends. Whoever takes one of them away, at whatever level of isolation,
--- waits and then finds the credential; whoever comes second is to begin anew.
+-- on: their row, their account, the workspace and the role in it are written, with
+-- what they have, in a column that nobody watches. Whoever takes one of them away
+-- writes it too: of two who do so at once one waits, and then finds the credential or,
+-- at a level of isolation that sees one state only, begins anew. A lock would not do:
+-- whoever waits for a lock goes on with the state that they have seen before.
 -- +goose StatementBegin
 CREATE FUNCTION tenure_hold() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path FROM CURRENT AS $$
 BEGIN
     IF NEW.user_id <> '' THEN
-        PERFORM 1 FROM users WHERE id = NEW.user_id FOR SHARE;
+        UPDATE users SET last_seen_at = last_seen_at WHERE id = NEW.user_id;
     END IF;
     IF TG_TABLE_NAME = 'sessions' THEN
         IF NEW.token_id <> '' THEN
-            PERFORM 1 FROM api_tokens WHERE id = NEW.token_id FOR SHARE;
+            UPDATE api_tokens SET last_used_at = last_used_at WHERE id = NEW.token_id;
+        END IF;
+        IF NEW.connection_id <> '' THEN
+            UPDATE oidc_connections SET created_by = created_by WHERE id = NEW.connection_id;
+            UPDATE oidc_subjects SET created_at = created_at WHERE user_id = NEW.user_id;
         END IF;
         RETURN NULL;
     END IF;
     IF NEW.service_account_id <> '' THEN
-        PERFORM 1 FROM service_accounts WHERE id = NEW.service_account_id FOR SHARE;
+        UPDATE service_accounts SET updated_at = updated_at WHERE id = NEW.service_account_id;
     END IF;
     IF NEW.workspace_id <> '' THEN
-        PERFORM 1 FROM workspaces WHERE id = NEW.workspace_id FOR SHARE;
+        UPDATE workspaces SET description = description WHERE id = NEW.workspace_id;
         IF NEW.user_id <> '' THEN
-            PERFORM 1 FROM memberships WHERE workspace_id = NEW.workspace_id AND user_id = NEW.user_id FOR SHARE;
-            PERFORM 1 FROM workspace_groups g JOIN group_members m ON m.group_id = g.group_id
-                WHERE g.workspace_id = NEW.workspace_id AND m.user_id = NEW.user_id FOR SHARE;
+            UPDATE memberships SET created_at = created_at WHERE workspace_id = NEW.workspace_id AND user_id = NEW.user_id;
+            UPDATE workspace_groups g SET created_at = g.created_at FROM group_members m
+                WHERE g.workspace_id = NEW.workspace_id AND m.group_id = g.group_id AND m.user_id = NEW.user_id;
+            UPDATE group_members m SET added_at = m.added_at FROM workspace_groups g
+                WHERE g.workspace_id = NEW.workspace_id AND m.group_id = g.group_id AND m.user_id = NEW.user_id;
         END IF;
     END IF;
     RETURN NULL;
@@ -694,16 +703,21 @@ END;
 $$;
 -- +goose StatementEnd
 
+-- What is put into a workspace holds it, and an account its owner.
 -- +goose StatementBegin
-CREATE FUNCTION tenure_hold_owner() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path FROM CURRENT AS $$
+CREATE FUNCTION tenure_hold_place() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path FROM CURRENT AS $$
 BEGIN
-    PERFORM 1 FROM users WHERE id = NEW.owner_user_id FOR SHARE;
+    UPDATE workspaces SET description = description WHERE id = NEW.workspace_id;
+    IF TG_TABLE_NAME = 'service_accounts' THEN
+        UPDATE users SET last_seen_at = last_seen_at WHERE id = NEW.owner_user_id;
+    END IF;
     RETURN NULL;
 END;
 $$;
 -- +goose StatementEnd
 
-CREATE TRIGGER service_accounts_held AFTER INSERT OR UPDATE OF owner_user_id ON service_accounts FOR EACH ROW EXECUTE FUNCTION tenure_hold_owner();
+CREATE TRIGGER provider_credentials_held AFTER INSERT ON provider_credentials FOR EACH ROW EXECUTE FUNCTION tenure_hold_place();
+CREATE TRIGGER service_accounts_held AFTER INSERT OR UPDATE OF owner_user_id ON service_accounts FOR EACH ROW EXECUTE FUNCTION tenure_hold_place();
 CREATE TRIGGER api_tokens_held AFTER INSERT ON api_tokens FOR EACH ROW EXECUTE FUNCTION tenure_hold();
 CREATE TRIGGER sessions_held AFTER INSERT ON sessions FOR EACH ROW EXECUTE FUNCTION tenure_hold();
 
@@ -849,6 +863,8 @@ CREATE TRIGGER root_sessions_end_on_delete AFTER DELETE ON api_tokens
 -- +goose StatementBegin
 CREATE FUNCTION tenure_membership_end() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path FROM CURRENT AS $$
 BEGIN
+    -- Of two who take somebody's last two roles, the second finds that it is the last.
+    UPDATE users SET last_seen_at = last_seen_at WHERE id = OLD.user_id;
     UPDATE api_tokens SET revoked_at = now(), revoked_by = 'database', revoked_reason = 'membership removed'
         WHERE user_id = OLD.user_id AND workspace_id = OLD.workspace_id AND revoked_at IS NULL
           AND NOT EXISTS (SELECT 1 FROM workspace_roles r WHERE r.workspace_id = OLD.workspace_id AND r.user_id = OLD.user_id);
@@ -869,6 +885,8 @@ CREATE TRIGGER memberships_end_on_update AFTER UPDATE OF workspace_id, user_id O
 -- +goose StatementBegin
 CREATE FUNCTION tenure_group_member_end() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path FROM CURRENT AS $$
 BEGIN
+    UPDATE users SET last_seen_at = last_seen_at
+        WHERE id = OLD.user_id AND EXISTS (SELECT 1 FROM workspace_groups WHERE group_id = OLD.group_id);
     UPDATE api_tokens t SET revoked_at = now(), revoked_by = 'database', revoked_reason = 'membership removed'
         WHERE t.user_id = OLD.user_id AND t.revoked_at IS NULL
           AND t.workspace_id IN (SELECT workspace_id FROM workspace_groups WHERE group_id = OLD.group_id)
@@ -894,6 +912,8 @@ CREATE TRIGGER group_members_end_on_update AFTER UPDATE OF group_id, user_id ON 
 -- +goose StatementBegin
 CREATE FUNCTION tenure_workspace_group_end() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path FROM CURRENT AS $$
 BEGIN
+    UPDATE users SET last_seen_at = last_seen_at
+        WHERE id IN (SELECT user_id FROM group_members WHERE group_id = OLD.group_id ORDER BY user_id);
     UPDATE api_tokens t SET revoked_at = now(), revoked_by = 'database', revoked_reason = 'membership removed'
         WHERE t.workspace_id = OLD.workspace_id AND t.revoked_at IS NULL
           AND t.user_id IN (SELECT user_id FROM group_members WHERE group_id = OLD.group_id)
