@@ -83,12 +83,17 @@ test('the keyboard alone generates a token, sets it up, and revokes it', async (
 });
 
 test('a phone’s navigation opens on demand, by the keyboard too, and is there without JavaScript', async () => {
-  const options = { user: admin, viewport: { width: 360, height: 800 } };
+  const options = { user: admin, viewport: { width: 320, height: 800 } };
   const people = (page) => page.getByRole('navigation', { name: 'Pages' }).getByRole('link', { name: 'People' });
   await visit(browser, server, options, async (page) => {
     await page.goto('/admin');
     assert.ok(!await people(page).isVisible());
     await tabTo(page, 'Menu');
+    await page.keyboard.press('Enter');
+    await tabTo(page, 'People');
+    await page.keyboard.press('Escape');
+    await focused(page, '[data-menu]'); // back where one was
+    assert.ok(!await people(page).isVisible());
     await page.keyboard.press('Enter');
     await people(page).click();
     await page.getByRole('heading', { name: 'People', level: 1 }).waitFor();

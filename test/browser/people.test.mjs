@@ -110,7 +110,7 @@ for (const [about, options] of [['with a script', {}], ['without JavaScript', { 
       await page.getByRole('button', { name: 'Change role' }).focus();
       await page.keyboard.press('Enter');
       await page.getByRole('heading', { name: `Make ${user} auditor?` }).waitFor();
-      await accessible(page, 'role');
+      if (options.javaScriptEnabled !== false) await accessible(page, 'role'); // axe is a script
       await page.getByRole('button', { name: 'Change role and end 1 session' }).click();
       await notice(page, 'is auditor in the tenant, from the next request on: 1 session ended in');
 
