@@ -53,16 +53,13 @@ func (d *Dash) askRole(w http.ResponseWriter, r *http.Request) error {
 	if page.Person.ID == web.Principal(r.Context()).User() {
 		c.Ends = append(c.Ends, "This is you: you will be signed out.")
 	}
-	switch {
-	case page.Person.Role == role:
+	err = d.Directory.Keeps(r.Context(), web.Principal(r.Context()), page.Person.ID, false)
+	if page.Person.Role == role {
 		c.Over = "They are " + roleWord(role) + " already."
-	default:
-		if err := d.Directory.Keeps(r.Context(), web.Principal(r.Context()), page.Person.ID, false); err != nil {
-			if !tenure.IsKind(err, tenure.Conflict) {
-				return err
-			}
-			c.Over = sentence(tenure.Redact(tenure.AsError(err).Msg))
-		}
+	} else if tenure.IsKind(err, tenure.Conflict) {
+		c.Over = sentence(tenure.Redact(tenure.AsError(err).Msg))
+	} else if err != nil {
+		return err
 	}
 	return d.show(w, http.StatusOK, "confirm", c)
 }
