@@ -305,7 +305,7 @@ func (c *cluster) probe(ctx context.Context, s *stand, token string, first func(
 	if err != nil {
 		return probe{err: err}
 	}
-	defer w.conn.Close()
+	defer func() { w.conn.Close() }()
 	as := *s
 	as.token = token
 	request := as.chatRequest(false)
@@ -314,9 +314,15 @@ func (c *cluster) probe(ctx context.Context, s *stand, token string, first func(
 		sent := time.Now()
 		h, err := w.roundTrip(request)
 		switch {
-		case err != nil:
-			return probe{err: err}
-		case h.status == http.StatusUnauthorized:
+		case err != nil: // cut in the middle of an answer: no success
+			again, err := dialWire(s.addr, time.Now().Add(time.Minute))
+			if err != nil {
+				return probe{err: err}
+			}
+			w.conn.Close()
+			w = again
+			continue
+		case h.status == http.StatusUnauthorized, h.status == http.StatusTooManyRequests: // the 429 of a credential that is bad
 			return p
 		case h.status != http.StatusOK:
 			return probe{err: fmt.Errorf("a probe was answered with %d", h.status)}
