@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"sync"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -15,6 +16,8 @@ const (
 	postgresPoll = 250 * time.Millisecond
 	// pollTimeout is how long a poll waits before its connection is thrown away.
 	pollTimeout = time.Second
+	// statisticsEvery is how often it is asked whether tables have grown.
+	statisticsEvery = 3 * time.Second
 	// bellCheck is how often it is asked whether the bell's connection is alive.
 	bellCheck = 10 * time.Second
 )
@@ -31,7 +34,7 @@ type postgresFeed struct {
 	newest   seen
 	install  string
 	stop     context.CancelFunc
-	done     chan struct{}
+	beside   sync.WaitGroup
 }
 
 // seen is the change of the highest number that was told.
@@ -42,7 +45,7 @@ type seen struct {
 }
 
 func (p *postgres) feed(ctx context.Context, from Mark) (*Feed, error) {
-	f := &postgresFeed{config: p.config, pulse: p.pulse, done: make(chan struct{})}
+	f := &postgresFeed{config: p.config, pulse: p.pulse, stop: func() {}}
 	if err := f.open(ctx); err != nil {
 		_ = f.close()
 		return nil, classifyPostgres(err)
@@ -51,26 +54,39 @@ func (p *postgres) feed(ctx context.Context, from Mark) (*Feed, error) {
 		f.newest = seen{from.Seq, from.XID, from.At}
 	}
 	out := &Feed{Every: postgresPoll, poll: f.poll, mark: f.mark, close: f.close}
+	beside, stop := context.WithCancel(context.WithoutCancel(ctx))
+	f.stop = stop
+	f.beside.Go(func() { p.keepStatistics(beside) })
 	if p.pooled {
-		close(f.done)
 		return out, nil
 	}
 	bell := make(chan struct{}, 1)
 	out.Bell = bell
-	listening, stop := context.WithCancel(context.WithoutCancel(ctx))
-	f.stop = stop
-	go func() {
-		defer close(f.done)
-		listen(listening, p.config, bell)
-	}()
+	f.beside.Go(func() { listen(beside, p.config, bell) })
 	return out, nil
 }
 
-func (f *postgresFeed) close() error {
-	if f.stop != nil {
-		f.stop()
-		<-f.done
+// keepStatistics has the planner's statistics taken of tables that have grown: the
+// server's own comes a minute later. What fails is tried again.
+func (p *postgres) keepStatistics(ctx context.Context) {
+	tick := time.NewTicker(statisticsEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+			_ = p.write(ctx, func(tx *Tx) error {
+				_, err := tx.exec(ctx, `SELECT tenure_analyze()`)
+				return err
+			})
+		}
 	}
+}
+
+func (f *postgresFeed) close() error {
+	f.stop()
+	f.beside.Wait()
 	if f.conn == nil {
 		return nil
 	}
