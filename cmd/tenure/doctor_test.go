@@ -13,6 +13,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 )
@@ -106,16 +107,17 @@ func consult(t *testing.T, home string, args ...string) string {
 // The certificate must be one that clients trust, and browsers are to insist on it.
 // What is not ready is a fault; what a proxy keeps for the inside is none.
 func TestDoctorLooksAtTheWay(t *testing.T) {
-	home, status := t.TempDir(), http.StatusNotFound
+	home := t.TempDir()
+	var well atomic.Bool
 	proxy := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if status == http.StatusOK {
-			w.Header().Set("Strict-Transport-Security", "max-age=31536000")
-		}
-		if r.URL.Path == "/readyz" && status == http.StatusOK {
-			http.Error(w, "the database is silent", http.StatusServiceUnavailable)
+		if !well.Load() {
+			http.NotFound(w, r)
 			return
 		}
-		w.WriteHeader(status)
+		w.Header().Set("Strict-Transport-Security", "max-age=31536000")
+		if r.URL.Path == "/readyz" {
+			http.Error(w, "the database is silent", http.StatusServiceUnavailable)
+		}
 	}))
 	defer proxy.Close()
 	expect := func(out string, wants ...string) {
@@ -139,7 +141,7 @@ func TestDoctorLooksAtTheWay(t *testing.T) {
 	}
 	expect(trusting(), "ok    proxy: /healthz: "+proxy.URL+"/healthz answers 404: the proxy keeps it", "ok    proxy: certificate: the certificate ends in ",
 		"warn  proxy: hsts: no Strict-Transport-Security", "warn  proxy: forged header: the proxy answers itself")
-	status = http.StatusOK
+	well.Store(true)
 	expect(trusting(), "ok    proxy: hsts: max-age=31536000", "fail  proxy: /readyz: "+proxy.URL+"/readyz answers 503: the database is silent")
 }
 
