@@ -3,6 +3,7 @@ package main
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"fmt"
 	"io"
 	"net"
@@ -129,7 +130,12 @@ func openStream(url string, r request) (*stream, error) {
 	case <-s.began:
 		return s, nil
 	case <-s.ended:
-		return nil, fmt.Errorf("the stream ended before it began: %w", s.err)
+	}
+	select {
+	case <-s.began: // and was short
+		return s, nil
+	default:
+		return nil, fmt.Errorf("the stream ended before it began: %w", cmp.Or(s.err, io.EOF))
 	}
 }
 

@@ -132,8 +132,8 @@ func (f *filter) column(field string) directory.Cond {
 func during(op operator, field string, want time.Time) directory.Cond {
 	from := want.UTC().Truncate(time.Millisecond)
 	end := from.Add(time.Millisecond)
-	if from.Year() > 9998 || from.Year() < 1 { // beyond what text can order
-		from = time.Date(min(max(from.Year(), 1), 9999), 1, 1, 0, 0, 0, 0, time.UTC)
+	if from.Year() > 9998 || from.Year() < 2 { // beyond what text can order; Go's zero, in the year 1, is stored as absent
+		from = time.Date(min(max(from.Year(), 2), 9999), 1, 1, 0, 0, 0, 0, time.UTC)
 		end = from
 	}
 	whole := from.Equal(want)

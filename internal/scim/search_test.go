@@ -84,6 +84,7 @@ func TestFilterProperty(t *testing.T) {
 		"displayName eq null", "displayName ne null", "emails.value eq null", "emails.type ne null", "active eq true", "active ne true", `active eq "False"`,
 		`meta.created eq "` + created + `"`, `meta.created ne "` + created + `"`, `meta.created gt "` + created + `"`, `meta.created ge "` + created + `"`,
 		`meta.created lt "` + created + `"`, `meta.created le "` + created + `"`, `meta.lastModified gt "9999-12-31T23:59:59-12:00"`, `meta.created le "0000-01-01T00:00:00Z"`,
+		`meta.created ge "0001-01-01T00:00:00Z"`, `not (meta.created lt "0001-01-01T00:00:00Z")`, `not (meta.created le "0000-01-01T00:00:00Z")`,
 		`meta.created ge "` + strings.Replace(created, "Z", "5Z", 1) + `"`, `meta.created lt "` + strings.Replace(created, "Z", "5Z", 1) + `"`,
 	}))
 	var tree func(depth int) *rapid.Generator[string]
