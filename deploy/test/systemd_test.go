@@ -45,11 +45,11 @@ func TestSystemdUnits(t *testing.T) {
 	}
 }
 
-// TestSystemdExposure asks systemd itself, where there is one.
+// TestSystemdExposure asks systemd itself; it need not be what this machine runs on.
 func TestSystemdExposure(t *testing.T) {
 	program, err := exec.LookPath("systemd-analyze")
 	if err != nil {
-		t.Skip("systemd-analyze is not here: TestSystemdUnits has looked at the directives only")
+		t.Fatal("systemd-analyze is missing; on Debian: apt-get install systemd")
 	}
 	for _, name := range []string{"tenure.service", "tenure@.service"} {
 		out, err := exec.Command(program, "security", "--offline=true", "--threshold=15", "--no-pager", "../systemd/"+name).CombinedOutput()

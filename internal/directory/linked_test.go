@@ -2,8 +2,11 @@ package directory
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"math"
+	"os/exec"
+	"path/filepath"
 	"testing"
 	"time"
 
@@ -19,7 +22,11 @@ const idp = "https://idp.example.com"
 // signing is a directory in which people sign in at a provider.
 func signing(t *testing.T) *Directory {
 	t.Helper()
-	db := openStore(t)
+	return signingOn(t, openStore(t))
+}
+
+func signingOn(t *testing.T, db *store.DB) *Directory {
+	t.Helper()
 	l := &live.Live{
 		DB: db, Log: slog.New(slog.DiscardHandler), Forget: func(store.Change) {},
 		Check:   func(tenure.Principal, tenure.Action) error { return nil },
@@ -158,6 +165,25 @@ func TestWhomASubjectIsTakenFor(t *testing.T) {
 	events, err := d.DB.AuditTail(t.Context(), tenure.DefaultTenant, "user.link_refused", 10)
 	if err != nil || len(events) != 3 {
 		t.Errorf("%d refusals are told, %v", len(events), err)
+	}
+}
+
+// What the database could not tell is no word about the person.
+func TestAFaultIsNoDeactivation(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "tenure.db")
+	db, err := store.OpenSQLite(t.Context(), path, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = db.Close() }()
+	d := signingOn(t, db)
+	p, _, _ := d.signIn(t, "alice@example.com", "1", "")
+	if out, err := exec.Command("sqlite3", "-bail", "-cmd", ".timeout 5000", path, `ALTER TABLE users RENAME TO gone`).CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	_, _, err = d.OpenSession(t.Context(), p, tenure.SignIn{Via: "proxy"})
+	if err == nil || errors.Is(err, tenure.ErrDeactivated) {
+		t.Errorf("%v", err)
 	}
 }
 

@@ -78,7 +78,7 @@ func stillStands(ctx context.Context, tx *store.Tx, s tenure.Session) error {
 		return nil
 	}
 	if u, err := tx.User(ctx, s.Tenant, s.User); err != nil || !u.Active {
-		return tenure.ErrDeactivated
+		return cmp.Or(unlessNotFound(err), error(tenure.ErrDeactivated))
 	}
 	if s.Connection == "" {
 		return nil

@@ -103,11 +103,8 @@ func readKey(path string) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	others := fs.FileMode(0o077)
-	if owner, ok := info.Sys().(*syscall.Stat_t); ok && int(owner.Uid) != os.Geteuid() {
-		others = 0o037
-	}
-	if info.Mode().Perm()&others != 0 {
+	owner, ok := info.Sys().(*syscall.Stat_t)
+	if !keptFromOthers(info.Mode(), !ok || int(owner.Uid) == os.Geteuid()) {
 		return nil, fmt.Errorf("the master key %s can be read by others (mode %#o): chmod 600 it", path, info.Mode().Perm())
 	}
 	text, err := os.ReadFile(path)
@@ -119,6 +116,17 @@ func readKey(path string) ([]byte, error) {
 		return nil, fmt.Errorf("the master key %s is not %d bytes in base64", path, keySize)
 	}
 	return raw, nil
+}
+
+// keptFromOthers tells that a file of this mode is read by nobody else. One that
+// another user laid down for this process may be read by its group: so do Kubernetes
+// and systemd.
+func keptFromOthers(mode fs.FileMode, own bool) bool {
+	others := fs.FileMode(0o077)
+	if !own {
+		others = 0o037
+	}
+	return mode.Perm()&others == 0
 }
 
 func makeKey(path string) ([]byte, error) {

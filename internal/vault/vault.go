@@ -87,6 +87,9 @@ func (v *Vault) add(ctx context.Context, by tenure.Principal, tenant tenure.Tena
 	var p tenure.Provider
 	err := v.DB.Tx(ctx, func(ctx context.Context, tx *store.Tx) error {
 		ws, err := tx.Workspace(ctx, tenant, spec.Workspace)
+		if err != nil && !tenure.IsKind(err, tenure.NotFound) {
+			return err
+		}
 		if err != nil {
 			return tenure.InvalidField("workspace", "there is no workspace %q", tenure.Shown(spec.Workspace))
 		}
