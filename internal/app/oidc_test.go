@@ -158,6 +158,17 @@ func TestSignInByStoredConnections(t *testing.T) {
 	in.otherTenantsPeople(p, alice, session)
 	in.backChannel(p)
 
+	// A hand at the database that unlinks her signs her out, as the act does.
+	end, _, _ = in.signIn(p, "acme", alice)
+	session = cookies(end, "")
+	in.must(http.StatusOK, credential{}, "GET", "/api/v1/me", "", "Cookie", session)
+	h.change("DELETE FROM oidc_subjects WHERE tenant_id = 'default'")
+	for typed := time.Now(); in.ask(credential{}, "GET", "/api/v1/me", "", "Cookie", session).status != http.StatusUnauthorized; time.Sleep(10 * time.Millisecond) {
+		if time.Since(typed) > 2*time.Second {
+			t.Fatal("whom a hand has unlinked is signed in still")
+		}
+	}
+
 	end, _, _ = in.signIn(p, "acme", alice)
 	session = cookies(end, "")
 	in.must(http.StatusOK, credential{}, "GET", "/api/v1/me", "", "Cookie", session)

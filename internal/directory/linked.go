@@ -179,9 +179,6 @@ func (d *Directory) Unlink(ctx context.Context, by tenure.Principal, id tenure.U
 		if err != nil && !tenure.IsKind(err, tenure.NotFound) {
 			return err
 		}
-		if err := tx.Unlink(ctx, u.Tenant, id); err != nil {
-			return err
-		}
 		if s.Issuer != "" {
 			if sessions, err = tx.ProviderSessions(ctx, u.Tenant, s.Issuer, s.Subject, ""); err != nil {
 				return err
@@ -191,6 +188,10 @@ func (d *Directory) Unlink(ctx context.Context, by tenure.Principal, id tenure.U
 			if _, err := tx.EndSession(ctx, s.Tenant, s.ID, by.Label(), "unlinked from the identity provider"); err != nil {
 				return err
 			}
+		}
+		// After them: the trigger that follows it knows no name.
+		if err := tx.Unlink(ctx, u.Tenant, id); err != nil {
+			return err
 		}
 		return tx.Append(ctx, audit.UserUnlinked(by, u, s.Issuer, s.Subject))
 	})

@@ -53,6 +53,28 @@ func TestReplaceByHand(t *testing.T) {
 	}
 }
 
+// INSERT OR REPLACE throws out whom a provider knew as the same, and whose connection it was.
+func TestReplacedSignInsEnd(t *testing.T) {
+	db, hand := open(t)
+	for name, statement := range map[string]string{
+		"the subject is another's now":  `INSERT OR REPLACE INTO oidc_subjects VALUES ('u2', 'default', 'https://a', 's', 'x')`,
+		"the person is another subject": `INSERT OR REPLACE INTO oidc_subjects VALUES ('u', 'default', 'https://a', 'other', 'x')`,
+		"another connection": `INSERT OR REPLACE INTO oidc_connections (id, tenant_id, name, issuer, client_id, secret_sealed, data_key, scopes, user_name_claim, created_at)
+			VALUES ('c2', 'default', 'two', 'https://a', 'x', x'', x'', 'openid', 'email', 'x')`,
+	} {
+		hand(`DELETE FROM sessions; DELETE FROM oidc_subjects; DELETE FROM oidc_connections;
+			INSERT INTO oidc_connections (id, tenant_id, name, issuer, client_id, secret_sealed, data_key, scopes, user_name_claim, created_at)
+			VALUES ('c', 'default', 'acme', 'https://a', 'x', x'', x'', 'openid', 'email', 'x');
+			INSERT INTO oidc_subjects VALUES ('u', 'default', 'https://a', 's', 'x');
+			INSERT INTO sessions (id, tenant_id, user_id, session_hash, via, created_at, last_seen_at, expires_at, connection_id, issuer, subject)
+			VALUES ('s', 'default', 'u', 'h', 'oidc', 'x', 'x', '2999-01-01', 'c', 'https://a', 's')`)
+		hand(statement)
+		if open, err := db.ProviderSessions(t.Context(), tenure.DefaultTenant, "https://a", "s", ""); err != nil || len(open) != 0 {
+			t.Errorf("%s: %d sessions go on, %v", name, len(open), err)
+		}
+	}
+}
+
 func TestMarkTellsAnEarlierStateOfAFile(t *testing.T) {
 	db, hand := open(t)
 	earlierState(t, db, func(tenant string) {

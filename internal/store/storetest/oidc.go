@@ -3,6 +3,7 @@ package storetest
 import (
 	"context"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -134,5 +135,70 @@ func signIns(t *testing.T, f *fixture) {
 	}
 	if rows, err := f.db.ProviderSessions(f.ctx, f.user.Tenant, "", "", ""); err != nil || len(rows) != 0 {
 		t.Errorf("of no provider: %d, %v", len(rows), err)
+	}
+}
+
+// oidcByHand: a connection or a link that a hand takes away ends the sessions that
+// rest on it, and no others.
+func oidcByHand(t *testing.T, f *fixture) {
+	f.hand(`INSERT INTO tenants (id, name, created_at) VALUES ('t2', 'Second', '2026-01-01T00:00:00Z')`)
+	open := func() {
+		t.Helper()
+		f.hand(`DELETE FROM sessions; DELETE FROM oidc_subjects; DELETE FROM oidc_connections`)
+		for _, tenant := range []tenure.TenantID{tenure.DefaultTenant, "t2"} {
+			c := tenure.OIDCConnection{ID: "c1", Tenant: tenant, Name: "acme", Issuer: "https://a", ClientID: "x", Scopes: "openid", UserNameClaim: "email", Domains: []string{"acme.com"}, CreatedAt: f.db.Now()}
+			if tenant == "t2" {
+				c.ID, c.Name, c.Domains = "c2", "two", nil
+			}
+			f.tx(func(ctx context.Context, tx *store.Tx) error {
+				if err := tx.InsertOIDC(ctx, c, store.SealedKey{Sealed: []byte("sealed"), DataKey: []byte("data")}); err != nil {
+					return err
+				}
+				user := tenure.UserID("u-" + string(tenant))
+				if err := tx.Link(ctx, tenant, store.Subject{User: user, Issuer: "https://a", Subject: "s"}); err != nil {
+					return err
+				}
+				return tx.InsertSession(ctx, tenure.Session{
+					ID: tenure.SessionID(tenant), Tenant: tenant, User: user, CreatedAt: tx.Now(), SeenAt: tx.Now(), ExpiresAt: tx.Now().Add(time.Hour),
+					SignIn: tenure.SignIn{Via: "oidc", Connection: c.ID, Issuer: "https://a", Subject: "s", AuthAt: tx.Now()},
+				}, tenure.DigestOf(string(tenant)))
+			})
+		}
+	}
+	for statement, ends := range map[string]bool{
+		`DELETE FROM oidc_connections WHERE id = 'c1'`:                                          true,
+		`UPDATE oidc_connections SET issuer = 'https://b' WHERE id = 'c1'`:                      true,
+		`UPDATE oidc_connections SET client_id = 'y' WHERE id = 'c1'`:                           true,
+		`UPDATE oidc_connections SET id = 'c3' WHERE id = 'c1'`:                                 true,
+		`UPDATE oidc_connections SET tenant_id = 't3' WHERE id = 'c1'`:                          true,
+		`UPDATE oidc_connections SET scopes = 'openid email', issuer = 'https://a'`:             false,
+		`DELETE FROM oidc_subjects WHERE user_id = 'u-default'`:                                 true,
+		`UPDATE oidc_subjects SET subject = 'other' WHERE user_id = 'u-default'`:                true,
+		`UPDATE oidc_subjects SET issuer = '', subject = user_id WHERE user_id = 'u-default'`:   true,
+		`UPDATE oidc_subjects SET user_id = 'somebody' WHERE user_id = 'u-default'`:             true,
+		`UPDATE oidc_subjects SET created_at = '2026-01-01T00:00:00Z', subject = subject || ''`: false,
+	} {
+		if ends && strings.Contains(statement, `SET id`) { // its domain would point nowhere
+			statement = `DELETE FROM oidc_domains; ` + statement
+		}
+		open()
+		feed := f.feed()
+		f.hand(statement)
+		changes, lost := f.next(feed)
+		if told := lost || tells(changes, "session", "default"); told != ends {
+			t.Errorf("%s: the feed tells %v, want the session: %v", statement, changes, ends)
+		}
+		for tenant, want := range map[tenure.TenantID]bool{tenure.DefaultTenant: ends, "t2": false} {
+			s, err := f.db.SessionStanding(f.ctx, tenure.DigestOf(string(tenant)))
+			if err != nil || s.Ended != want {
+				t.Errorf("%s: the session of %s has ended: %v, want %v (%v)", statement, tenant, s != nil && s.Ended, want, err)
+			}
+		}
+	}
+	open()
+	f.hand(`DELETE FROM oidc_connections WHERE id = 'c1'`)
+	f.hand(`UPDATE oidc_connections SET id = 'c1', name = 'c1' WHERE id = 'c2'`)
+	if _, err := f.db.OIDCByDomain(f.ctx, "acme.com"); !tenure.IsKind(err, tenure.NotFound) {
+		t.Errorf("the domain of a connection that a hand deleted leads to another: %v", err)
 	}
 }

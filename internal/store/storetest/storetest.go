@@ -83,6 +83,7 @@ func Run(t *testing.T, open Open) {
 		{"what is told once is told once by many", toldOnce},
 		{"a suspended tenant's credentials are dead", tenantRows},
 		{"a tenant has one OIDC connection, with a name and domains of its own", oidcConnections},
+		{"a connection or a link that a hand takes away ends sessions", oidcByHand},
 		{"what may be used once is used once", onceOnly},
 		{"a session knows how its person signed in", signIns},
 		{"drift is read in one stream, with live tokens only", driftStream},
