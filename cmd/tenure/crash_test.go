@@ -113,6 +113,14 @@ func mintUntilKilled(t *testing.T, p *process, after time.Duration) map[string]s
 		})
 	}
 	time.Sleep(after)
+	for deadline := time.Now().Add(30 * time.Second); time.Now().Before(deadline); time.Sleep(time.Millisecond) {
+		mu.Lock()
+		some := len(minted) > 0
+		mu.Unlock()
+		if some { // on a busy machine the first may take longer
+			break
+		}
+	}
 	if err := p.kill(); err != nil {
 		t.Error(err)
 	}
