@@ -166,7 +166,7 @@ func (a *App) build(ctx context.Context) error {
 		DB: a.Store, Live: a.Live, Uses: a.Uses, Usage: a.Usage, Admins: cfg.Admins,
 		RequireSCIM: cfg.RequireSCIM, SessionIdle: cfg.SessionIdle, SessionLife: cfg.SessionLife, RootStands: a.Tokens.RootStands,
 	}
-	a.Live.EndAgain = a.Directory.EndAgain
+	a.Live.EndAgain, a.Live.TellBack = a.Directory.EndAgain, a.Directory.TellBack
 	a.Connectors = &connector.Connectors{DB: a.Store, Live: a.Live, Use: &store.ConnectorUse{DB: a.Store}, Builtin: len(cfg.SCIMTokens) > 0}
 	a.Policies = &policy.Policies{DB: a.Store, Live: a.Live, Single: !cfg.Teams}
 	key, err := vault.LoadMasterKey(ctx, a.Store, cfg.KeyFile)

@@ -51,9 +51,15 @@ func (d *Directory) enter(ctx context.Context, u tenure.User, at time.Time) (ten
 	}
 	p, err := s.Admit(d.DB.Now(), generation)
 	if err == nil {
+		err = d.Live.Stands(ctx, s)
+	}
+	if err == nil {
 		d.Uses.NotePerson(u.ID, d.DB.Now())
 	}
-	return p, err
+	if err != nil {
+		return tenure.Principal{}, err
+	}
+	return p, nil
 }
 
 // mustBeProvisioned refuses, under RequireSCIM, whom SCIM never provisioned.

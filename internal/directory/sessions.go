@@ -125,6 +125,11 @@ func (d *Directory) ResolveSession(ctx context.Context, presented string, assert
 		asserted.refresh(s, now)
 	}
 	p, err := d.admitSession(ctx, s, now, generation)
+	if err == nil {
+		if err = d.Live.Stands(ctx, s); err != nil {
+			return tenure.Principal{}, err
+		}
+	}
 	if err != nil || tenure.OriginOf(ctx).Background {
 		return p, err
 	}

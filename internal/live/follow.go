@@ -106,18 +106,13 @@ func (l *Live) heard(at time.Time) { l.clock.heard.Store(&at) }
 
 // poll applies what is new in the feed.
 func (l *Live) poll(ctx context.Context, feed *store.Feed) error {
-	asked := l.Options.Now()
+	asked, number := l.Options.Now(), l.clock.begun.Add(1)
 	news, err := feed.Poll(ctx)
 	if err != nil {
 		return err
 	}
-	if news.Back {
-		l.wentBack()
-	}
-	for _, c := range news.Changes {
-		l.memory.note(c)
-	}
-	if err := l.endAgain(ctx); err != nil {
+	l.hear(news)
+	if err := l.settle(ctx); err != nil {
 		l.unknown = true // these news are not told again
 		return err
 	}
@@ -135,6 +130,7 @@ func (l *Live) poll(ctx context.Context, feed *store.Feed) error {
 	}
 	// The view is as fresh as the moment at which it was asked for.
 	l.heard(asked)
+	l.clock.applied.Store(number)
 	return nil
 }
 

@@ -36,8 +36,11 @@ type Live struct {
 	// Note keeps how an end of access went; nil keeps nothing. It does not wait.
 	Note func(tenure.TenantID, tenure.Revocation)
 	// EndAgain ends what has ended before the database went back to an earlier
-	// state, and tells of it; it does nothing about what has ended there too.
-	EndAgain func(context.Context, []store.Change) error
+	// state, and gives how many that was; it does nothing about what has ended there too.
+	EndAgain func(context.Context, []store.Change) (int, error)
+	// TellBack tells of a database that went back: how many ends were remembered, and
+	// how many of them it had forgotten.
+	TellBack func(ctx context.Context, remembered, again int) error
 	Log      *slog.Logger
 	Metrics  *Metrics
 	Options  Options
@@ -67,7 +70,10 @@ type Options struct {
 type freshness struct {
 	generation atomic.Uint64             // grows whenever something that is known may have changed
 	heard      atomic.Pointer[time.Time] // when the database last answered; read by the monotonic clock
-	behind     atomic.Bool               // the database went back, and what it forgot is not written yet
+	begun      atomic.Uint64             // how many polls have begun
+	applied    atomic.Uint64             // the last of them that was answered, and applied
+	behind     atomic.Bool               // the database went back, or may have, and what it forgot is not written yet
+	doubt      atomic.Bool               // it gives something as alive that has ended
 	usual      atomic.Int64              // nanoseconds that the view is old at most while the feed is well
 }
 
@@ -166,6 +172,9 @@ func (l *Live) again(ctx context.Context, f *Flight) error {
 	ctx, cancel := context.WithTimeout(ctx, recheckTimeout)
 	defer cancel()
 	now, err := l.Recheck(ctx, f.Principal)
+	if err == nil && l.memory.has(now.Standing()) {
+		err = tenure.ErrStale // the next poll tells whether it lives again, or was forgotten
+	}
 	if err == nil {
 		f.endAt(now)
 		err = l.Check(now, f.Action)

@@ -22,8 +22,11 @@ type Change struct {
 // FeedPoll is how often whoever follows looks after what ends by itself.
 const FeedPoll = 50 * time.Millisecond
 
-// feedPage is how many changes are read at once.
+// feedPage is how many changes are told singly at once.
 const feedPage = 1000
+
+// feedHeard is how many changes one poll reads, to tell of ends at least.
+const feedHeard = 20_000
 
 // Feed tails the changes of the database, whoever made them: this process,
 // another one, or a hand at a shell. It is used by one goroutine.
@@ -46,6 +49,9 @@ type Mark struct {
 	Seq     int64     `json:"seq"`
 	XID     string    `json:"xid,omitempty"`
 	At      time.Time `json:"at,omitzero"`
+	// Server tells one run of one server, and one life of the table in it, from every
+	// other; PostgreSQL only.
+	Server string `json:"server,omitempty"`
 }
 
 // News is what one Poll has found.
@@ -53,12 +59,19 @@ type News struct {
 	Changes []Change
 	// Lost tells that some changes cannot be known any more, because the table was
 	// trimmed past them, or that they are too many to be told singly: whoever
-	// follows must forget all that it holds.
+	// follows must forget all that it holds. Changes has those that are known.
 	Lost bool
 	// Back tells that the database is at an earlier state than was seen before: a
 	// backup was put back, or a standby took over without the last commits. Lost is
 	// set too.
 	Back bool
+	// Moved tells that another server answers than before, or another run of it, or
+	// that the table was made anew: it may lack commits of which the numbers do not tell.
+	Moved bool
+	// Unheard tells that there were ends of access which nobody here has heard singly:
+	// ToldChanges has them and, where Since is not zero, EndedSince those of before.
+	Unheard bool
+	Since   time.Time
 }
 
 // Poll gives what is new since the last Poll. An error means that nothing is known

@@ -1,6 +1,7 @@
 package store
 
 import (
+	"cmp"
 	"context"
 	"sync"
 	"time"
@@ -33,6 +34,8 @@ type postgresFeed struct {
 	server   string
 	newest   seen
 	install  string
+	first    bool   // nothing was polled yet
+	was      string // the server of the mark that it was opened with; "": of none
 	stop     context.CancelFunc
 	beside   sync.WaitGroup
 }
@@ -50,8 +53,9 @@ func (p *postgres) feed(ctx context.Context, from Mark) (*Feed, error) {
 		_ = f.close()
 		return nil, classifyPostgres(err)
 	}
+	f.first = true
 	if from.Install == f.install && from.Seq > 0 {
-		f.newest = seen{from.Seq, from.XID, from.At}
+		f.newest, f.was = seen{from.Seq, from.XID, from.At}, cmp.Or(from.Server, "unknown")
 	}
 	out := &Feed{Every: postgresPoll, poll: f.poll, mark: f.mark, close: f.close}
 	beside, stop := context.WithCancel(context.WithoutCancel(ctx))
@@ -93,7 +97,9 @@ func (f *postgresFeed) close() error {
 	return f.conn.Close(context.Background())
 }
 
-func (f *postgresFeed) mark() Mark { return Mark{f.install, f.newest.seq, f.newest.xid, f.newest.at} }
+func (f *postgresFeed) mark() Mark {
+	return Mark{f.install, f.newest.seq, f.newest.xid, f.newest.at, f.server}
+}
 
 func (f *postgresFeed) connect(ctx context.Context) (err error) {
 	if f.conn == nil || f.conn.IsClosed() {
@@ -119,8 +125,11 @@ var errStandby = &tenure.Error{
 	Msg: "the database does not answer: this server is a standby",
 }
 
-// serverIdentity tells one run of one server from every other.
-const serverIdentity = `pg_postmaster_start_time()::text || ' ' || COALESCE(host(inet_server_addr()), 'local') || ' ' || COALESCE(inet_server_port(), 0)`
+// serverIdentity tells one run of one server from every other, and a table that a
+// restoration has made from the one that was there. A server that takes over has begun
+// to run at another time; it does not change timelines while it is followed.
+const serverIdentity = `pg_postmaster_start_time()::text || ' ' || COALESCE(host(inet_server_addr()), 'local') || ' ' || COALESCE(inet_server_port(), 0)
+		|| ' ' || (SELECT oid FROM pg_database WHERE datname = current_database()) || ' ' || COALESCE(pg_relation_filenode('changes'), 0)`
 
 // feedPoll asks in one statement, and so in one snapshot, for what is new, and
 // whether what was seen last is still there. Rows of transactions that this server
@@ -160,7 +169,7 @@ func (f *postgresFeed) read(ctx context.Context) (News, error) {
 	if xid == "" {
 		xid = "0"
 	}
-	rows, err := f.conn.Query(ctx, feedPoll, f.snapshot, feedPage, f.newest.seq, xid, f.newest.at)
+	rows, err := f.conn.Query(ctx, feedPoll, f.snapshot, feedHeard, f.newest.seq, xid, f.newest.at)
 	if err != nil {
 		return News{}, err
 	}
@@ -195,13 +204,25 @@ func (f *postgresFeed) read(ctx context.Context) (News, error) {
 		if news.Back, err = f.wentBack(ctx); err != nil {
 			return News{}, err
 		}
+		news.Since = f.newest.at // what follows it was trimmed too, maybe
 	}
 	// Transactions of another server are numbered otherwise: a snapshot of the one
 	// tells nothing about the other.
-	if news.Lost = !there || server != f.server || len(news.Changes) == feedPage; news.Lost {
-		return news, f.open(ctx)
+	gap := !there || server != f.server || len(news.Changes) == feedHeard
+	news.Lost = gap || len(news.Changes) >= feedPage
+	news.Moved = server != f.server || f.was != "" && f.was != server
+	news.Unheard = gap || f.first
+	if f.first && f.was == "" {
+		news.Since = time.Unix(0, 0) // who has seen nothing has all to learn
 	}
-	f.snapshot, f.server, f.newest = snapshot, server, newest
+	if gap {
+		if err := f.open(ctx); err != nil {
+			return News{}, err
+		}
+	} else {
+		f.snapshot, f.server, f.newest = snapshot, server, newest
+	}
+	f.first, f.was = false, ""
 	return news, nil
 }
 

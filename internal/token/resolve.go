@@ -42,6 +42,9 @@ func (t *Tokens) byDigest(ctx context.Context, digest tenure.Digest) (tenure.Pri
 		t.Reuse.note(ctx, s)
 	}
 	if err == nil && !hit {
+		if err := t.Live.Stands(ctx, s); err != nil {
+			return tenure.Principal{}, err
+		}
 		// Only while nothing has changed since before the row was read: a row
 		// read before a revocation is never cached after it.
 		t.Cache.put(digest, s, func() bool { return t.Live.Generation() == generation })

@@ -2,7 +2,9 @@ package faults
 
 import (
 	"fmt"
+	"net/url"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"syscall"
@@ -113,6 +115,47 @@ func TestFailoverThatForgets(t *testing.T) {
 	eventually(t, 5*time.Second, "tokens are minted", func() bool { m, _ := tryMint(here, "carol@example.com"); return m.secret != "" })
 }
 
+// The standby that takes over lacks one commit only, whose change has a lower number
+// than others that it has: the numbers do not tell.
+func TestFailoverThatForgetsALowNumber(t *testing.T) {
+	p := newPair(t)
+	w := newWorld(t, p.both)
+	replicas := []*replica{w.replica(), w.replica()}
+	bob, carol := w.mint(replicas[0], "bob@example.com"), w.mint(replicas[0], "carol@example.com")
+	p.follows(t)
+	primary := at(t, p.both, fmt.Sprint("127.0.0.1:", p.primary.Port()))
+	slow := make(chan error)
+	go func() { // takes its number now, and commits when the others are gone over
+		_, err := tryQuery(primary, "BEGIN; UPDATE users SET active = false WHERE user_name = 'bob@example.com'; SELECT pg_sleep(6); COMMIT")
+		slow <- err
+	}()
+	time.Sleep(time.Second)
+	query(t, primary, "UPDATE tenants SET active = active")
+	p.follows(t)
+	p.between.cut.Store(true)
+	if err := <-slow; err != nil {
+		t.Fatal(err)
+	}
+	for _, r := range replicas {
+		eventually(t, time.Second, "bob is refused before", func() bool { return refused(chat(r, bob.secret)) })
+	}
+	p.takeOver(t)
+	for i, r := range replicas {
+		judged := under(20*time.Millisecond, func() answer { return chat(r, bob.secret) })
+		eventually(t, 20*time.Second, "the replica serves from the standby", func() bool { return chat(r, carol.secret).status == 200 })
+		time.Sleep(2 * time.Second)
+		if got := statuses(judged.stop()); got[200] > 0 {
+			t.Errorf("replica %d admitted whom it had seen end: %v", i, got)
+		}
+	}
+	if got := query(t, p.then, "SELECT active FROM users WHERE user_name = 'bob@example.com'"); got != "f" {
+		t.Error("the person's row is as if nothing had ended")
+	}
+	if got := query(t, p.then, "SELECT count(*) > 0 FROM audit_events WHERE action = 'database.went_back'"); got != "t" {
+		t.Error("no audit event tells of it")
+	}
+}
+
 // endedAgain looks at the rows.
 func endedAgain(t *testing.T, database string, token, person pat) {
 	t.Helper()
@@ -183,11 +226,12 @@ func TestFailoverThatLosesNothing(t *testing.T) {
 	}
 }
 
-// An older backup is put back into the database, while the replicas run and while they
-// are stopped. What they have seen to end stays ended.
+// An older backup is put back: into the database while the replicas run, in the place of
+// the database while they run and are asked, and while they are stopped. What they have
+// seen to end stays ended.
 func TestRestoredBackup(t *testing.T) {
-	for _, running := range []bool{true, false} {
-		t.Run(fmt.Sprintf("running %t", running), func(t *testing.T) {
+	for _, how := range []string{"into it", "in its place", "while all are stopped"} {
+		t.Run(how, func(t *testing.T) {
 			server := postgrestest.Server(t)
 			database := server.Database(t)
 			w := newWorld(t, database)
@@ -198,9 +242,7 @@ func TestRestoredBackup(t *testing.T) {
 			time.Sleep(time.Second)
 			dump := filepath.Join(os.TempDir(), "tenure-dump-"+filepath.Base(w.dir)+fmt.Sprint(os.Getpid()))
 			t.Cleanup(func() { _ = os.Remove(dump) })
-			if out, err := server.Program("pg_dump", "-Fc", "-f", dump, database).CombinedOutput(); err != nil {
-				t.Fatalf("pg_dump: %v\n%s", err, out)
-			}
+			runs(t, server.Program("pg_dump", "-Fc", "-f", dump, database))
 			if a := revoke(replicas[0], "alice@example.com", alice); a.status != 204 && a.status != 200 {
 				t.Fatal(a)
 			}
@@ -209,18 +251,20 @@ func TestRestoredBackup(t *testing.T) {
 				eventually(t, time.Second, "they are refused before", func() bool { return refused(chat(r, alice.secret)) && refused(chat(r, bob.secret)) })
 			}
 			time.Sleep(time.Second)
-			if !running {
+			switch how {
+			case "in its place":
+				swap(t, server, database, dump, replicas, alice, bob)
+			case "while all are stopped":
 				for _, r := range replicas {
 					if err := r.stop(startWait); err != nil {
 						t.Fatal(err)
 					}
 				}
+				fallthrough
+			default: // in one transaction, so that no replica sees half of it
+				runs(t, server.Program("pg_restore", "--clean", "--if-exists", "--single-transaction", "-d", database, dump))
 			}
-			// In one transaction, so that no replica sees half of it.
-			if out, err := server.Program("pg_restore", "--clean", "--if-exists", "--single-transaction", "-d", database, dump).CombinedOutput(); err != nil {
-				t.Fatalf("pg_restore: %v\n%s", err, out)
-			}
-			if !running {
+			if how == "while all are stopped" {
 				replicas = []*replica{w.replica(home), w.replica()}
 			}
 			for _, r := range replicas {
@@ -239,5 +283,44 @@ func TestRestoredBackup(t *testing.T) {
 				t.Error("no audit event tells of it")
 			}
 		})
+	}
+}
+
+// runs runs a program of PostgreSQL.
+func runs(t *testing.T, cmd *exec.Cmd) {
+	t.Helper()
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("%v: %v\n%s", cmd.Args, err, out)
+	}
+}
+
+// swap puts a dump in the place of a database on the same server, between two requests
+// of whoever has ended: none of them is admitted, from the first one on.
+func swap(t *testing.T, server *postgrestest.Instance, database, dump string, replicas []*replica, ended ...pat) {
+	t.Helper()
+	u, err := url.Parse(database)
+	if err != nil {
+		t.Fatal(err)
+	}
+	name, other := strings.TrimPrefix(u.Path, "/"), "restored"
+	query(t, server.URL("postgres"), "CREATE DATABASE "+other+" TEMPLATE template0")
+	runs(t, server.Program("pg_restore", "-d", server.URL(other), dump))
+	var judged []*load
+	for _, r := range replicas {
+		for _, p := range ended {
+			judged = append(judged, under(5*time.Millisecond, func() answer { return chat(r, p.secret) }))
+		}
+	}
+	query(t, server.URL("postgres"), fmt.Sprintf("ALTER DATABASE %q ALLOW_CONNECTIONS false", name))
+	eventually(t, 10*time.Second, "the databases change places", func() bool {
+		_, err := tryQuery(server.URL("postgres"), fmt.Sprintf(`SELECT pg_terminate_backend(pid, 1000) FROM pg_stat_activity WHERE datname = '%[1]s';
+			ALTER DATABASE %[1]q RENAME TO forgotten; ALTER DATABASE %[2]q RENAME TO %[1]q`, name, other))
+		return err == nil
+	})
+	time.Sleep(2 * time.Second)
+	for _, l := range judged {
+		if got := statuses(l.stop()); got[200] > 0 {
+			t.Errorf("what had ended was admitted after the restoration: %v", got)
+		}
 	}
 }
