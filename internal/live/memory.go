@@ -81,7 +81,7 @@ func (m *memory) note(late bool, changes ...store.Change) {
 func (m *memory) list() []store.Change {
 	out := make([]store.Change, 0, len(m.ended))
 	for t, end := range m.ended {
-		out = append(out, store.Change{Kind: t.kind, ID: t.id, Ended: true, At: end.at, Seq: int64(end.n)}) //nolint:gosec // a count
+		out = append(out, store.Change{Kind: t.kind, ID: t.id, Ended: true, At: end.at, Seq: int64(end.n)})
 	}
 	slices.SortFunc(out, func(a, b store.Change) int { return cmp.Compare(a.Seq, b.Seq) })
 	return out
@@ -110,8 +110,12 @@ func (m *memory) has(s *tenure.Standing) bool {
 		return false
 	}
 	for _, t := range [...]thing{
-		{"token", string(s.Token)}, {"session", string(s.Session)}, {"user", string(s.User)}, {"service_account", string(s.ServiceAccount)},
-		{"connector", string(s.Connector)}, {"workspace", string(s.Workspace)},
+		{"token", string(s.Token)},
+		{"session", string(s.Session)},
+		{"user", string(s.User)},
+		{"service_account", string(s.ServiceAccount)},
+		{"connector", string(s.Connector)},
+		{"workspace", string(s.Workspace)},
 	} {
 		if _, ok := m.ended[t]; ok && t.id != "" {
 			return true
