@@ -69,6 +69,7 @@ var house = []room{
 		"internal/app", "cmd/tenure", // open and migrate it
 		"internal/doctor", // looks at it
 	}},
+	{path: "internal/egress", layer: machinery},
 	{path: "internal/oidc", layer: machinery},
 	{path: "internal/web", layer: machinery},
 

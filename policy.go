@@ -34,9 +34,21 @@ type Policy struct {
 	SessionLimit    int           // how many one person may have open; one more ends the oldest
 	AdminIdle       time.Duration // after how long without use a session no longer administers
 	Reauth          time.Duration // how old a sign-in may be for what is dangerous
+	Egress          Egress        // where providers may be, beside the public internet
 }
 
-// DefaultPolicy is the policy of a tenant that has set nothing.
+// PolicyOf is the policy of a tenant that has set nothing: the installation's own
+// may have providers on its own networks, where models are hosted by oneself.
+func PolicyOf(tenant TenantID) Policy {
+	p := DefaultPolicy()
+	if tenant == DefaultTenant {
+		p.Egress = EgressAll
+	}
+	return p
+}
+
+// DefaultPolicy is the policy of a tenant beside the installation's own that has set
+// nothing.
 func DefaultPolicy() Policy {
 	return Policy{
 		PATMaxLife: MaxTokenLife, PATLife: DefaultTokenLife, PATScopes: DataPlane, PATMinters: []Role{WorkspaceAdmin, Member},
@@ -96,7 +108,19 @@ func settings() map[string]setting {
 		"session_limit":    number("How many sessions one person may have open; one more ends the oldest", 1, 100, func(p *Policy) *int { return &p.SessionLimit }),
 		"admin_idle":       span("After how long without use a session no longer administers", time.Minute, 24*time.Hour, func(p *Policy) *time.Duration { return &p.AdminIdle }),
 		"reauth":           span("How old a sign-in may be for what is dangerous", time.Minute, time.Hour, func(p *Policy) *time.Duration { return &p.Reauth }),
-		"root_token":       choice("Whether the root token is accepted; off is possible once there is a super admin", "off", "on", func(p *Policy) *bool { return &p.RootOff }),
+		"provider_networks": {
+			what: "Networks beside the public internet in which model providers may be: private, loopback",
+			of:   []string{egressPrivate, egressLoopback}, many: true,
+			get: func(p *Policy) string { return p.Egress.String() },
+			set: func(p *Policy, v string) error {
+				e, err := parseEgress(v)
+				if err == nil {
+					p.Egress = e
+				}
+				return err
+			},
+		},
+		"root_token": choice("Whether the root token is accepted; off is possible once there is a super admin", "off", "on", func(p *Policy) *bool { return &p.RootOff }),
 		"webhook_url": {
 			what: "Where notices are posted, signed; empty: nowhere",
 			get:  func(p *Policy) string { return p.Webhook },

@@ -37,6 +37,7 @@ var policyValues = map[string]struct {
 	"session_limit":              {map[string]string{"1": "1", "100": "100", "007": "7"}, []string{"", "0", "101", "-1", "1.5", "many", "1d", "99999999999999999999"}},
 	"admin_idle":                 {map[string]string{"1m": "1m", "15m": "15m"}, lifetimes("0", "59s", "25h")},
 	"reauth":                     {map[string]string{"1m": "1m", "60m": "1h"}, lifetimes("0", "61m")},
+	"provider_networks":          {map[string]string{"": "", "private": "private", "loopback  private": "private loopback"}, []string{"public", "private,loopback", "all", "10.0.0.0/8", "off"}},
 	"root_token":                 {map[string]string{"on": "on", "off": "off"}, []string{"", "OFF", "false", "0"}},
 	"webhook_url": {
 		map[string]string{"": "", "https://hooks.example.com/t?x=1": "https://hooks.example.com/t?x=1", "http://127.0.0.1:8080/": "http://127.0.0.1:8080/", "https://[2001:db8::7]:443/": "https://[2001:db8::7]:443/", "http://[::1]/": "http://[::1]/"},
@@ -133,7 +134,7 @@ func TestPolicyPage(t *testing.T) {
 	_, table, _ := strings.Cut(string(page), "| key | default | meaning |\n|---|---|---|\n")
 	table, _, _ = strings.Cut(table, "\n\n")
 	var want strings.Builder
-	usual := tenure.DefaultPolicy()
+	usual := tenure.PolicyOf(tenure.DefaultTenant)
 	for _, key := range tenure.PolicyKeys() {
 		value := "nothing"
 		if v := usual.Get(key); v != "" {

@@ -28,6 +28,7 @@ import (
 	"github.com/tenure-gateway/tenure/internal/config"
 	"github.com/tenure-gateway/tenure/internal/connector"
 	"github.com/tenure-gateway/tenure/internal/directory"
+	"github.com/tenure-gateway/tenure/internal/egress"
 	"github.com/tenure-gateway/tenure/internal/federation"
 	"github.com/tenure-gateway/tenure/internal/gateway"
 	"github.com/tenure-gateway/tenure/internal/governance"
@@ -66,6 +67,7 @@ type App struct {
 
 	started time.Time
 	events  *audit.Log
+	guard   *egress.Guard
 	gateway *gateway.Gateway
 	logs    *web.LogWriter
 }
@@ -169,13 +171,21 @@ func (a *App) build(ctx context.Context) error {
 	a.Live.EndAgain, a.Live.TellBack = a.Directory.EndAgain, a.Directory.TellBack
 	a.Connectors = &connector.Connectors{DB: a.Store, Live: a.Live, Use: &store.ConnectorUse{DB: a.Store}, Builtin: len(cfg.SCIMTokens) > 0}
 	a.Policies = &policy.Policies{DB: a.Store, Live: a.Live, Single: !cfg.Teams}
+	roots, err := egress.RootsWith(cfg.CAFile)
+	if err != nil {
+		return config.Wrong("TENURE_CA_FILE", err.Error(), "/etc/tenure/ca.pem")
+	}
 	key, err := vault.LoadMasterKey(ctx, a.Store, cfg.KeyFile)
 	if err != nil {
 		return config.Wrong("TENURE_KEY_URL", err.Error(), "file:/etc/tenure/master.key")
 	}
 	a.Vault = &vault.Vault{DB: a.Store, Live: a.Live, Key: key}
+	if cfg.PublicURL != nil {
+		a.Vault.Public = cfg.PublicURL.Host
+	}
+	a.guard = &egress.Guard{Roots: roots}
 	a.Notices = &notice.Notices{
-		DB: a.Store, Log: a.Log, Metrics: notice.NewMetrics(a.Metrics), Client: notice.NewClient(), Public: notice.NewPublicClient(),
+		DB: a.Store, Log: a.Log, Metrics: notice.NewMetrics(a.Metrics), Client: notice.NewClient(a.guard, tenure.EgressAll), Public: notice.NewClient(a.guard, 0),
 		Seal: func(tenant tenure.TenantID, secret tenure.Secret) (store.SealedKey, error) {
 			return a.Vault.SealFor(tenant, "webhook", secret)
 		},
@@ -191,10 +201,11 @@ func (a *App) build(ctx context.Context) error {
 	if cfg.OIDC != nil {
 		a.Connections.Builtin = &federation.Builtin{Connection: cfg.OIDC.Connection, Secret: cfg.OIDC.Secret}
 	}
-	a.gateway = gateway.New(a.Vault, a.Live, gateway.Limits{
+	a.gateway = gateway.New(a.Vault, a.Live, a.guard, gateway.Limits{
 		MaxBody: cfg.MaxBody, BodyTimeout: cfg.BodyTimeout,
 		ConnectTimeout: cfg.ConnectTimeout, FirstByteTimeout: cfg.FirstByteTimeout, IdleTimeout: cfg.StreamIdle,
 	}, a.Log)
+	a.gateway.OnRefused(a.addressRefused)
 	a.registerMetrics()
 	return a.Vault.Seed(ctx, seeds(cfg))
 }
@@ -242,6 +253,13 @@ func seeds(cfg *config.Checked) []vault.Spec {
 	return out
 }
 
+// addressRefused tells the audit log of a provider that was not connected to.
+func (a *App) addressRefused(ctx context.Context, p tenure.Provider, why *egress.Refused) {
+	if err := a.events.Record(ctx, audit.ProviderAddressRefused(p, why.Error())); err != nil {
+		a.Log.Error("audit of a refused address", "provider", p.Name, "error", err)
+	}
+}
+
 // Close ends what Open began.
 func (a *App) Close() error {
 	// A verb at the command line serves nothing, and ends access all the same.
@@ -275,6 +293,7 @@ func (a *App) Serve(ctx context.Context, banner io.Writer, ready func(net.Addr))
 		}
 		ln = tls.NewListener(ln, &tls.Config{Certificates: []tls.Certificate{cert}, MinVersion: tls.VersionTLS12, NextProtos: []string{"h2", "http/1.1"}})
 	}
+	a.guard.Serves(ln.Addr())
 	router, err := a.router()
 	if err == nil {
 		err = a.ensureRoot(ctx, banner) // only now that nothing else can fail: it is shown once

@@ -112,6 +112,9 @@ func (c *crowd) provider(s *side) {
 	c.t.Cleanup(server.Close)
 	operator := &tenure.Standing{Kind: tenure.Operator, Tenant: tenure.TenantID(s.tenant), TenantActive: true, Role: tenure.SuperAdmin, Name: "test"}
 	p, err := operator.Admit(time.Now(), 0)
+	if here := "loopback"; err == nil {
+		_, err = c.Policies.Set(tenure.Everywhere(context.Background()), p, map[string]*string{"provider_networks": &here})
+	}
 	if err == nil {
 		_, err = c.Vault.Add(tenure.Everywhere(context.Background()), p, vault.Spec{Workspace: s.workspace, Name: "openai", Kind: tenure.OpenAI, BaseURL: server.URL + "/v1", Key: tenure.NewSecret(key)})
 	}

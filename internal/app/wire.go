@@ -128,7 +128,8 @@ func (a *App) noteUsage(ev *web.Event) {
 // signIn completes who is believed, and by what: what a proxy has signed, and
 // identity providers.
 func (a *App) signIn(si *signin.Signin, base func(*http.Request) string) (*signin.OIDC, error) {
-	client := oidc.NewClient()
+	// Of the settings' own provider the operator answers; no stored one is on this machine.
+	client, guarded := a.oidcClient(tenure.EgressAll), a.oidcClient(tenure.EgressPrivate)
 	if s := a.Config.Assertion; s != nil {
 		si.Assertions = &signin.Assertions{Claim: s.Claim, Verifier: &oidc.Verifier{
 			Keys: oidc.NewKeys(s.JWKSURL, client, time.Now), Issuer: s.Issuer, Audience: s.Audience, Algs: s.Algs, Now: time.Now,
@@ -140,11 +141,16 @@ func (a *App) signIn(si *signin.Signin, base func(*http.Request) string) (*signi
 	}
 	direct := &signin.OIDC{
 		Connections: a.Connections, Signin: si, Base: base, Life: a.Config.SessionLife,
-		Client: client, Guarded: oidc.NewGuardedClient(), Seal: seal,
+		Client: client, Guarded: guarded, Seal: seal,
 	}
 	a.Connections.Gone = direct.Forget
 	a.bareHeader(si)
 	return direct, nil
+}
+
+func (a *App) oidcClient(allowed tenure.Egress) *http.Client {
+	return oidc.NewClient(a.guard.NewTransport(&http.Transport{ForceAttemptHTTP2: true, MaxIdleConnsPerHost: 2, IdleConnTimeout: time.Minute}, oidc.FetchTimeout, true,
+		func(*http.Request) tenure.Egress { return allowed }))
 }
 
 // bareHeader keeps the header that is believed by default from being believed where

@@ -176,6 +176,14 @@ func ProviderChanged(p tenure.Principal, v tenure.Provider, what string) tenure.
 	return e
 }
 
+// ProviderAddressRefused tells that nothing connected to a provider, and why.
+func ProviderAddressRefused(v tenure.Provider, why string) tenure.AuditEvent {
+	return tenure.AuditEvent{
+		Tenant: v.Tenant, Workspace: v.Workspace, Action: "provider.address_refused", Outcome: Refused, ActorKind: "system", Actor: "policy",
+		ObjectID: string(v.ID), Object: v.Name, Reason: why, Detail: map[string]string{"kind": string(v.Kind), "base_url": v.BaseURL},
+	}
+}
+
 // RootUsed tells of an action that the root token was used for.
 func RootUsed(p tenure.Principal, action tenure.Action) tenure.AuditEvent {
 	e := by(p, "root_token.used")

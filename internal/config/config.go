@@ -91,6 +91,7 @@ type Serve struct {
 	StreamIdleTimeout  string `name:"stream-idle-timeout" env:"TENURE_STREAM_IDLE_TIMEOUT" default:"5m" placeholder:"DURATION" help:"How long a provider may pause in the middle of an answer. An answer that goes on has no limit (default: ${default})."`
 	SessionIdleTimeout string `name:"session-idle-timeout" env:"TENURE_SESSION_IDLE_TIMEOUT" default:"60m" placeholder:"DURATION" help:"How long a dashboard session lives without use (default: ${default})."`
 	SessionLifetime    string `name:"session-lifetime" env:"TENURE_SESSION_LIFETIME" default:"12h" placeholder:"DURATION" help:"How long a dashboard session lives at all (default: ${default})."`
+	CAFile             string `name:"ca-file" env:"TENURE_CA_FILE" placeholder:"FILE" help:"Certificates, PEM, of authorities that are believed beside those of the system (default: none)."`
 	LeakKeys           string `name:"leak-keys" env:"TENURE_LEAK_KEYS" placeholder:"FILE" help:"Public keys, PEM, that reports of leaked tokens are signed with (default: such reports are not taken)."`
 	TokenCache         string `name:"token-cache" env:"TENURE_TOKEN_CACHE" default:"256MiB" placeholder:"SIZE" help:"Memory for tokens that were seen lately (default: ${default})."`
 }
@@ -127,6 +128,7 @@ type Checked struct {
 	SessionIdle       time.Duration
 	SessionLife       time.Duration
 	CachedTokens      int
+	CAFile            string // "": none
 	LeakKeys          string // file; "": reports of leaks are not taken
 	Shown             []Shown
 	Unheeded          []string // variables that are set, and do nothing in this version
@@ -211,7 +213,7 @@ func (s Serve) CheckAll() (*Checked, []error) {
 	c.SessionLife = r.duration("TENURE_SESSION_LIFETIME", s.SessionLifetime, time.Second, 30*24*time.Hour)
 	c.MaxBody = r.size("TENURE_MAX_BODY", s.MaxBody, 1<<10, 1<<30)
 	c.CachedTokens = int(r.size("TENURE_TOKEN_CACHE", s.TokenCache, 1<<20, 64<<30) / cachedToken)
-	c.LeakKeys = s.LeakKeys
+	c.LeakKeys, c.CAFile = s.LeakKeys, s.CAFile
 	c.RequireSCIM = r.boolean("TENURE_REQUIRE_SCIM", s.RequireSCIM)
 	c.OpenAI = r.seed("OPENAI", s.OpenAIKey, s.OpenAIBaseURL, "https://api.openai.com/v1")
 	c.Anthropic = r.seed("ANTHROPIC", s.AnthropicKey, s.AnthropicBaseURL, "https://api.anthropic.com")

@@ -98,6 +98,8 @@ func (r *reader) header(setting, name, example string) string {
 	switch name {
 	case "Authorization", "X-Api-Key", "Cookie", "Host", "Connection", "Content-Type", "Content-Length", "X-Forwarded-For", "X-Forwarded-Proto":
 		r.fail(setting, fmt.Sprintf("%q has a meaning of its own", name), example)
+	case "Accept", "User-Agent", "Anthropic-Version", "Anthropic-Beta", "Openai-Beta", "X-Client-Request-Id": // the provider gets these as they come
+		r.fail(setting, fmt.Sprintf("%q is passed on to model providers", name), example)
 	}
 	return name
 }

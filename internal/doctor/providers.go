@@ -9,10 +9,12 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/netip"
 	"net/url"
 	"time"
 
 	"github.com/tenure-gateway/tenure"
+	"github.com/tenure-gateway/tenure/internal/egress"
 	"github.com/tenure-gateway/tenure/internal/vault"
 )
 
@@ -69,14 +71,21 @@ func (d *Doctor) reach(ctx context.Context, p tenure.Provider) Finding {
 	name := fmt.Sprintf("%s (%s)", p.Name, p.Workspace)
 	ctx, cancel := context.WithTimeout(ctx, reachLimit)
 	defer cancel()
-	at, err := dial(ctx, p.BaseURL)
+	guard, allowed, err := d.guard(ctx, p.Tenant)
+	if err != nil {
+		return Finding{area, name, Fail, cause(err), "see what \"settings\" and \"database\" say."}
+	}
+	at, err := dial(ctx, guard, allowed, p.BaseURL)
+	if refused := egress.AsRefused(err); refused != nil {
+		return Finding{area, name, Fail, p.BaseURL + ": " + refused.Error(), refused.Hint(p.Tenant)}
+	}
 	if err != nil {
 		return Finding{area, name, Fail, p.BaseURL + ": " + err.Error(), "see that this machine may reach it; with HTTPS_PROXY or HTTP_PROXY, that proxy."}
 	}
 	if !d.AskProviders {
 		return Finding{area, name, OK, p.BaseURL + " is reached at " + at + "; its key was not tried (--providers does)", ""}
 	}
-	status, err := d.ask(ctx, p)
+	status, err := d.ask(ctx, guard, allowed, p)
 	switch {
 	case err != nil:
 		return Finding{area, name, Fail, err.Error(), "see that this machine may reach it, and that the key opens."}
@@ -88,26 +97,46 @@ func (d *Doctor) reach(ctx context.Context, p tenure.Provider) Finding {
 	return Finding{area, name, OK, "it takes the key, and lists its models", ""}
 }
 
+// guard gives what judges addresses, and where the providers of a tenant may be.
+func (d *Doctor) guard(ctx context.Context, tenant tenure.TenantID) (*egress.Guard, tenure.Egress, error) {
+	roots, err := egress.RootsWith(d.cfg.CAFile)
+	if err != nil {
+		return nil, 0, err
+	}
+	policy, err := d.db.Policy(ctx, tenant)
+	guard := &egress.Guard{Roots: roots}
+	if own, err := netip.ParseAddrPort(d.cfg.Listen); err == nil {
+		guard.Serves(net.TCPAddrFromAddrPort(own))
+	}
+	return guard, policy.Egress, err
+}
+
 // dial reaches the host of a base URL, or the proxy that stands before it, and gives
 // the address.
-func dial(ctx context.Context, base string) (string, error) {
+func dial(ctx context.Context, guard *egress.Guard, allowed tenure.Egress, base string) (string, error) {
 	u, err := url.Parse(base)
 	if err != nil {
 		return "", err
 	}
+	dialer := guard.Dialer(reachLimit, allowed)
 	if via, err := http.ProxyFromEnvironment(&http.Request{URL: u}); err != nil {
 		return "", err
 	} else if via != nil {
-		u = via
+		if err := egress.JudgeHost(u.Hostname(), allowed); err != nil {
+			return "", err
+		}
+		u, dialer = via, &net.Dialer{}
 	}
 	port := cmp.Or(u.Port(), map[bool]string{true: "443", false: "80"}[u.Scheme == "https"])
-	conn, err := (&net.Dialer{}).DialContext(ctx, "tcp", net.JoinHostPort(u.Hostname(), port))
+	conn, err := dialer.DialContext(ctx, "tcp", net.JoinHostPort(u.Hostname(), port))
 	if err != nil {
 		return "", err
 	}
 	defer func() { _ = conn.Close() }()
 	if u.Scheme == "https" {
-		secured := tls.Client(conn, &tls.Config{ServerName: u.Hostname(), MinVersion: tls.VersionTLS12})
+		config := guard.TLS()
+		config.ServerName = u.Hostname()
+		secured := tls.Client(conn, config)
 		if err := secured.HandshakeContext(ctx); err != nil {
 			return "", err
 		}
@@ -116,7 +145,7 @@ func dial(ctx context.Context, base string) (string, error) {
 }
 
 // ask asks a provider for its models with its key.
-func (d *Doctor) ask(ctx context.Context, p tenure.Provider) (int, error) {
+func (d *Doctor) ask(ctx context.Context, guard *egress.Guard, allowed tenure.Egress, p tenure.Provider) (int, error) {
 	key, err := vault.LookAtMasterKey(ctx, d.db, d.cfg.KeyFile)
 	if err != nil {
 		return 0, errors.New("its key does not open: see \"key\"")
@@ -143,11 +172,7 @@ func (d *Doctor) ask(ctx context.Context, p tenure.Provider) (int, error) {
 	} else {
 		req.Header.Set("Authorization", "Bearer "+secret.Reveal())
 	}
-	client := &http.Client{
-		Transport:     &http.Transport{Proxy: http.ProxyFromEnvironment, DisableKeepAlives: true},
-		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }, // the key goes nowhere else
-	}
-	res, err := client.Do(req)
+	res, err := guard.Client(&http.Transport{DisableKeepAlives: true}, reachLimit, true, allowed).Do(req)
 	if err != nil {
 		return 0, err
 	}

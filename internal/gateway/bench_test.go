@@ -12,6 +12,7 @@ import (
 
 	"github.com/tenure-gateway/tenure"
 	"github.com/tenure-gateway/tenure/internal/access"
+	"github.com/tenure-gateway/tenure/internal/egress"
 	"github.com/tenure-gateway/tenure/internal/web"
 )
 
@@ -28,7 +29,7 @@ func BenchmarkAim(b *testing.B) {
 		"patterns": {"gpt-4.1*", "up/o3*", "up/gpt-4o*"},
 	} {
 		b.Run(name, func(b *testing.B) {
-			g := New(v, v.Live, Limits{}, slog.New(slog.DiscardHandler))
+			g := New(v, v.Live, &egress.Guard{}, Limits{}, slog.New(slog.DiscardHandler))
 			s := &tenure.Standing{
 				Kind: tenure.PAT, Tenant: tenure.DefaultTenant, TenantActive: true, Workspace: tenure.DefaultWorkspace, WorkspaceRole: tenure.Member,
 				User: "u", UserActive: true, Token: "t", Scopes: tenure.DataPlane, Models: models, SpaceModels: tenure.Models{tenure.AnyModel},

@@ -29,7 +29,8 @@ type Model struct {
 type target struct {
 	provider tenure.Provider
 	base     *url.URL
-	model    string // as the provider knows it
+	model    string        // as the provider knows it
+	reach    tenure.Egress // where it may be, beside the public internet
 }
 
 // Times of the catalogue.
@@ -45,6 +46,8 @@ type catalogue struct {
 	vault  *vault.Vault
 	client *http.Client
 	log    *slog.Logger
+	// refusals are told of; nil: to nobody.
+	refusals *refusals
 	// lookAgain is how often at most an unknown model makes for a new look.
 	lookAgain time.Duration
 
@@ -65,6 +68,7 @@ type listing struct {
 type offer struct {
 	provider tenure.Provider
 	base     *url.URL
+	reach    tenure.Egress
 	models   []Model
 	err      error // the list could not be had
 }
@@ -109,7 +113,7 @@ func (l *listing) find(p tenure.Principal, kind tenure.ProviderKind, model strin
 		}
 		for _, m := range o.models {
 			if m.ID == model {
-				return target{o.provider, o.base, model}, true
+				return target{o.provider, o.base, model, o.reach}, true
 			}
 		}
 		if o.err != nil {
@@ -123,13 +127,13 @@ func (l *listing) find(p tenure.Principal, kind tenure.ProviderKind, model strin
 	if name, rest, ok := strings.Cut(model, "/"); ok && rest != "" {
 		for _, o := range l.offers {
 			if o.provider.Kind == kind && o.provider.Name == name && access.Model(p, name, rest) {
-				return target{o.provider, o.base, rest}, true
+				return target{o.provider, o.base, rest, o.reach}, true
 			}
 		}
 	}
 	if unlisted >= 0 && unlisted < len(l.offers) {
 		o := l.offers[unlisted]
-		return target{o.provider, o.base, model}, true
+		return target{o.provider, o.base, model, o.reach}, true
 	}
 	return target{}, false
 }
@@ -282,16 +286,22 @@ func (c *catalogue) fill(ctx context.Context, tenant tenure.TenantID, ws tenure.
 	defer close(l.done)
 	ctx, cancel := context.WithTimeout(ctx, listTimeout)
 	defer cancel()
+	reach, err := c.vault.Reach(ctx, tenant)
+	if err != nil {
+		l.err = err
+		return
+	}
 	providers, err := c.vault.Providers(ctx, tenant, ws)
 	if err != nil {
 		l.err = err
 		return
 	}
+	ctx = context.WithValue(ctx, reachKey{}, reach)
 	l.offers = make([]offer, len(providers))
 	var wg sync.WaitGroup
 	for i, p := range providers {
 		wg.Go(func() {
-			l.offers[i] = c.ask(ctx, p)
+			l.offers[i] = c.ask(ctx, p, reach)
 			if l.offers[i].err != nil && old != nil {
 				l.offers[i].models = old.of(p.ID)
 			}
@@ -312,14 +322,15 @@ func (l *listing) of(id tenure.ProviderID) []Model {
 }
 
 // ask gets a provider's list of models.
-func (c *catalogue) ask(ctx context.Context, p tenure.Provider) offer {
-	o := offer{provider: p}
+func (c *catalogue) ask(ctx context.Context, p tenure.Provider, reach tenure.Egress) offer {
+	o := offer{provider: p, reach: reach}
 	o.base, o.err = url.Parse(p.BaseURL)
 	if o.err == nil {
 		o.models, o.err = c.fetchModels(ctx, p)
 	}
 	if o.err != nil {
 		c.log.Warn("list of models", "provider", p.Name, "error", o.err)
+		c.refusals.tell(ctx, p, o.err)
 	}
 	return o
 }
@@ -368,10 +379,10 @@ func (c *catalogue) fetchModels(ctx context.Context, p tenure.Provider) ([]Model
 	return models, nil
 }
 
-// forget drops listings when providers or workspaces change.
+// forget drops listings when providers, workspaces or policies change.
 func (c *catalogue) forget(kind string) {
 	switch kind {
-	case "provider", "workspace", "tenant", "":
+	case "provider", "workspace", "tenant", "policy", "":
 		c.mu.Lock()
 		clear(c.known)
 		c.mu.Unlock()

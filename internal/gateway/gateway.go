@@ -21,6 +21,7 @@ import (
 	"time"
 
 	"github.com/tenure-gateway/tenure"
+	"github.com/tenure-gateway/tenure/internal/egress"
 	"github.com/tenure-gateway/tenure/internal/live"
 	"github.com/tenure-gateway/tenure/internal/vault"
 	"github.com/tenure-gateway/tenure/internal/web"
@@ -37,6 +38,7 @@ type Gateway struct {
 	proxy     *httputil.ReverseProxy
 	catalogue catalogue
 	bodies    *sync.Pool
+	refusals  *refusals
 }
 
 // Limits bound a model request. Each is a setting.
@@ -53,9 +55,10 @@ type Limits struct {
 }
 
 // New makes a gateway.
-func New(v *vault.Vault, l *live.Live, limits Limits, logger *slog.Logger) *Gateway {
-	g := &Gateway{Vault: v, Live: l, Limits: limits, Log: logger, transport: newTransport(limits), bodies: newBodies()}
+func New(v *vault.Vault, l *live.Live, guard *egress.Guard, limits Limits, logger *slog.Logger) *Gateway {
+	g := &Gateway{Vault: v, Live: l, Limits: limits, Log: logger, transport: newTransport(guard, limits), bodies: newBodies(), refusals: &refusals{}}
 	g.catalogue = newCatalogue(v, g.transport, logger)
+	g.catalogue.refusals = g.refusals
 	g.proxy = &httputil.ReverseProxy{
 		Rewrite: rewrite, ModifyResponse: g.answer, ErrorHandler: g.unreachable,
 		Transport: g.transport, BufferPool: newBuffers(),
@@ -274,6 +277,7 @@ func rewrite(pr *httputil.ProxyRequest) {
 func (g *Gateway) unreachable(w http.ResponseWriter, r *http.Request, err error) {
 	c, _ := r.Context().Value(callKey{}).(*call)
 	e := failure(r.Context(), err)
+	g.refusals.tell(r.Context(), c.target.provider, err)
 	if cut := live.Cause(r.Context()); cut != nil {
 		e, c.event.Cut = cut, cut.Code
 	}
@@ -289,6 +293,8 @@ func failure(ctx context.Context, err error) *tenure.Error {
 	}
 	var timeout interface{ Timeout() bool }
 	switch {
+	case egress.AsRefused(err) != nil:
+		return errAddress(err)
 	case errors.Is(context.Cause(ctx), context.Canceled):
 		return &tenure.Error{Kind: tenure.ClientClosed, Code: "client_closed", Msg: "the client left", Err: err}
 	case errors.As(err, &timeout) && timeout.Timeout():
@@ -298,7 +304,7 @@ func failure(ctx context.Context, err error) *tenure.Error {
 }
 
 // Forget drops what is known of providers when something of the kind changes:
-// providers, their workspaces, or ("") all.
+// providers, their workspaces, policies, or ("") all.
 func (g *Gateway) Forget(kind string) { g.catalogue.forget(kind) }
 
 func (g *Gateway) listModels(w http.ResponseWriter, r *http.Request) error {

@@ -22,6 +22,7 @@ import (
 
 	"github.com/tenure-gateway/tenure"
 	"github.com/tenure-gateway/tenure/internal/access"
+	"github.com/tenure-gateway/tenure/internal/egress"
 	"github.com/tenure-gateway/tenure/internal/gateway"
 	"github.com/tenure-gateway/tenure/internal/live"
 	"github.com/tenure-gateway/tenure/internal/simulator"
@@ -34,12 +35,13 @@ const providerKey = "sk-provider-secret-0123456789abcdef"
 
 // world is a gateway in front of a provider, on a real store and real sockets.
 type world struct {
-	t     *testing.T
-	url   string
-	live  *live.Live
-	vault *vault.Vault
-	log   *lockedBuffer
-	alter atomic.Pointer[func(*tenure.Standing)] // what is different with the token
+	t       *testing.T
+	url     string
+	live    *live.Live
+	gateway *gateway.Gateway
+	vault   *vault.Vault
+	log     *lockedBuffer
+	alter   atomic.Pointer[func(*tenure.Standing)] // what is different with the token
 }
 
 // principal is the person with the token.
@@ -92,11 +94,10 @@ func newWorld(t *testing.T, upstream string) *world {
 	}
 	w := &world{t: t, log: &lockedBuffer{}}
 	logger := slog.New(slog.NewJSONHandler(w.log, nil))
-	var gw *gateway.Gateway
 	w.live = &live.Live{
 		Check: func(tenure.Principal, tenure.Action) error { return nil }, Allows: access.Model,
 		DB: db, Log: logger, Recheck: func(context.Context, tenure.Principal) (tenure.Principal, error) { return w.principal() },
-		Forget:  func(c store.Change) { w.vault.Forget(c); gw.Forget(c.Kind) },
+		Forget:  func(c store.Change) { w.vault.Forget(c); w.gateway.Forget(c.Kind) },
 		Options: live.Options{Now: time.Now, MaxStaleness: time.Minute, StreamStaleness: time.Minute},
 	}
 	w.live.Metrics = live.NewMetrics(prometheus.NewRegistry(), w.live)
@@ -105,7 +106,7 @@ func newWorld(t *testing.T, upstream string) *world {
 		t.Fatal(err)
 	}
 	w.vault = &vault.Vault{DB: db, Live: w.live, Key: key}
-	gw = gateway.New(w.vault, w.live, limits, logger)
+	w.gateway = gateway.New(w.vault, w.live, &egress.Guard{}, limits, logger)
 	seed := []vault.Spec{
 		{Name: "up", Kind: tenure.OpenAI, BaseURL: upstream + "/v1", Key: tenure.NewSecret(providerKey)},
 		{Name: "claude", Kind: tenure.Anthropic, BaseURL: upstream, Key: tenure.NewSecret(providerKey)},
@@ -119,7 +120,7 @@ func newWorld(t *testing.T, upstream string) *world {
 		Check:        func(_ context.Context, p tenure.Principal, a tenure.Action) error { return access.Check(p, a) },
 		Authenticate: func(*http.Request, tenure.Action) (tenure.Principal, error) { return w.principal() },
 	}
-	if err := rt.Mount(gw.Routes()); err != nil {
+	if err := rt.Mount(w.gateway.Routes()); err != nil {
 		t.Fatal(err)
 	}
 	srv := httptest.NewServer(rt)

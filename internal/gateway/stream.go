@@ -5,30 +5,39 @@ import (
 	"context"
 	"errors"
 	"io"
-	"net"
 	"net/http"
 	"strconv"
 	"strings"
 	"time"
 
 	"github.com/tenure-gateway/tenure"
+	"github.com/tenure-gateway/tenure/internal/egress"
 	"github.com/tenure-gateway/tenure/internal/live"
 )
 
 // newTransport makes the one client of all providers. It follows no redirect,
-// and asks for no compression: events are passed on as they come.
-func newTransport(limits Limits) *http.Transport {
-	dialer := &net.Dialer{Timeout: limits.ConnectTimeout, KeepAlive: 30 * time.Second}
-	return &http.Transport{
-		Proxy:                  http.ProxyFromEnvironment,
-		DialContext:            dialer.DialContext,
+// asks for no compression (events are passed on as they come), and connects to
+// where the tenant's policy allows.
+func newTransport(guard *egress.Guard, limits Limits) http.RoundTripper {
+	return guard.NewTransport(&http.Transport{
 		ForceAttemptHTTP2:      true,
 		TLSHandshakeTimeout:    limits.ConnectTimeout,
 		MaxIdleConnsPerHost:    1024,
 		IdleConnTimeout:        90 * time.Second,
 		DisableCompression:     true,
 		MaxResponseHeaderBytes: 256 << 10,
+	}, limits.ConnectTimeout, true, reach)
+}
+
+type reachKey struct{}
+
+// reach tells where a request to a provider may go, beside the public internet.
+func reach(r *http.Request) tenure.Egress {
+	if c, ok := r.Context().Value(callKey{}).(*call); ok {
+		return c.target.reach
 	}
+	allowed, _ := r.Context().Value(reachKey{}).(tenure.Egress)
+	return allowed
 }
 
 // dropped are headers of a provider that are not the caller's business.

@@ -25,8 +25,9 @@ type Notices struct {
 	DB      *store.DB
 	Log     *slog.Logger
 	Metrics *Metrics
-	// Client carries the requests of the default tenant's webhook, Public those of
-	// all others: see NewClient and NewPublicClient. They share no connection.
+	// Client carries the requests of the default tenant's webhook, which may be on
+	// networks of its own; Public those of all others, which may not. They share no
+	// connection.
 	Client, Public *http.Client
 	// Seal and Open keep the secret that a tenant's webhook signs with.
 	Seal func(tenure.TenantID, tenure.Secret) (store.SealedKey, error)

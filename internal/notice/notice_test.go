@@ -15,6 +15,7 @@ import (
 
 	"github.com/tenure-gateway/tenure"
 	"github.com/tenure-gateway/tenure/internal/audit"
+	"github.com/tenure-gateway/tenure/internal/egress"
 	"github.com/tenure-gateway/tenure/internal/store"
 )
 
@@ -311,5 +312,5 @@ func TestWhoReads(t *testing.T) {
 
 // testClient reaches the sinks of tests, which listen on this machine.
 func testClient() *http.Client {
-	return &http.Client{Timeout: 5 * time.Second, CheckRedirect: NewClient().CheckRedirect}
+	return &http.Client{Timeout: 5 * time.Second, CheckRedirect: NewClient(&egress.Guard{}, 0).CheckRedirect}
 }

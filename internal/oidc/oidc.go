@@ -9,18 +9,13 @@ package oidc
 
 import (
 	"context"
-	"crypto/tls"
 	"encoding/json"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
-	"net/netip"
-	"net/url"
 	"strings"
 	"sync"
 	"sync/atomic"
-	"syscall"
 	"time"
 
 	"github.com/tenure-gateway/tenure"
@@ -34,61 +29,20 @@ const (
 	refreshEvery = 10 * time.Minute
 	// keepFor is how long the last good one is used while no other can be had.
 	keepFor = 24 * time.Hour
-	// fetchTimeout bounds one request to a provider.
-	fetchTimeout = 5 * time.Second
+	// FetchTimeout bounds one request to a provider.
+	FetchTimeout = 5 * time.Second
 	// maxDocument is the largest answer that is read from a provider, in bytes.
 	maxDocument = 1 << 20
 )
 
 // NewClient makes the client that providers are asked with: it follows no
-// redirect, so that nobody is asked but who was named.
-func NewClient() *http.Client { return clientBy(transport(http.ProxyFromEnvironment, nil)) }
-
-func clientBy(by http.RoundTripper) *http.Client {
+// redirect, so that nobody is asked but who was named. by is what it connects by;
+// nil is http.DefaultTransport.
+func NewClient(by http.RoundTripper) *http.Client {
 	return &http.Client{
-		Timeout: fetchTimeout, Transport: by,
+		Timeout: FetchTimeout, Transport: by,
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}
-}
-
-func transport(proxy func(*http.Request) (*url.URL, error), control func(network, address string, c syscall.RawConn) error) *http.Transport {
-	return &http.Transport{
-		Proxy: proxy, ForceAttemptHTTP2: true, MaxIdleConnsPerHost: 2, IdleConnTimeout: time.Minute,
-		TLSClientConfig: &tls.Config{MinVersion: tls.VersionTLS12},
-		DialContext:     (&net.Dialer{Timeout: fetchTimeout, Control: control}).DialContext,
-	}
-}
-
-// NewGuardedClient is NewClient for providers that somebody else than the operator
-// has named: it asks nobody on this machine or on its link, whatever a name points
-// to at that moment. What goes through a proxy is the proxy's to judge.
-func NewGuardedClient() *http.Client {
-	return clientBy(guarded{direct: transport(nil, abroad), proxied: transport(http.ProxyFromEnvironment, nil)})
-}
-
-// guarded chooses by whether a proxy is asked; it never is for this machine.
-type guarded struct{ direct, proxied http.RoundTripper }
-
-// RoundTrip implements http.RoundTripper.
-func (g guarded) RoundTrip(r *http.Request) (*http.Response, error) {
-	if proxy, err := http.ProxyFromEnvironment(r); err != nil || proxy != nil {
-		return g.proxied.RoundTrip(r)
-	}
-	return g.direct.RoundTrip(r)
-}
-
-// abroad refuses to connect to this machine and to its link, which is where clouds
-// hand out credentials.
-func abroad(_, address string, _ syscall.RawConn) error {
-	at, err := netip.ParseAddrPort(address)
-	if err != nil {
-		return err
-	}
-	a := at.Addr().Unmap()
-	if a.IsLoopback() || a.IsUnspecified() || a.IsLinkLocalUnicast() || a.IsMulticast() {
-		return fmt.Errorf("%s is no address of a provider that is stored", a)
-	}
-	return nil
 }
 
 // unreachable is the answer while a provider cannot be asked.

@@ -77,7 +77,7 @@ func (i *issuer) count() int {
 
 func (i *issuer) verifier() *oidc.Verifier {
 	return &oidc.Verifier{
-		Keys: oidc.NewKeys(i.server.URL, oidc.NewClient(), i.clock), Issuer: "https://idp.example.com", Audience: "tenure",
+		Keys: oidc.NewKeys(i.server.URL, oidc.NewClient(nil), i.clock), Issuer: "https://idp.example.com", Audience: "tenure",
 		Algs: []string{"RS256", "ES256"}, Now: i.clock,
 	}
 }

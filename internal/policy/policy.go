@@ -26,6 +26,9 @@ import (
 // rootToken is the key that only the default tenant has: no other has a root token.
 const rootToken = "root_token"
 
+// providerNetworks is the key that only the operator widens for other tenants.
+const providerNetworks = "provider_networks"
+
 // webhookURL is the key of which only the default tenant may name this machine.
 const webhookURL = "webhook_url"
 
@@ -61,7 +64,7 @@ func (p *Policies) Read(ctx context.Context, by tenure.Principal) ([]Entry, erro
 }
 
 func entries(tenant tenure.TenantID, rows []store.PolicyRow) []Entry {
-	usual, now := tenure.DefaultPolicy(), tenure.DefaultPolicy()
+	usual, now := tenure.PolicyOf(tenant), tenure.PolicyOf(tenant)
 	set := map[string]store.PolicyRow{}
 	for _, row := range rows {
 		if now.Set(row.Key, row.Value) == nil { // what a hand wrote and nobody can read is not set
@@ -108,12 +111,15 @@ func (p *Policies) Set(ctx context.Context, by tenure.Principal, values map[stri
 		if err != nil {
 			return err
 		}
-		after, err := apply(before, values)
+		after, err := apply(before, tenure.PolicyOf(by.Tenant()), values)
 		if err != nil {
 			return err
 		}
 		if values[webhookURL] != nil && by.Tenant() != tenure.DefaultTenant && strings.HasPrefix(strings.ToLower(after.Webhook), "http:") {
 			return tenure.InvalidField(webhookURL, "%s: expected https; a tenant beside the installation's own has no webhook on this machine", webhookURL)
+		}
+		if by.Tenant() != tenure.DefaultTenant && by.Kind() != tenure.Operator && after.Egress&^before.Egress != 0 {
+			return errOperatorsNetworks
 		}
 		if err := p.guardRoot(ctx, tx, by, before, after); err != nil {
 			return err
@@ -138,6 +144,13 @@ func (p *Policies) Set(ctx context.Context, by tenure.Principal, values map[stri
 		p.Live.Changed(ctx, store.Change{Kind: "policy", ID: string(by.Tenant())})
 	}
 	return out, nil
+}
+
+// errOperatorsNetworks keeps a tenant beside the installation's own from opening to
+// itself the networks of whoever runs the installation.
+var errOperatorsNetworks = &tenure.Error{
+	Kind: tenure.Forbidden, Code: "operators_networks", Field: providerNetworks,
+	Msg: providerNetworks + " of this tenant is widened by whoever runs the installation: tenure policy set --tenant NAME provider_networks=…",
 }
 
 // maxValue is the longest value of a key, in bytes.
@@ -167,8 +180,7 @@ func plausible(tenant tenure.TenantID, values map[string]*string) error {
 }
 
 // apply gives the policy with the new values.
-func apply(p tenure.Policy, values map[string]*string) (tenure.Policy, error) {
-	usual := tenure.DefaultPolicy()
+func apply(p, usual tenure.Policy, values map[string]*string) (tenure.Policy, error) {
 	for _, key := range slices.Sorted(maps.Keys(values)) {
 		text := usual.Get(key)
 		if v := values[key]; v != nil {

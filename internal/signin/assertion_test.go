@@ -27,7 +27,7 @@ func TestWhenAnAssertionsPersonWasSeen(t *testing.T) {
 	now := time.Unix(2_300_000_000, 0)
 	clock := func() time.Time { return now }
 	a := &Assertions{Claim: "email", Verifier: &oidc.Verifier{
-		Keys: oidc.NewKeys(keys.URL, oidc.NewClient(), clock), Issuer: "i", Audience: "a", Algs: []string{"RS256"}, Now: clock,
+		Keys: oidc.NewKeys(keys.URL, oidc.NewClient(nil), clock), Issuer: "i", Audience: "a", Algs: []string{"RS256"}, Now: clock,
 	}}
 	at := now.Unix()
 	for name, c := range map[string]struct {

@@ -26,7 +26,7 @@ func (r reads) PolicyRows(ctx context.Context, tenant tenure.TenantID) ([]Policy
 // Policy reads a tenant's policy. A value that a hand wrote and nobody can read
 // counts as not set.
 func (r reads) Policy(ctx context.Context, tenant tenure.TenantID) (tenure.Policy, error) {
-	p := tenure.DefaultPolicy()
+	p := tenure.PolicyOf(tenant)
 	rows, err := r.PolicyRows(ctx, tenant)
 	for _, row := range rows {
 		_ = p.Set(row.Key, row.Value)

@@ -29,6 +29,8 @@ type Vault struct {
 	DB   *store.DB
 	Live *live.Live
 	Key  *MasterKey
+	// Public is host and port under which Tenure itself is reached; "": not known.
+	Public string
 
 	mu   sync.RWMutex
 	open map[tenure.ProviderID]opened
@@ -82,6 +84,9 @@ func (v *Vault) Seed(ctx context.Context, specs []Spec) error {
 
 func (v *Vault) add(ctx context.Context, by tenure.Principal, tenant tenure.TenantID, spec Spec) (tenure.Provider, error) {
 	if err := spec.validate(); err != nil {
+		return tenure.Provider{}, err
+	}
+	if err := v.judge(ctx, tenant, spec.BaseURL); err != nil {
 		return tenure.Provider{}, err
 	}
 	var p tenure.Provider
