@@ -204,6 +204,7 @@ func (a *App) build(ctx context.Context) error {
 	a.gateway = gateway.New(a.Vault, a.Live, a.guard, gateway.Limits{
 		MaxBody: cfg.MaxBody, BodyTimeout: cfg.BodyTimeout,
 		ConnectTimeout: cfg.ConnectTimeout, FirstByteTimeout: cfg.FirstByteTimeout, IdleTimeout: cfg.StreamIdle,
+		MaxPerOwner: a.perOwner(),
 	}, a.Log)
 	a.gateway.OnRefused(a.addressRefused)
 	a.registerMetrics()
@@ -340,7 +341,10 @@ func (a *App) serve(ctx context.Context, ln net.Listener, h http.Handler, ready 
 		for _, name := range a.Config.Unheeded {
 			a.Log.Warn("a setting that this version does not heed", "name", name)
 		}
-		a.Log.Info("serving", "address", ln.Addr().String(), "teams", a.Config.Teams, "home", a.Config.Home)
+		a.Log.Info("serving", "address", ln.Addr().String(), "teams", a.Config.Teams, "home", a.Config.Home, "max_inflight", a.inflight(), "max_inflight_per_owner", a.perOwner())
+		if fit := fitFiles(); int64(a.inflight()) > fit {
+			a.Log.Warn("TENURE_MAX_INFLIGHT is more than the limit of open files holds: raise that limit, or nobody will be able to connect", "max_inflight", a.inflight(), "fit", fit)
+		}
 		ready(ln.Addr())
 	case err := <-failed:
 		failed <- errors.Join(err, ln.Close())

@@ -97,8 +97,10 @@ func (a *App) router() (*web.Router, error) {
 	if cfg.Teams {
 		pageRoutes = append(pageRoutes, direct.Routes()...)
 	}
+	models := &web.Lane{Name: "models", Max: int64(a.inflight())}
 	for _, routes := range [][]web.Route{
-		a.gateway.Routes(), scim.Watch(a.scim(base), a.Connectors.Note), admin.Routes(), others, pageRoutes, a.health(),
+		together(models, a.gateway.Routes()),
+		apart(scim.Watch(a.scim(base), a.Connectors.Note)), apart(admin.Routes()), apart(others), apart(pageRoutes), apart(a.health()),
 	} {
 		if err := rt.Mount(routes); err != nil {
 			return nil, err

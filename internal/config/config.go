@@ -92,6 +92,8 @@ type Serve struct {
 	SessionIdleTimeout string `name:"session-idle-timeout" env:"TENURE_SESSION_IDLE_TIMEOUT" default:"60m" placeholder:"DURATION" help:"How long a dashboard session lives without use (default: ${default})."`
 	SessionLifetime    string `name:"session-lifetime" env:"TENURE_SESSION_LIFETIME" default:"12h" placeholder:"DURATION" help:"How long a dashboard session lives at all (default: ${default})."`
 	CAFile             string `name:"ca-file" env:"TENURE_CA_FILE" placeholder:"FILE" help:"Certificates, PEM, of authorities that are believed beside those of the system (default: none)."`
+	MaxInflight        string `name:"max-inflight" env:"TENURE_MAX_INFLIGHT" placeholder:"N" help:"Model requests in flight at once; 503 beyond (default: what memory and open files hold, 10000 at most)."`
+	MaxPerOwner        string `name:"max-inflight-per-owner" env:"TENURE_MAX_INFLIGHT_PER_OWNER" placeholder:"N" help:"How many of them one person or service account may have; 429 beyond (default: half)."`
 	LeakKeys           string `name:"leak-keys" env:"TENURE_LEAK_KEYS" placeholder:"FILE" help:"Public keys, PEM, that reports of leaked tokens are signed with (default: such reports are not taken)."`
 	TokenCache         string `name:"token-cache" env:"TENURE_TOKEN_CACHE" default:"256MiB" placeholder:"SIZE" help:"Memory for tokens that were seen lately (default: ${default})."`
 }
@@ -129,6 +131,8 @@ type Checked struct {
 	SessionLife       time.Duration
 	CachedTokens      int
 	CAFile            string // "": none
+	MaxInflight       int    // 0: what the machine holds
+	MaxPerOwner       int    // 0: half of that
 	LeakKeys          string // file; "": reports of leaks are not taken
 	Shown             []Shown
 	Unheeded          []string // variables that are set, and do nothing in this version
@@ -213,6 +217,8 @@ func (s Serve) CheckAll() (*Checked, []error) {
 	c.SessionLife = r.duration("TENURE_SESSION_LIFETIME", s.SessionLifetime, time.Second, 30*24*time.Hour)
 	c.MaxBody = r.size("TENURE_MAX_BODY", s.MaxBody, 1<<10, 1<<30)
 	c.CachedTokens = int(r.size("TENURE_TOKEN_CACHE", s.TokenCache, 1<<20, 64<<30) / cachedToken)
+	c.MaxInflight = r.count("TENURE_MAX_INFLIGHT", s.MaxInflight, 1_000_000)
+	c.MaxPerOwner = r.count("TENURE_MAX_INFLIGHT_PER_OWNER", s.MaxPerOwner, 1_000_000)
 	c.LeakKeys, c.CAFile = s.LeakKeys, s.CAFile
 	c.RequireSCIM = r.boolean("TENURE_REQUIRE_SCIM", s.RequireSCIM)
 	c.OpenAI = r.seed("OPENAI", s.OpenAIKey, s.OpenAIBaseURL, "https://api.openai.com/v1")

@@ -52,6 +52,10 @@ func (s Serve) usual(name string) string {
 		}
 	case "TENURE_TRUSTED_PROXIES":
 		return "loopback only"
+	case "TENURE_MAX_INFLIGHT":
+		return "what the machine holds"
+	case "TENURE_MAX_INFLIGHT_PER_OWNER":
+		return "half of TENURE_MAX_INFLIGHT"
 	case "TENURE_HOME":
 		return home
 	case "TENURE_DATABASE_URL":

@@ -60,6 +60,19 @@ func (r *reader) size(name, text string, least, most int64) int64 {
 	return n * unit
 }
 
+// count reads a number from 1 on; 0 is what is not set.
+func (r *reader) count(name, text string, most int) int {
+	if text == "" {
+		return 0
+	}
+	n, err := strconv.Atoi(text)
+	if err != nil || n < 1 || n > most {
+		r.fail(name, fmt.Sprintf("%q is no number from 1 to %d", text, most), "5000")
+		return 0
+	}
+	return n
+}
+
 func (r *reader) boolean(name, text string) bool {
 	switch strings.ToLower(text) {
 	case "true", "1", "yes":

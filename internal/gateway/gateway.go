@@ -39,6 +39,7 @@ type Gateway struct {
 	catalogue catalogue
 	bodies    *sync.Pool
 	refusals  *refusals
+	shares    shares
 }
 
 // Limits bound a model request. Each is a setting.
@@ -52,11 +53,14 @@ type Limits struct {
 	FirstByteTimeout time.Duration
 	// IdleTimeout is how long an answer may pause.
 	IdleTimeout time.Duration
+	// MaxPerOwner is how many requests one person or service account may have in
+	// flight; 0 is as many as come.
+	MaxPerOwner int
 }
 
 // New makes a gateway.
 func New(v *vault.Vault, l *live.Live, guard *egress.Guard, limits Limits, logger *slog.Logger) *Gateway {
-	g := &Gateway{Vault: v, Live: l, Limits: limits, Log: logger, transport: newTransport(guard, limits), bodies: newBodies(), refusals: &refusals{}}
+	g := &Gateway{Vault: v, Live: l, Limits: limits, Log: logger, transport: newTransport(guard, limits), bodies: newBodies(), refusals: &refusals{}, shares: shares{max: limits.MaxPerOwner}}
 	g.catalogue = newCatalogue(v, g.transport, logger)
 	g.catalogue.refusals = g.refusals
 	g.proxy = &httputil.ReverseProxy{
@@ -127,7 +131,14 @@ func (g *Gateway) model(pr *protocol, action tenure.Action, path string) func(ht
 	return func(w http.ResponseWriter, r *http.Request) error {
 		p := web.Principal(r.Context())
 		rc := http.NewResponseController(w)
-		c := &call{protocol: pr, path: path, event: web.EventOf(r.Context())}
+		ev := web.EventOf(r.Context())
+		owner, err := g.shares.take(p)
+		if err != nil {
+			ev.Shed = web.ShedOwner
+			return err
+		}
+		defer g.shares.give(owner)
+		c := &call{protocol: pr, path: path, event: ev}
 		ctx, flight, err := g.Live.Enter(r.Context(), p, action, func() { c.unblock(rc) })
 		if err != nil {
 			return err

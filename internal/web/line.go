@@ -34,7 +34,7 @@ func (l *LogWriter) request(r *http.Request, ev *Event) {
 	if ev.Provider != "" {
 		b = b.text("provider", ev.Provider).number("added_us", ev.Added.Microseconds())
 	}
-	b = b.some("cut", ev.Cut)
+	b = b.some("cut", ev.Cut).some("shed", ev.Shed)
 	if ev.Err != nil {
 		b = b.text("error", tenure.Redact(ev.Err.Error()))
 	}

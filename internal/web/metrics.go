@@ -10,6 +10,7 @@ import (
 type Metrics struct {
 	requests *prometheus.CounterVec
 	added    prometheus.Histogram
+	shed     *prometheus.CounterVec
 }
 
 // NewMetrics registers the figures of requests.
@@ -24,8 +25,12 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 			Help:    "Time that Tenure itself added before the first byte of a proxied answer.",
 			Buckets: []float64{.00005, .0001, .00025, .0005, .001, .0025, .005, .01, .05, .1},
 		}),
+		shed: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "tenure_shed_total",
+			Help: "Requests refused for want of room, by lane and reason.",
+		}, []string{"lane", "reason"}),
 	}
-	reg.MustRegister(m.requests, m.added)
+	reg.MustRegister(m.requests, m.added, m.shed)
 	return m
 }
 

@@ -2,7 +2,7 @@
 // their actions, the record of each request, the credential's way out of a
 // request, and the client's address.
 //
-// It owns the order of things in a request: record, credential, principal,
+// It owns the order of things in a request: record, room, credential, principal,
 // action, handler, log line. It speaks no protocol of its own: each route brings
 // the function that renders its errors. It resolves no credential and judges no
 // action: it is given both functions.
@@ -31,6 +31,8 @@ type Route struct {
 	Handle func(http.ResponseWriter, *http.Request) error
 	// Fail answers in the shape of the route's own protocol.
 	Fail func(http.ResponseWriter, *http.Request, error)
+	// Lane bounds how many requests are in hand; nil bounds nothing.
+	Lane *Lane
 }
 
 // Router serves routes. Its fields are set before Mount.
@@ -197,6 +199,10 @@ func (rt *Router) handler(route Route) http.Handler {
 
 // run is the order of things.
 func (rt *Router) run(route Route, w http.ResponseWriter, r *http.Request, ev *Event) error {
+	if err := route.Lane.enter(ev); err != nil {
+		return err
+	}
+	defer route.Lane.leave()
 	p, err := rt.Authenticate(r, route.Action)
 	if err != nil {
 		return err
@@ -222,6 +228,9 @@ func (rt *Router) finish(route Route, r *http.Request, ev *Event, thrown any) {
 	}
 	ev.Took = rt.Now().Sub(ev.Start)
 	rt.Metrics.observe(ev)
+	if ev.Shed != "" && route.Lane != nil {
+		rt.Metrics.shed.WithLabelValues(route.Lane.Name, ev.Shed).Inc()
+	}
 	rt.Observe(r, ev)
 	rt.Log.request(r, ev)
 	if thrown != nil {
@@ -248,6 +257,7 @@ type Event struct {
 	Provider  string
 	Added     time.Duration // what we added before the first byte of a proxied answer
 	Cut       string        // why the request was cut, or ""
+	Shed      string        // why it was refused for want of room, or ""
 	Err       error
 
 	recorder recorder

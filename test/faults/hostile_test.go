@@ -216,40 +216,6 @@ func TestIdleAndSlowConnections(t *testing.T) {
 	t.Logf("%d MB at most, the last slow connection closed after %v", peak(t, r), late.Round(time.Millisecond))
 }
 
-// Many times more requests than there are cores for: whoever operates it is answered
-// meanwhile, and a revocation takes hold.
-func TestOverload(t *testing.T) {
-	w := newWorld(t, "")
-	r := w.replica()
-	alice, bob := w.mint(r, "alice@example.com"), w.mint(r, "bob@example.com")
-	s := openChat(t, r, bob.secret)
-	var asks []func() answer
-	for range times(200, 1000) {
-		asks = append(asks, func() answer { return chat(r, alice.secret) })
-	}
-	l := under(0, asks...)
-	time.Sleep(time.Second)
-	var probes []answer
-	for range times(20, 200) {
-		probes = append(probes, ask(r.url, "GET", "/healthz", ""), ask(r.url, "GET", "/api/v1/admin/users", "", bearer(rootToken)))
-	}
-	began := time.Now()
-	if a := revoke(r, "bob@example.com", bob); a.status != 204 && a.status != 200 {
-		t.Error(a)
-	}
-	s.cutWithin(t, began, 0, 2*time.Second, "access_revoked")
-	all := l.stop()
-	t.Logf("%v by %d at once, the slowest after %v; of those who operate it the slowest after %v", statuses(all), len(asks), slowest(all).Round(time.Millisecond), slowest(probes).Round(time.Millisecond))
-	if got := statuses(probes); got[200] != len(probes) || slowest(probes) > 3*time.Second {
-		t.Errorf("who operates it: %v, the slowest after %v", got, slowest(probes))
-	}
-	for status := range statuses(all) {
-		if status != 200 && status != 429 && status != 503 {
-			t.Errorf("under overload: %d", status)
-		}
-	}
-}
-
 // SIGTERM in the middle of traffic: what was begun is finished, streams too; nothing is
 // answered with an error of the server's.
 func TestStopInTraffic(t *testing.T) {

@@ -1,0 +1,53 @@
+package gateway
+
+import (
+	"cmp"
+	"sync"
+
+	"github.com/tenure-gateway/tenure"
+	"github.com/tenure-gateway/tenure/internal/web"
+)
+
+// shares are how many requests each owner of tokens has in flight, so that nobody
+// takes the room of all.
+type shares struct {
+	max int // of one owner; 0: as many as there is room for
+
+	mu sync.Mutex
+	of map[string]int // by the id of the person or service account
+}
+
+// take counts one request more of whoever asks, and gives by what name it is given
+// back; or answers TooMany. The root token of single mode is nobody's, and not counted.
+func (s *shares) take(p tenure.Principal) (owner string, err error) {
+	st := p.Standing()
+	owner = cmp.Or(string(st.User), string(st.ServiceAccount))
+	if owner == "" || s.max == 0 {
+		return "", nil
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.of[owner] >= s.max {
+		return "", &tenure.Error{
+			Kind: tenure.TooMany, Code: "rate_limit_exceeded", RetryAfter: web.Later(),
+			Msg: "the owner of this token has as many requests in flight as one may have; try again when some of them are over",
+		}
+	}
+	if s.of == nil {
+		s.of = make(map[string]int)
+	}
+	s.of[owner]++
+	return owner, nil
+}
+
+// give is called when a request that was taken is over.
+func (s *shares) give(owner string) {
+	if owner == "" {
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.of[owner]--; s.of[owner] == 0 {
+		delete(s.of, owner)
+	}
+}
