@@ -5,6 +5,7 @@ import (
 	"net/http/httptest"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
@@ -27,8 +28,11 @@ func TestLaneIsFull(t *testing.T) {
 	}
 	entered, over := make(chan struct{}), make(chan struct{})
 	hold := func(w http.ResponseWriter, r *http.Request) error {
-		entered <- struct{}{}
-		<-over
+		select {
+		case entered <- struct{}{}:
+			<-over
+		case <-time.After(10 * time.Second): // it should not have been let in
+		}
 		return ok(w, r)
 	}
 	lane := &web.Lane{Name: "models", Max: 2}
