@@ -21,6 +21,7 @@ import (
 	"github.com/tenure-gateway/tenure/internal/app"
 	"github.com/tenure-gateway/tenure/internal/config"
 	"github.com/tenure-gateway/tenure/internal/demo"
+	"github.com/tenure-gateway/tenure/internal/store"
 	"github.com/tenure-gateway/tenure/internal/web"
 )
 
@@ -30,6 +31,7 @@ const (
 	exitUsage    = 2 // wrong arguments or settings
 	exitNotFound = 3 // there is no such token, user or provider
 	exitConflict = 4 // it clashes with what is there
+	exitUnsafe   = 5 // the disk failed to keep what was written
 )
 
 // version is that of the source; a build of a tagged module knows better.
@@ -108,6 +110,9 @@ func status(err error, stderr io.Writer) int {
 	var e *tenure.Error
 	if !errors.As(err, &e) {
 		return exitFailed
+	}
+	if e.Code == store.CodeUnsafe {
+		return exitUnsafe
 	}
 	switch e.Kind { //nolint:exhaustive // the rest is a failure
 	case tenure.Invalid:

@@ -353,6 +353,8 @@ func (a *App) serve(ctx context.Context, ln net.Listener, h http.Handler, ready 
 	select {
 	case <-ctx.Done():
 		err = a.drain(context.WithoutCancel(ctx), srv)
+	case <-a.Store.Unsafe():
+		err = a.abandon(context.WithoutCancel(ctx), srv)
 	case err = <-failed:
 	}
 	stop()
@@ -380,4 +382,20 @@ func (a *App) drain(ctx context.Context, srv *http.Server) error {
 		time.Sleep(10 * time.Millisecond)
 	}
 	return err
+}
+
+// errUnsafe is why a server ends whose disk cannot be relied on.
+var errUnsafe = &tenure.Error{
+	Kind: tenure.Unavailable, Code: store.CodeUnsafe,
+	Msg: "the disk failed to make a write durable (fsync); what it holds is not known, so nothing more is written: look at the disk, then start again",
+}
+
+// abandon ends serving at once, with what is open: nothing can be written any more, and
+// what is answered from memory would soon be no longer true.
+func (a *App) abandon(ctx context.Context, srv *http.Server) error {
+	a.Log.Error("fsync failed", "error", errUnsafe.Msg, "open", a.Live.Open())
+	a.Live.CutAll(tenure.ErrShutdown)
+	last, done := context.WithTimeout(ctx, 3*time.Second)
+	defer done()
+	return errors.Join(errUnsafe, srv.Shutdown(last), srv.Close())
 }

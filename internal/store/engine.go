@@ -18,6 +18,8 @@ type engine struct {
 	facts   func(ctx context.Context) (Facts, error)
 	lease   func() error
 	close   func() error
+	// unsafe is DB.Unsafe.
+	unsafe <-chan struct{}
 }
 
 // runner is what a query needs: the pool for reads, or a transaction. Its errors

@@ -1,6 +1,7 @@
 package store
 
 import (
+	"context"
 	"fmt"
 	"os"
 	"syscall"
@@ -26,7 +27,20 @@ func (s *sqliteFile) claim() error {
 		}
 	}
 	s.lease.f = f
-	return nil
+	return s.fold()
+}
+
+// fold writes what the log has into the database file anew, and empties the log. Where a
+// process stopped because fsync had failed, the kernel may hold parts of the log for
+// written that are not on the disk: nothing may be built on those. Readers that are in
+// the way (a shell, a verb) are no fault.
+func (s *sqliteFile) fold() error {
+	_, err := s.writer.db.ExecContext(context.Background(), "PRAGMA wal_checkpoint(TRUNCATE)")
+	err = classify(err)
+	if tenure.AsError(err).Code == "database_busy" {
+		return nil
+	}
+	return err
 }
 
 func (l *fileLease) release() error {

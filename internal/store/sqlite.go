@@ -25,6 +25,15 @@ var sqliteMigrations embed.FS
 // errUnique marks a breach of a UNIQUE constraint.
 var errUnique = errors.New("store: not unique")
 
+// CodeUnsafe is the code of an error of a database whose disk failed to make a write
+// durable.
+const CodeUnsafe = "database_unsafe"
+
+// errUnsafe marks a failed fsync. The kernel tells of it once, and may hold what was
+// lost for written: what is asked of the disk from then on is no proof of anything. (A
+// write that fails loses nothing that was said to be there, and may be tried again.)
+var errUnsafe = errors.New("store: fsync failed")
+
 // busyTimeout is how long a write waits for another process that holds the
 // file's write lock, for example a shell with an open transaction.
 const busyTimeout = 5 * time.Second
@@ -79,7 +88,7 @@ func OpenSQLite(ctx context.Context, path string, now func() time.Time) (*DB, er
 	s.writer = newWriter(wdb, conn, now, s.inPlace)
 	return &DB{
 		reads: reads{run: s}, now: now,
-		engine: engine{write: s.writer.do, feed: s.feed, horizon: func(context.Context) (string, error) { return "", nil }, facts: s.facts, lease: s.claim, close: s.close},
+		engine: engine{write: s.writer.do, feed: s.feed, horizon: func(context.Context) (string, error) { return "", nil }, facts: s.facts, lease: s.claim, close: s.close, unsafe: s.writer.unsafe},
 	}, nil
 }
 
@@ -95,6 +104,13 @@ type sqliteFile struct {
 
 func (s *sqliteFile) close() error {
 	s.writer.stop()
+	select {
+	case <-s.writer.unsafe:
+		// To close would fold the log into the database file, and remove it, as though
+		// the disk had all of it. The process ends with what it has open.
+		return nil
+	default:
+	}
 	s.stmts.Range(func(_, stmt any) bool {
 		_ = stmt.(*sql.Stmt).Close()
 		return true
@@ -235,6 +251,13 @@ func classify(err error) error {
 	var se *sqlite.Error
 	if !errors.As(err, &se) {
 		return err
+	}
+	switch code := se.Code(); code {
+	case sqlite3.SQLITE_IOERR_FSYNC, sqlite3.SQLITE_IOERR_DIR_FSYNC:
+		return &tenure.Error{
+			Kind: tenure.Unavailable, Code: CodeUnsafe, RetryAfter: time.Second,
+			Msg: "the disk did not keep what was written; the server stops", Err: fmt.Errorf("%w: %w", errUnsafe, err),
+		}
 	}
 	switch code := se.Code(); code & 0xff {
 	case sqlite3.SQLITE_CONSTRAINT:

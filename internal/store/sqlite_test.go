@@ -220,6 +220,36 @@ func TestFeedNoticesAReplacedFile(t *testing.T) {
 	}
 }
 
+// Whoever begins to serve builds on nothing that a process before left in the log.
+func TestLeaseFoldsTheLog(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "tenure.db")
+	db, err := store.OpenSQLite(context.Background(), path, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = db.Close() }()
+	if err := db.Tx(context.Background(), func(ctx context.Context, tx *store.Tx) error { return tx.SetMeta(ctx, "k", "v") }); err != nil {
+		t.Fatal(err)
+	}
+	size := func() int64 {
+		info, err := os.Stat(path + "-wal")
+		if err != nil {
+			t.Fatal(err)
+		}
+		return info.Size()
+	}
+	before := size()
+	if err := db.Lease(); err != nil {
+		t.Fatal(err)
+	}
+	if before == 0 || size() != 0 {
+		t.Errorf("the log had %d bytes, and has %d", before, size())
+	}
+	if v, err := db.Meta(context.Background(), "k"); err != nil || v != "v" {
+		t.Errorf("what was written: %q %v", v, err)
+	}
+}
+
 // A clean stop leaves everything in the one file: a copy of it is a backup.
 func TestCloseLeavesOneFile(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "tenure.db")

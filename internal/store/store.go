@@ -73,6 +73,11 @@ func (db *DB) Tx(ctx context.Context, fn func(ctx context.Context, tx *Tx) error
 	return err
 }
 
+// Unsafe is closed when the disk has failed to make a write durable (fsync). Nothing is
+// written any more then, and Close leaves the files as they are: the process must end.
+// nil where the database ends itself for that.
+func (db *DB) Unsafe() <-chan struct{} { return db.engine.unsafe }
+
 // Close ends all connections. It leaves a SQLite database whole in its one file.
 func (db *DB) Close() error { return db.engine.close() }
 

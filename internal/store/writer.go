@@ -25,6 +25,8 @@ type writer struct {
 	closed chan struct{} // no more jobs are taken
 	done   chan struct{}
 	once   sync.Once
+	unsafe chan struct{} // closed by the loop, when fsync has failed
+	lost   error         // of the loop: why nothing is written any more
 }
 
 type job struct {
@@ -38,7 +40,7 @@ var errClosed = errors.New("store: closed")
 func newWriter(db *sql.DB, conn *sql.Conn, now func() time.Time, check func() error) *writer {
 	w := &writer{
 		db: db, now: now, check: check, conn: &cachedConn{conn: conn, stmts: map[string]*sql.Stmt{}},
-		jobs: make(chan *job, maxBatch), closed: make(chan struct{}), done: make(chan struct{}),
+		jobs: make(chan *job, maxBatch), closed: make(chan struct{}), done: make(chan struct{}), unsafe: make(chan struct{}),
 	}
 	go w.loop()
 	return w
@@ -105,8 +107,21 @@ func (w *writer) loop() {
 			}
 			break
 		}
-		for i, err := range w.commit(batch) {
+		results := w.commit(batch)
+		w.judge(results)
+		for i, err := range results {
 			batch[i].err <- err
+		}
+	}
+}
+
+// judge ends all writing when the disk has failed to keep something: what would be
+// written next might be said to be durable, and not be.
+func (w *writer) judge(results []error) {
+	for _, err := range results {
+		if w.lost == nil && errors.Is(err, errUnsafe) {
+			w.lost = err
+			close(w.unsafe)
 		}
 	}
 }
@@ -121,6 +136,9 @@ func (w *writer) commit(batch []*job) []error {
 			}
 		}
 		return results
+	}
+	if w.lost != nil {
+		return fail(w.lost)
 	}
 	if err := w.check(); err != nil {
 		return fail(err)
