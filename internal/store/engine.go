@@ -38,6 +38,14 @@ type scanner interface{ Scan(dest ...any) error }
 // reads are the queries that DB and Tx share.
 type reads struct{ run runner }
 
+type quickKey struct{}
+
+// quick marks a look-up that requests wait for: it is given connections that slower
+// reads and writes leave free, and has lookTimeout.
+func quick(ctx context.Context) context.Context { return context.WithValue(ctx, quickKey{}, true) }
+
+func isQuick(ctx context.Context) bool { return ctx.Value(quickKey{}) != nil }
+
 // errEnough ends the reading of rows.
 var errEnough = errors.New("store: enough")
 

@@ -27,7 +27,7 @@ func (r reads) PolicyRows(ctx context.Context, tenant tenure.TenantID) ([]Policy
 // counts as not set.
 func (r reads) Policy(ctx context.Context, tenant tenure.TenantID) (tenure.Policy, error) {
 	p := tenure.PolicyOf(tenant)
-	rows, err := r.PolicyRows(ctx, tenant)
+	rows, err := r.PolicyRows(quick(ctx), tenant)
 	for _, row := range rows {
 		_ = p.Set(row.Key, row.Value)
 	}

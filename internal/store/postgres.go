@@ -23,9 +23,14 @@ var postgresMigrations embed.FS
 
 // Bounds of a PostgreSQL database.
 const (
-	// statementTimeout ends a statement that takes too long. Behind a pooler only
-	// writes have it.
+	// statementTimeout ends a statement that takes too long.
 	statementTimeout = 15 * time.Second
+	// lookTimeout ends a look-up that requests wait for, the waiting for a connection
+	// included; the server ends the statement before that.
+	lookTimeout   = 2 * time.Second
+	lookOnTheWire = lookTimeout - 500*time.Millisecond
+	// keptForLooks is the part of the pool that is kept for such look-ups: one in five.
+	keptForLooks = 5
 	// lockTimeout ends the waiting for a row that somebody else has locked, for
 	// example a shell with an open transaction.
 	lockTimeout = 5 * time.Second
@@ -46,6 +51,8 @@ type postgres struct {
 	// pooled tells that a pooler in transaction mode, such as PgBouncer, stands
 	// before the database: a connection is not one session there.
 	pooled bool
+	// slow has a place for each connection that anything but a quick look-up may have.
+	slow chan struct{}
 	// walled tells that policies of row-level security bind the role that serves.
 	walled bool
 }
@@ -86,6 +93,7 @@ func openPostgres(ctx context.Context, url string, now func() time.Time, prepare
 	if p.pool, err = pgxpool.NewWithConfig(ctx, config); err != nil {
 		return nil, err
 	}
+	p.slow = make(chan struct{}, config.MaxConns-config.MaxConns/keptForLooks)
 	if err := p.pool.QueryRow(ctx, `SELECT row_security_active('users')`).Scan(&p.walled); err != nil {
 		p.pool.Close()
 		return nil, classifyPostgres(err)
@@ -157,7 +165,20 @@ func (p *postgres) close() error {
 func (p *postgres) acquire(ctx context.Context) (conn *pgxpool.Conn, release func(), err error) {
 	wait, cancel := p.pulse.await(ctx)
 	defer cancel()
-	conn, err = p.pool.Acquire(wait)
+	leave := func() {}
+	if !isQuick(ctx) {
+		select {
+		case p.slow <- struct{}{}:
+			leave = func() { <-p.slow }
+		case <-wait.Done():
+			err = wait.Err()
+		}
+	}
+	if err == nil {
+		if conn, err = p.pool.Acquire(wait); err != nil {
+			leave()
+		}
+	}
 	if err != nil && ctx.Err() == nil && wait.Err() != nil {
 		if silent, _ := p.pulse.now(); silent {
 			return nil, nil, unavailable(err)
@@ -167,21 +188,29 @@ func (p *postgres) acquire(ctx context.Context) (conn *pgxpool.Conn, release fun
 	if err != nil {
 		return nil, nil, err
 	}
-	return conn, p.pulse.watch(conn), nil
+	give := p.pulse.watch(conn)
+	return conn, func() { give(); leave() }, nil
 }
 
-// each reads in one round trip, and with the tenant that ctx is about.
+// each reads in one round trip, with the tenant that ctx is about, and in bounded time.
 func (p *postgres) each(ctx context.Context, _ bool, row func(scanner) error, query string, args ...any) error {
+	limit := statementTimeout
+	if isQuick(ctx) {
+		limit = lookOnTheWire
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, lookTimeout)
+		defer cancel()
+	}
 	conn, release, err := p.acquire(ctx)
 	if err != nil {
 		return classifyPostgres(err)
 	}
 	defer release()
-	if !p.walled {
+	if !p.walled && !p.pooled && limit == statementTimeout { // which the connection has
 		return eachPostgres(ctx, conn, row, query, args)
 	}
 	var b pgx.Batch
-	b.Queue(setTenant, tenure.ReachOf(ctx))
+	b.Queue(setRead, tenure.ReachOf(ctx), milliseconds(limit), milliseconds(lockTimeout))
 	b.Queue(query, args...)
 	results := conn.SendBatch(ctx, &b)
 	if _, err = results.Exec(); err == nil {
@@ -195,8 +224,9 @@ func (p *postgres) each(ctx context.Context, _ bool, row func(scanner) error, qu
 	return classifyPostgres(err)
 }
 
-// setTenant says for the transaction whose rows may be seen and written.
-const setTenant = `SELECT set_config('tenure.tenant', $1, true)`
+// setRead says for the one transaction of a read whose rows may be seen, and how long
+// it may take: behind a pooler a connection keeps no settings.
+const setRead = `SELECT set_config('tenure.tenant', $1, true), set_config('statement_timeout', $2, true), set_config('lock_timeout', $3, true)`
 
 func (p *postgres) exec(context.Context, string, ...any) (int, error) {
 	return 0, errors.New("store: a write outside a transaction")

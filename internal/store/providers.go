@@ -23,7 +23,7 @@ func scanProvider(row scanner) (tenure.Provider, error) {
 
 // Providers lists the providers of a workspace, by name.
 func (r reads) Providers(ctx context.Context, tenant tenure.TenantID, ws tenure.WorkspaceID) ([]tenure.Provider, error) {
-	return many(ctx, r.run, scanProvider, `SELECT `+providerColumns+` FROM provider_credentials
+	return many(quick(ctx), r.run, scanProvider, `SELECT `+providerColumns+` FROM provider_credentials
 		WHERE tenant_id = $1 AND workspace_id = $2 ORDER BY name`, tenant, ws)
 }
 
@@ -43,7 +43,7 @@ func (r reads) Provider(ctx context.Context, tenant tenure.TenantID, id tenure.P
 // SealedKey reads a provider together with its key, as stored.
 func (r reads) SealedKey(ctx context.Context, tenant tenure.TenantID, id tenure.ProviderID) (tenure.Provider, SealedKey, error) {
 	var k SealedKey
-	p, err := one(ctx, r.run, func(row scanner) (tenure.Provider, error) {
+	p, err := one(quick(ctx), r.run, func(row scanner) (tenure.Provider, error) {
 		var p tenure.Provider
 		err := row.Scan(&p.ID, &p.Tenant, &p.Workspace, &p.Name, &p.Kind, &p.BaseURL, &p.Last4, &p.Version,
 			&p.MadeBy, &p.CreatedBy, into(&p.CreatedAt), into(&p.UpdatedAt), &k.Sealed, &k.DataKey)

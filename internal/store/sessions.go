@@ -81,12 +81,12 @@ func scanSessionStanding(row scanner) (*tenure.Standing, error) {
 // SessionStanding reads what is known of the session whose secret has this
 // digest. NotFound: there is none.
 func (r reads) SessionStanding(ctx context.Context, d tenure.Digest) (*tenure.Standing, error) {
-	return one(ctx, r.run, scanSessionStanding, sessionStanding+` WHERE s.session_hash = $1`, d.String())
+	return one(quick(ctx), r.run, scanSessionStanding, sessionStanding+` WHERE s.session_hash = $1`, d.String())
 }
 
 // SessionStandingOf is SessionStanding for a session whose secret was seen before.
 func (r reads) SessionStandingOf(ctx context.Context, tenant tenure.TenantID, id tenure.SessionID) (*tenure.Standing, error) {
-	return one(ctx, r.run, scanSessionStanding, sessionStanding+` WHERE s.tenant_id = $1 AND s.id = $2`, tenant, id)
+	return one(quick(ctx), r.run, scanSessionStanding, sessionStanding+` WHERE s.tenant_id = $1 AND s.id = $2`, tenant, id)
 }
 
 // InsertSession stores a new session: the digest of its secret, never the secret.

@@ -28,7 +28,7 @@ func (r reads) Tenants(ctx context.Context) ([]tenure.Tenant, error) {
 
 // TenantActive reports whether there is such a tenant and it is active.
 func (r reads) TenantActive(ctx context.Context, tenant tenure.TenantID) (bool, error) {
-	active, err := one(ctx, r.run, scalar[bool], `SELECT active FROM tenants WHERE id = $1`, tenant)
+	active, err := one(quick(ctx), r.run, scalar[bool], `SELECT active FROM tenants WHERE id = $1`, tenant)
 	if tenure.IsKind(err, tenure.NotFound) {
 		return false, nil
 	}

@@ -95,7 +95,7 @@ func count(ctx context.Context, r runner, simple bool, query string, args ...any
 
 // UserStanding reads what is known of a person who asserts an identity.
 func (r reads) UserStanding(ctx context.Context, tenant tenure.TenantID, id tenure.UserID) (*tenure.Standing, error) {
-	return one(ctx, r.run, func(row scanner) (*tenure.Standing, error) {
+	return one(quick(ctx), r.run, func(row scanner) (*tenure.Standing, error) {
 		s := tenure.Standing{Kind: tenure.AssertedIdentity}
 		err := row.Scan(&s.User, &s.Tenant, &s.TenantActive, &s.UserName, &s.UserActive, &s.Role, &s.Source)
 		return &s, err

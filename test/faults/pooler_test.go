@@ -183,6 +183,28 @@ func TestPgBouncer(t *testing.T) {
 	if busy > got[201]/100+1 {
 		t.Errorf("%d of those who mint waited too long, %d did not", busy, got[201])
 	}
+	// Reads that hang in the server, more than there are connections, are given up in time.
+	fresh := w.mint(here, "fresh@example.com")
+	locked := make(chan error)
+	go func() {
+		_, err := tryQuery(database, "BEGIN; LOCK TABLE api_tokens IN ACCESS EXCLUSIVE MODE; SELECT pg_sleep(8)")
+		locked <- err
+	}()
+	time.Sleep(time.Second)
+	asks = asks[:0]
+	for range 20 {
+		asks = append(asks, func() answer { return chat(there, fresh.secret) })
+	}
+	l = under(5*time.Millisecond, asks...)
+	time.Sleep(5 * time.Second)
+	all = l.stop()
+	if got := statuses(all); got[503] != len(all) || slowest(all) > 3*time.Second {
+		t.Errorf("while reads hang: %v, the slowest after %v", got, slowest(all))
+	}
+	if err := <-locked; err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, 2*time.Second, "and it goes on", func() bool { return chat(there, fresh.secret).status == 200 })
 	// A hand on the same connections, as the same role, without a tenant: nothing.
 	for statement, want := range map[string]string{
 		"SELECT count(*) FROM users": "0", "SELECT count(*) FROM api_tokens": "0",
