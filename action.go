@@ -29,6 +29,16 @@ const (
 	CheckAccess Action = "auth.check"
 )
 
+// AsksModels reports whether an action is one of the model routes. They alone are
+// open during an outage of the database, to tokens of workspaces that chose it.
+func (a Action) AsksModels() bool {
+	switch a {
+	case ChatCompletions, CreateMessage, CountTokens, ListModels, ReadModel, CreateResponse, CreateEmbedding:
+		return true
+	}
+	return false
+}
+
 // The actions on what is one's own.
 const (
 	ReadSelf     Action = "me.read"
@@ -83,6 +93,7 @@ const (
 	CreateWorkspace Action = "admin.workspaces.create"
 	UpdateWorkspace Action = "admin.workspaces.update"
 	DeleteWorkspace Action = "admin.workspaces.delete"
+	SetOutageGrace  Action = "admin.workspaces.set_outage_grace"
 	ListMappings    Action = "admin.group_mappings.list"
 	SetMapping      Action = "admin.group_mappings.set"
 	RemoveMapping   Action = "admin.group_mappings.remove"

@@ -35,6 +35,7 @@ type Policy struct {
 	AdminIdle       time.Duration // after how long without use a session no longer administers
 	Reauth          time.Duration // how old a sign-in may be for what is dangerous
 	Egress          Egress        // where providers may be, beside the public internet
+	BestEffortMax   time.Duration // how long a workspace may let its tokens go on without the database; 0: not at all
 }
 
 // PolicyOf is the policy of a tenant that has set nothing: the installation's own
@@ -60,6 +61,10 @@ func DefaultPolicy() Policy {
 
 // MaxOverlap is the longest time for which two secrets of one token live side by side.
 const MaxOverlap = 7 * 24 * time.Hour
+
+// MaxOutageGrace is the longest time for which a workspace may let its tokens go on
+// without news from the database.
+const MaxOutageGrace = 5 * time.Minute
 
 // setting is one key of a policy.
 type setting struct {
@@ -120,7 +125,8 @@ func settings() map[string]setting {
 				return err
 			},
 		},
-		"root_token": choice("Whether the root token is accepted; off is possible once there is a super admin", "off", "on", func(p *Policy) *bool { return &p.RootOff }),
+		"best_effort_max": span("The longest time for which a workspace may let its tokens go on while the database is away; 0: no workspace may", 0, MaxOutageGrace, func(p *Policy) *time.Duration { return &p.BestEffortMax }),
+		"root_token":      choice("Whether the root token is accepted; off is possible once there is a super admin", "off", "on", func(p *Policy) *bool { return &p.RootOff }),
 		"webhook_url": {
 			what: "Where notices are posted, signed; empty: nowhere",
 			get:  func(p *Policy) string { return p.Webhook },

@@ -65,6 +65,9 @@ type Standing struct {
 	Scopes         Scopes
 	Models         Models    // of a token, what it may ask
 	SpaceModels    Models    // of its workspace, what may be asked there
+	// OutageGrace is how long an access token goes on without news from the database,
+	// as its workspace and the tenant's policy say; 0: no longer than everything.
+	OutageGrace time.Duration
 	ExpiresAt      time.Time // the credential's own end, or its service account's; zero: never
 	Ended          bool      // revoked, rotated away, signed out
 	RotatedAt      time.Time // when a newer secret took a token's place; zero: it is the newest
@@ -96,6 +99,8 @@ type Principal struct {
 	standing *Standing
 	at       time.Time
 	asOf     uint64
+	// bestEffort is set for whoever is admitted by what was known before an outage.
+	bestEffort bool
 }
 
 // Admit is the liveness check that every kind of credential passes. asOf is the
@@ -154,6 +159,17 @@ func (p Principal) At() time.Time { return p.at }
 // AsOf is the generation of the change feed before the look-up: if the feed has
 // moved since, the standing may be out of date.
 func (p Principal) AsOf() uint64 { return p.asOf }
+
+// ByMemory is the principal as one who is admitted although the database has been
+// silent for longer than anybody but those of such a workspace may go on.
+func (p Principal) ByMemory() Principal {
+	p.bestEffort = p.Valid()
+	return p
+}
+
+// BestEffort reports whether the principal was admitted by what was known before an
+// outage of the database (ByMemory). Each such use is told in the audit.
+func (p Principal) BestEffort() bool { return p.bestEffort }
 
 // Kind is the kind of the credential.
 func (p Principal) Kind() CredentialKind { return p.Standing().Kind }

@@ -116,7 +116,22 @@ type Workspace struct {
 	Name      string // unique in the tenant
 	About     string
 	Models    Models // what may be asked there
+	// OutageGrace is how long its tokens are to go on without news from the database,
+	// where the tenant's policy lets them; 0: no longer than everybody. Whole seconds.
+	OutageGrace time.Duration
+	// GraceMax is the tenant's policy on that, read along with the workspace.
+	GraceMax  time.Duration
 	CreatedAt time.Time
+}
+
+// BestEffort is how long the tokens of the workspace go on without news from the
+// database; 0: no longer than everybody.
+func (w Workspace) BestEffort() time.Duration { return OutageGrace(w.OutageGrace, w.GraceMax) }
+
+// OutageGrace is how long the tokens of a workspace go on without news from the
+// database: for as long as the workspace says, and the tenant's policy lets it.
+func OutageGrace(workspace, policy time.Duration) time.Duration {
+	return max(0, min(workspace, policy, MaxOutageGrace))
 }
 
 // MaxName is the longest name of a workspace or a service account, in bytes, and

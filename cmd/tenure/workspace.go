@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"time"
 
 	"github.com/tenure-gateway/tenure"
 	"github.com/tenure-gateway/tenure/internal/app"
@@ -23,7 +24,10 @@ type workspaceCmd struct {
 }
 
 func workspaceView(w tenure.Workspace) map[string]any {
-	return map[string]any{"id": w.ID, "name": w.Name, "about": w.About, "models": append([]string{}, w.Models...), "created_at": stamp(w.CreatedAt)}
+	return map[string]any{
+		"id": w.ID, "name": w.Name, "about": w.About, "models": append([]string{}, w.Models...),
+		"outage_grace_seconds": w.OutageGrace / time.Second, "effective_outage_grace_seconds": w.BestEffort() / time.Second, "created_at": stamp(w.CreatedAt),
+	}
 }
 
 func membershipView(m tenure.Membership) map[string]any {
@@ -105,26 +109,42 @@ func (c *workspaceList) Run(e *env) error {
 
 type workspaceUpdate struct {
 	local
-	Workspace string   `arg:"" help:"Name or id."`
-	Name      *string  `placeholder:"TEXT" help:"New name."`
-	About     *string  `placeholder:"TEXT" help:"What it is for."`
-	Models    []string `placeholder:"PATTERN,…" help:"Models that may be asked there, as a whole; '*' for all."`
+	Workspace   string         `arg:"" help:"Name or id."`
+	Name        *string        `placeholder:"TEXT" help:"New name."`
+	About       *string        `placeholder:"TEXT" help:"What it is for."`
+	Models      []string       `placeholder:"PATTERN,…" help:"Models that may be asked there, as a whole; '*' for all."`
+	OutageGrace *time.Duration `placeholder:"DURATION" help:"How long its tokens go on while the database is away, such as 30s; 0: strict. The policy best_effort_max must let it."`
 }
 
 // Help implements kong.HelpProvider.
 func (workspaceUpdate) Help() string {
-	return "Example:\n\n  tenure workspace update Research --models 'gpt-4o-mini'\n\nWhat is not named stays as it is. It holds from the next request on."
+	return "Example:\n\n  tenure workspace update Research --models 'gpt-4o-mini'\n  tenure policy set best_effort_max=2m && tenure workspace update Research --outage-grace 2m\n\n" +
+		"What is not named stays as it is. It holds from the next request on. With an outage grace, somebody who is deactivated while the database is away may go on for so long. Exit status 4: the name is taken, or the policy does not let it."
 }
 
 // Run implements the verb.
 func (c *workspaceUpdate) Run(e *env) error {
 	return c.with(e, false, func(a *app.App, by tenure.Principal) error {
-		w, err := a.Directory.UpdateWorkspace(e.ctx, by, c.Workspace, directory.WorkspaceSpec{Name: c.Name, About: c.About, Models: c.Models})
+		w, err := a.Directory.UpdateWorkspace(e.ctx, by, c.Workspace, directory.WorkspaceSpec{Name: c.Name, About: c.About, Models: c.Models, OutageGrace: c.OutageGrace})
 		if err != nil {
 			return noWorkspace(err, c.Workspace)
 		}
-		return c.print(e, workspaceView(w.Workspace), func(out io.Writer) { fmt.Fprintf(out, "updated %s: models %s\n", w.Name, w.Models) })
+		return c.print(e, workspaceView(w.Workspace), func(out io.Writer) {
+			fmt.Fprintf(out, "updated %s: models %s%s\n", w.Name, w.Models, inOutage(w.Workspace))
+		})
 	})
+}
+
+// inOutage says how long the tokens of a workspace go on while the database is away,
+// where that is longer than everybody's do.
+func inOutage(w tenure.Workspace) string {
+	switch {
+	case w.OutageGrace == 0:
+		return ""
+	case w.BestEffort() < w.OutageGrace:
+		return fmt.Sprintf("; without the database %s, of which the policy lets %s", tenure.FormatSpan(w.OutageGrace), tenure.FormatSpan(w.BestEffort()))
+	}
+	return "; without the database " + tenure.FormatSpan(w.OutageGrace)
 }
 
 type workspaceDelete struct {

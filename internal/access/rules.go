@@ -130,6 +130,7 @@ var rules = map[tenure.Action]rule{
 	tenure.SetUserRole:     {what: "give a person a role in the tenant", roles: supers, fresh: Recent},
 	tenure.CreateWorkspace: {what: "make a workspace", roles: admins, fresh: NotIdle},
 	tenure.UpdateWorkspace: {what: "change a workspace: name, description, models", roles: admins, fresh: NotIdle},
+	tenure.SetOutageGrace:  {what: "say how long a workspace's tokens go on while the database is away", roles: admins, fresh: Recent},
 	tenure.DeleteWorkspace: {what: "delete a workspace and what is in it", roles: admins, fresh: Recent},
 	tenure.ListMappings:    {what: "list what groups are in a workspace", roles: readers, within: insiders, scope: tenure.ScopeWorkspacesRead},
 	tenure.SetMapping:      {what: "say what the members of a group are in a workspace", roles: admins, fresh: Recent},

@@ -20,11 +20,16 @@ type Workspace struct {
 	About     string    `json:"about,omitempty"`
 	Models    []string  `json:"models" doc:"Patterns of the models that may be asked there; * is any text"`
 	Role      string    `json:"role,omitempty" doc:"What the asker is in it; absent: nothing"`
+	Outage    int       `json:"outage_grace_seconds" doc:"How long its tokens are to go on while the database is away; 0: strict"`
+	InForce   int       `json:"effective_outage_grace_seconds" doc:"What the policy best_effort_max leaves of that"`
 	CreatedAt time.Time `json:"created_at"`
 }
 
 func showWorkspace(w directory.WorkspaceRole) Workspace {
-	return Workspace{string(w.ID), w.Name, w.About, append([]string{}, w.Models...), string(w.Role), w.CreatedAt}
+	return Workspace{
+		string(w.ID), w.Name, w.About, append([]string{}, w.Models...), string(w.Role),
+		int(w.OutageGrace / time.Second), int(w.BestEffort() / time.Second), w.CreatedAt,
+	}
 }
 
 // OwnWorkspace is a workspace in which somebody has a role.
@@ -109,7 +114,18 @@ type workspacePatch struct {
 		Name   *string  `json:"name,omitempty"`
 		About  *string  `json:"about,omitempty"`
 		Models []string `json:"models,omitempty" doc:"As a whole; what is left out of the body stays as it is"`
+		Outage *int     `json:"outage_grace_seconds,omitempty" minimum:"0" maximum:"300" doc:"How long its tokens go on while the database is away, where the policy best_effort_max lets them; needs admin.workspaces.set_outage_grace. 0: strict"`
 	}
+}
+
+// spec is what a PATCH says.
+func (in *workspacePatch) spec() directory.WorkspaceSpec {
+	spec := directory.WorkspaceSpec{Name: in.Body.Name, About: in.Body.About, Models: in.Body.Models}
+	if in.Body.Outage != nil {
+		grace := time.Duration(*in.Body.Outage) * time.Second
+		spec.OutageGrace = &grace
+	}
+	return spec
 }
 
 type spaceIn struct {
@@ -195,7 +211,7 @@ func (a *API) mountWorkspaces(m *mounting) {
 		})
 	operation(m, tenure.UpdateWorkspace, huma.Operation{OperationID: "update-workspace", Method: http.MethodPatch, Path: workspacesPath + "/{id}", Summary: "Change a workspace", Tags: tags},
 		func(ctx context.Context, in *workspacePatch) (*body[Workspace], error) {
-			w, err := a.Directory.UpdateWorkspace(ctx, web.Principal(ctx), in.ID, directory.WorkspaceSpec{Name: in.Body.Name, About: in.Body.About, Models: in.Body.Models})
+			w, err := a.Directory.UpdateWorkspace(ctx, web.Principal(ctx), in.ID, in.spec())
 			return &body[Workspace]{showWorkspace(w)}, err
 		})
 	operation(m, tenure.DeleteWorkspace, huma.Operation{OperationID: "delete-workspace", Method: http.MethodDelete, Path: workspacesPath + "/{id}", Summary: "Delete a workspace, and end what is in it", Tags: tags},

@@ -2,6 +2,7 @@ package audit
 
 import (
 	"strconv"
+	"time"
 
 	"github.com/tenure-gateway/tenure"
 )
@@ -28,11 +29,16 @@ func WorkspaceUpdated(p tenure.Principal, before, after tenure.Workspace) tenure
 	if was, is := before.Models.String(), after.Models.String(); was != is {
 		e.Detail["models_before"], e.Detail["models"] = was, is
 	}
+	if was, is := before.OutageGrace, after.OutageGrace; was != is {
+		e.Detail["outage_grace_seconds_before"], e.Detail["outage_grace_seconds"] = wholeSeconds(was), wholeSeconds(is)
+	}
 	if before.About != after.About {
 		e.Detail["about"] = "changed"
 	}
 	return e
 }
+
+func wholeSeconds(d time.Duration) string { return strconv.FormatInt(int64(d/time.Second), 10) }
 
 // WorkspaceDeleted tells of a workspace's end and of what ended with it.
 func WorkspaceDeleted(p tenure.Principal, w tenure.Workspace, ended tenure.Ended) tenure.AuditEvent {

@@ -24,6 +24,9 @@ type WorkspaceSpec struct {
 	Name   *string
 	About  *string
 	Models []string // patterns, as tenure.ParseModels reads them
+	// OutageGrace is how long the tokens go on while the database is away: whole
+	// seconds. It is set of a workspace that is there.
+	OutageGrace *time.Duration
 }
 
 // apply writes what the spec says into w.
@@ -46,6 +49,9 @@ func (s WorkspaceSpec) apply(w *tenure.Workspace) error {
 			return err
 		}
 		w.Models = models
+	}
+	if s.OutageGrace != nil {
+		w.OutageGrace = *s.OutageGrace
 	}
 	return nil
 }
@@ -218,9 +224,33 @@ func isDefault(w tenure.Workspace, what string) error {
 	}
 }
 
+// mayGoOn judges who says how long a workspace's tokens go on while the database is
+// away: it is how long somebody who was deactivated meanwhile may go on, too.
+func mayGoOn(by tenure.Principal, w tenure.Workspace) error {
+	const field = "outage_grace_seconds"
+	if err := access.Check(by, tenure.SetOutageGrace); err != nil {
+		return err
+	}
+	switch {
+	case w.OutageGrace < 0 || w.OutageGrace > tenure.MaxOutageGrace || w.OutageGrace%time.Second != 0:
+		return tenure.InvalidField(field, "expected whole seconds from 0 (strict) to %d", tenure.MaxOutageGrace/time.Second)
+	case w.OutageGrace > 0 && w.GraceMax == 0:
+		return &tenure.Error{
+			Kind: tenure.Conflict, Code: "best_effort_not_allowed", Field: field,
+			Msg: "the tenant's policy lets no workspace go on while the database is away; a super admin sets best_effort_max first",
+		}
+	case w.OutageGrace > w.GraceMax:
+		return &tenure.Error{
+			Kind: tenure.Conflict, Code: "best_effort_not_allowed", Field: field,
+			Msg: fmt.Sprintf("the tenant's policy best_effort_max lets a workspace go on for %s at most", tenure.FormatSpan(w.GraceMax)),
+		}
+	}
+	return nil
+}
+
 // UpdateWorkspace changes a workspace. Models that it does not list any more are
 // refused from the next request on. Conflict: the name is taken, or it is that of
-// the workspace "default".
+// the workspace "default"; or the policy does not let it go on for so long.
 func (d *Directory) UpdateWorkspace(ctx context.Context, by tenure.Principal, idOrName string, spec WorkspaceSpec) (WorkspaceRole, error) {
 	var w WorkspaceRole
 	err := d.DB.Tx(ctx, func(ctx context.Context, tx *store.Tx) error {
@@ -237,6 +267,11 @@ func (d *Directory) UpdateWorkspace(ctx context.Context, by tenure.Principal, id
 				return err
 			}
 			if err := unique(ctx, tx, w.Workspace); err != nil {
+				return err
+			}
+		}
+		if w.OutageGrace != before.OutageGrace {
+			if err := mayGoOn(by, w.Workspace); err != nil {
 				return err
 			}
 		}

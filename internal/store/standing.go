@@ -20,7 +20,8 @@ const standingColumns = `SELECT t.id, t.kind, t.tenant_id, COALESCE(n.active, FA
 	COALESCE(c.id, ''), COALESCE(c.name, ''), COALESCE(c.cidrs, t.cidrs),
 	COALESCE((SELECT value FROM policies WHERE tenant_id = t.tenant_id AND key = 'extra_scopes'), ''),
 	COALESCE((SELECT value FROM policies WHERE tenant_id = t.tenant_id AND key = 'orphan_grace'), ''),
-	COALESCE((SELECT value FROM policies WHERE tenant_id = t.tenant_id AND key = 'root_token'), '')
+	COALESCE((SELECT value FROM policies WHERE tenant_id = t.tenant_id AND key = 'root_token'), ''),
+	COALESCE(w.outage_grace_seconds, 0), COALESCE((SELECT value FROM policies WHERE tenant_id = t.tenant_id AND key = 'best_effort_max'), '')
 	FROM api_tokens t
 	LEFT JOIN tenants n ON n.id = t.tenant_id
 	LEFT JOIN workspaces w ON w.id = t.workspace_id AND w.tenant_id = t.tenant_id AND w.deleted_at IS NULL
@@ -40,7 +41,8 @@ type standingRow struct {
 	accountEnded, spaceThere    bool
 	scopes, models, spaceModels string
 	connector, networks         string
-	policy                      struct{ extra, grace, root string }
+	outage                      int64 // seconds
+	policy                      struct{ extra, grace, root, bestEffort string }
 }
 
 func scanTokenStanding(row scanner) (*tenure.Standing, error) {
@@ -50,7 +52,8 @@ func scanTokenStanding(row scanner) (*tenure.Standing, error) {
 		&s.UserActive, &s.Role, &r.direct, &r.rank,
 		&s.ServiceAccount, &s.AccountActive, &r.account, into(&r.accountEnds), into(&r.orphaned), &r.accountEnded,
 		&s.Name, &r.scopes, &r.models, &r.spaceModels, &r.spaceThere, into(&s.ExpiresAt), into(&s.RotatedAt), &s.Ended,
-		&s.Connector, &r.connector, &r.networks, &r.policy.extra, &r.policy.grace, &r.policy.root)
+		&s.Connector, &r.connector, &r.networks, &r.policy.extra, &r.policy.grace, &r.policy.root,
+		&r.outage, &r.policy.bestEffort)
 	if err != nil {
 		return nil, err
 	}
@@ -59,6 +62,9 @@ func scanTokenStanding(row scanner) (*tenure.Standing, error) {
 	s.Scopes, _ = tenure.ParseScopes(r.scopes) // a name that is not known grants nothing
 	open, _ := tenure.ParseScopes(r.policy.extra)
 	s.Scopes &^= tenure.ExtraScopes &^ open
+	if r.outage != 0 && (r.kind == tenure.KindPAT || r.kind == tenure.KindService) {
+		s.OutageGrace = tenure.OutageGrace(seconds(r.outage), graceMax(r.policy.bestEffort))
+	}
 	switch r.kind {
 	case tenure.KindPAT:
 		s.Kind, s.Ended = tenure.PAT, s.Ended || !r.spaceThere

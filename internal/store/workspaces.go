@@ -7,19 +7,38 @@ import (
 	"github.com/tenure-gateway/tenure"
 )
 
-const workspaceColumns = `w.id, w.tenant_id, w.name, w.description, w.models, w.created_at FROM workspaces w`
+const workspaceColumns = `w.id, w.tenant_id, w.name, w.description, w.models, w.outage_grace_seconds,
+	COALESCE((SELECT value FROM policies WHERE tenant_id = w.tenant_id AND key = 'best_effort_max'), ''), w.created_at FROM workspaces w`
 
-func scanWorkspace(row scanner) (tenure.Workspace, error) {
+// scanWorkspace reads workspaceColumns, and what more was asked for before them.
+func scanWorkspace(row scanner, before ...any) (tenure.Workspace, error) {
 	var w tenure.Workspace
-	var models string
-	err := row.Scan(&w.ID, &w.Tenant, &w.Name, &w.About, &models, into(&w.CreatedAt))
+	var models, most string
+	var grace int64
+	err := row.Scan(append(before, &w.ID, &w.Tenant, &w.Name, &w.About, &models, &grace, &most, into(&w.CreatedAt))...)
 	w.Models = tenure.StoredModels(models)
+	w.OutageGrace, w.GraceMax = seconds(grace), graceMax(most)
 	return w, err
+}
+
+// seconds is a length of time that is stored as a number, as far as it is a sensible one.
+func seconds(n int64) time.Duration {
+	return time.Duration(max(0, min(n, int64(tenure.MaxOutageGrace/time.Second)))) * time.Second
+}
+
+// graceMax is the value of the policy best_effort_max. One that cannot be read is
+// the default.
+func graceMax(policy string) time.Duration {
+	p := tenure.DefaultPolicy()
+	if policy != "" {
+		_ = p.Set("best_effort_max", policy)
+	}
+	return p.BestEffortMax
 }
 
 // Workspace reads a workspace of the tenant by its id or, failing that, by its name.
 func (r reads) Workspace(ctx context.Context, tenant tenure.TenantID, idOrName string) (tenure.Workspace, error) {
-	return one(ctx, r.run, scanWorkspace, `SELECT `+workspaceColumns+`
+	return one(ctx, r.run, func(row scanner) (tenure.Workspace, error) { return scanWorkspace(row) }, `SELECT `+workspaceColumns+`
 		WHERE w.tenant_id = $1 AND (w.id = $2 OR w.name = $2) AND w.deleted_at IS NULL ORDER BY w.id = $2 DESC LIMIT 1`, tenant, idOrName)
 }
 
@@ -63,12 +82,9 @@ func (r reads) Workspaces(ctx context.Context, f WorkspaceFilter) ([]WorkspaceRo
 	}
 	limit := w.arg(f.Limit)
 	return many(ctx, r.run, func(row scanner) (WorkspaceRole, error) {
-		var v WorkspaceRole
-		var models string
 		var rank int
-		err := row.Scan(&rank, &v.ID, &v.Tenant, &v.Name, &v.About, &models, into(&v.CreatedAt))
-		v.Models, v.Role = tenure.StoredModels(models), roleOfRank(rank)
-		return v, err
+		w, err := scanWorkspace(row, &rank)
+		return WorkspaceRole{w, roleOfRank(rank)}, err
 	}, `SELECT COALESCE(r.rank, 0), `+workspaceColumns+roles+w.String()+` ORDER BY w.id LIMIT `+limit, w.args...)
 }
 
@@ -103,11 +119,12 @@ func (tx *Tx) InsertWorkspace(ctx context.Context, w tenure.Workspace) error {
 	return workspaceTaken(err, w.Name)
 }
 
-// UpdateWorkspace stores name, description and models of a workspace. Conflict:
+// UpdateWorkspace stores name, description, models and grace of a workspace. Conflict:
 // the name is taken.
 func (tx *Tx) UpdateWorkspace(ctx context.Context, w tenure.Workspace) error {
-	err := tx.execOne(ctx, `UPDATE workspaces SET name = $1, description = $2, models = $3 WHERE tenant_id = $4 AND id = $5 AND deleted_at IS NULL`,
-		w.Name, w.About, w.Models.String(), w.Tenant, w.ID)
+	err := tx.execOne(ctx, `UPDATE workspaces SET name = $1, description = $2, models = $3, outage_grace_seconds = $4
+		WHERE tenant_id = $5 AND id = $6 AND deleted_at IS NULL`,
+		w.Name, w.About, w.Models.String(), int64(w.OutageGrace/time.Second), w.Tenant, w.ID)
 	return workspaceTaken(err, w.Name)
 }
 

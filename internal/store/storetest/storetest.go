@@ -72,6 +72,7 @@ func Run(t *testing.T, open Open) {
 		{"a connector's figures are batched and learn its pace", connectorUse},
 		{"what is done under a key is noted with it, once", once},
 		{"workspaces are listed from a point of view and end with what is in them", workspaces},
+		{"a workspace goes on in an outage for as long as the policy lets it", outageGrace},
 		{"roles come through groups too, and the highest counts", rolesThroughGroups},
 		{"what is in a workspace is counted, and what of it hangs on one role", counted},
 		{"who loses the last role in a workspace loses the tokens there", lastRole},
