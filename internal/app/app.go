@@ -68,6 +68,7 @@ type App struct {
 	started time.Time
 	events  *audit.Log
 	guard   *egress.Guard
+	outage  *audit.Outage
 	gateway *gateway.Gateway
 	logs    *web.LogWriter
 }
@@ -163,7 +164,12 @@ func (a *App) build(ctx context.Context) error {
 	a.Live.Metrics = live.NewMetrics(a.Metrics, a.Live)
 	a.Uses = &store.LastUse{DB: a.Store, FirstUse: firstUse}
 	a.events = &audit.Log{DB: a.Store}
-	a.Tokens = &token.Tokens{DB: a.Store, Live: a.Live, Uses: a.Uses, Cache: token.NewCache(cfg.CachedTokens), Reuse: token.NewReuse(), Configured: configured(cfg), Single: !cfg.Teams}
+	a.outage = &audit.Outage{DB: a.Store, Fresh: a.Live.Fresh, Log: a.Log}
+	a.Live.Spared = func(f *live.Flight) { a.outage.Note(f.Principal, f.ID) }
+	a.Tokens = &token.Tokens{
+		DB: a.Store, Live: a.Live, Uses: a.Uses, Cache: token.NewCache(cfg.CachedTokens), Reuse: token.NewReuse(), Outage: a.outage,
+		Configured: configured(cfg), Single: !cfg.Teams,
+	}
 	a.Directory = &directory.Directory{
 		DB: a.Store, Live: a.Live, Uses: a.Uses, Usage: a.Usage, Admins: cfg.Admins,
 		RequireSCIM: cfg.RequireSCIM, SessionIdle: cfg.SessionIdle, SessionLife: cfg.SessionLife, RootStands: a.Tokens.RootStands,
@@ -318,6 +324,7 @@ func (a *App) serve(ctx context.Context, ln net.Listener, h http.Handler, ready 
 	wg.Go(func() { a.Uses.Run(behind, report) })
 	wg.Go(func() { a.Usage.Run(behind, report) })
 	wg.Go(func() { a.events.Run(behind, report) })
+	wg.Go(func() { a.outage.Run(behind, report) })
 	wg.Go(func() { a.Connectors.Use.Run(behind, report) })
 	wg.Go(func() { a.Notices.Run(behind, report) })
 	wg.Go(func() { a.Directory.KeepHouse(behind, report) })

@@ -209,11 +209,12 @@ func (a *App) health() []web.Route {
 			web.WriteJSON(w, "application/json", http.StatusOK, map[string]string{"status": "alive"})
 			return nil
 		}),
-		route("GET /readyz", func(w http.ResponseWriter, _ *http.Request) error {
-			if err := a.Live.Fresh(); err != nil {
+		route("GET /readyz", func(w http.ResponseWriter, r *http.Request) error {
+			status, err := a.ready(r.URL.Query().Has("strict"))
+			if err != nil {
 				return err
 			}
-			web.WriteJSON(w, "application/json", http.StatusOK, map[string]string{"status": "ready"})
+			web.WriteJSON(w, "application/json", http.StatusOK, map[string]string{"status": status})
 			return nil
 		}),
 		route("GET /metrics", func(w http.ResponseWriter, r *http.Request) error {
@@ -221,6 +222,20 @@ func (a *App) health() []web.Route {
 			return nil
 		}),
 	}
+}
+
+// ready says whether requests should be sent here. While the database is away that is
+// so for as long as a token that is in memory may go on by its workspace's choice,
+// unless it is asked for strictly: else a balancer would take away whoever serves them.
+func (a *App) ready(strictly bool) (string, error) {
+	err := a.Live.Fresh()
+	switch {
+	case err == nil:
+		return "ready", nil
+	case !strictly && a.Live.FreshFor(a.Tokens.Cache.Grace()) == nil:
+		return "degraded", nil
+	}
+	return "", err
 }
 
 func (a *App) registerMetrics() {
@@ -237,6 +252,10 @@ func (a *App) registerMetrics() {
 			Name: "tenure_token_cache_misses_total",
 			Help: "Tokens looked up in the database.",
 		}, func() float64 { return float64(a.Tokens.Cache.Misses()) }),
+		prometheus.NewCounterFunc(prometheus.CounterOpts{
+			Name: "tenure_best_effort_total",
+			Help: "Requests and streams that went on without the database by their workspace's choice.",
+		}, func() float64 { return float64(a.outage.Uses()) }),
 		prometheus.NewCounterFunc(prometheus.CounterOpts{
 			Name: "tenure_token_reuse_total",
 			Help: "Rotated secrets that were presented after their overlap.",

@@ -85,8 +85,33 @@ func (l *Live) watchTheTime(ctx context.Context) {
 		case <-tick.C:
 		}
 		l.expire(l.Options.Now())
-		if l.Lag() > l.Options.StreamStaleness {
-			l.CutAll(tenure.ErrStale)
+		l.endStale()
+	}
+}
+
+// endStale ends the flights that have gone on for as long without news as they may:
+// for Options.StreamStaleness, or for longer where their workspace chose that.
+func (l *Live) endStale() {
+	lag := l.Lag()
+	if lag <= l.Options.StreamStaleness {
+		return
+	}
+	news := l.clock.heard.Load()
+	var spared []*Flight
+	n := l.flights.cut(func(f *Flight) bool {
+		if int64(lag) > f.grace.Load() {
+			return true
+		}
+		if f.told != news {
+			f.told = news
+			spared = append(spared, f)
+		}
+		return false
+	}, tenure.ErrStale)
+	l.Metrics.cut(n, tenure.ErrStale)
+	if l.Spared != nil {
+		for _, f := range spared {
+			l.Spared(f)
 		}
 	}
 }

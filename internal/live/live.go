@@ -35,6 +35,9 @@ type Live struct {
 	Allows func(p tenure.Principal, provider, model string) bool
 	// Note keeps how an end of access went; nil keeps nothing. It does not wait.
 	Note func(tenure.TenantID, tenure.Revocation)
+	// Spared is told of each stream that goes on past Options.StreamStaleness because
+	// its workspace chose that, once an outage; nil is not. It does not wait.
+	Spared func(*Flight)
 	// EndAgain ends what has ended before the database went back to an earlier
 	// state, and gives how many that was; it does nothing about what has ended there too.
 	EndAgain func(context.Context, []store.Change) (int, error)
@@ -105,6 +108,9 @@ type Flight struct {
 	model      atomic.Pointer[Model] // nil as long as none is known
 	prev, next *Flight
 	in, cut    bool
+
+	grace atomic.Int64 // nanoseconds for which it goes on without news, if that is longer than others do
+	told  *time.Time   // the last news before the outage of which it is told that it goes on by its grace
 }
 
 // Generation is the number of the change feed: take it before a look-up, and
@@ -114,7 +120,13 @@ func (l *Live) Generation() uint64 { return l.clock.generation.Load() }
 // Fresh answers Unavailable when this process has been without news from the
 // database for longer than it may be.
 func (l *Live) Fresh() error {
-	if l.Lag() > l.Options.MaxStaleness || l.clock.behind.Load() {
+	return l.FreshFor(0)
+}
+
+// FreshFor is Fresh for whoever may go on for so long without news, if that is longer
+// than others may.
+func (l *Live) FreshFor(grace time.Duration) error {
+	if l.Lag() > max(l.Options.MaxStaleness, grace) || l.clock.behind.Load() {
 		return tenure.ErrStale
 	}
 	return nil
@@ -146,6 +158,10 @@ func (l *Live) Enter(ctx context.Context, p tenure.Principal, action tenure.Acti
 		Listens: action == tenure.ViewPages, cancel: cancel, unblock: unblock,
 	}
 	f.endAt(p)
+	f.grace.Store(int64(p.Standing().OutageGrace))
+	if p.BestEffort() {
+		f.told = l.clock.heard.Load()
+	}
 	l.flights.add(f)
 	// What changed before this flight was in the list did not find it there: if
 	// anything did since the look-up, look again.
@@ -177,6 +193,7 @@ func (l *Live) again(ctx context.Context, f *Flight) error {
 	}
 	if err == nil {
 		f.endAt(now)
+		f.grace.Store(int64(now.Standing().OutageGrace))
 		err = l.Check(now, f.Action)
 	}
 	if err == nil {
@@ -336,11 +353,12 @@ func (l *Live) advance(c store.Change) {
 // recheck asks of every flight of the subject whether it still stands, and ends
 // those that do not. It tells how many it ended, and whether all of them could be
 // known; a flight of which nothing can be known goes on, until
-// Options.StreamStaleness ends it. byFeed tells that no act is there to count them.
+// Options.StreamStaleness ends it, whatever its workspace chose: something did change. byFeed tells that no act is there to count them.
 func (l *Live) recheck(ctx context.Context, who Subject, byFeed bool) (cut int, known bool) {
 	var ended, unknown atomic.Int64
 	var wg sync.WaitGroup
 	flights := l.flights.list(who)
+	stands := make([]bool, len(flights))
 	var next atomic.Int64
 	for range min(rechecksAtOnce, len(flights)) {
 		wg.Go(func() {
@@ -352,6 +370,7 @@ func (l *Live) recheck(ctx context.Context, who Subject, byFeed bool) (cut int, 
 				}
 				switch err := l.again(ctx, flights[i]); {
 				case err == nil:
+					stands[i] = true
 				case isEnd(err):
 					n := l.flights.end(flights[i], byFeed, l.Options.Now())
 					l.Metrics.cut(n, tenure.ErrRevoked)
@@ -363,6 +382,11 @@ func (l *Live) recheck(ctx context.Context, who Subject, byFeed bool) (cut int, 
 		})
 	}
 	wg.Wait()
+	for i, f := range flights {
+		if !stands[i] {
+			f.grace.Store(0) // until it is known again
+		}
+	}
 	return int(ended.Load()), unknown.Load() == 0
 }
 

@@ -52,7 +52,7 @@ func (o *OAuth) check(w http.ResponseWriter, r *http.Request) error {
 		}
 		return subjectError{err}
 	}
-	o.Tokens.Used(p)
+	o.Tokens.Used(ctx, p)
 	if err := access.Holds(p, scopes); err != nil {
 		return subjectError{err}
 	}

@@ -62,7 +62,7 @@ func (s *Signin) WithRoot(w http.ResponseWriter, r *http.Request, presented stri
 	if err := s.RootUsed(r.Context(), p, tenure.ViewPages); err != nil {
 		return err
 	}
-	s.Tokens.Used(p)
+	s.Tokens.Used(r.Context(), p)
 	if err := s.endPresented(r); err != nil {
 		return err
 	}

@@ -8,6 +8,7 @@
 package signin
 
 import (
+	"cmp"
 	"context"
 	"net/http"
 	"strings"
@@ -76,8 +77,9 @@ func (s *Signin) Authenticate(r *http.Request, action tenure.Action) (tenure.Pri
 	case tenure.CheckAccess: // the caller's own credential is what is asked about
 		c = web.Presented{Token: c.Gateway, Peer: c.Peer}
 	}
-	if err := s.Fresh(); err != nil {
-		return tenure.Principal{}, err
+	stale := s.Fresh()
+	if stale != nil && (c.Token == "" || !action.AsksModels()) {
+		return tenure.Principal{}, stale
 	}
 	var p tenure.Principal
 	var at time.Time // when the asserted person showed who they are; zero: now
@@ -85,12 +87,19 @@ func (s *Signin) Authenticate(r *http.Request, action tenure.Action) (tenure.Pri
 		if c.Identity, at, err = s.Assertions.identity(r.Context(), c.Assertion); err != nil {
 			return tenure.Principal{}, err
 		}
-	} else if err := s.disbelieve(r.Context(), &c); err != nil {
-		return tenure.Principal{}, err
+	} else if stale == nil {
+		if err := s.disbelieve(r.Context(), &c); err != nil {
+			return tenure.Principal{}, err
+		}
 	}
 	c.AssertedAt = at
 	if c.Token != "" {
-		if p, err = s.byToken(r.Context(), c); err == nil {
+		if stale == nil {
+			p, err = s.byToken(r.Context(), c, action)
+		} else {
+			p, err = s.byMemory(r.Context(), c, stale)
+		}
+		if err == nil {
 			err = s.fromItsNetworks(r, p, action)
 		}
 	} else if p, err = s.ambient(r.Context(), c); err == nil && s.Origins.Check(r) != nil {
@@ -180,8 +189,12 @@ func contradicts(who directory.Asserted, p tenure.Principal) bool {
 
 // byToken resolves a token; an identity or a session beside it must be of the
 // same person.
-func (s *Signin) byToken(ctx context.Context, c web.Presented) (tenure.Principal, error) {
-	p, err := s.Tokens.Resolve(ctx, c.Token)
+func (s *Signin) byToken(ctx context.Context, c web.Presented, action tenure.Action) (p tenure.Principal, err error) {
+	if action.AsksModels() {
+		p, err = s.Tokens.ResolveForModels(ctx, c.Token)
+	} else {
+		p, err = s.Tokens.Resolve(ctx, c.Token)
+	}
 	if err != nil {
 		return p, err
 	}
@@ -197,7 +210,23 @@ func (s *Signin) byToken(ctx context.Context, c web.Presented) (tenure.Principal
 			return tenure.Principal{}, errTwoPeople
 		}
 	}
-	s.Tokens.Used(p)
+	s.Tokens.Used(ctx, p)
+	return p, nil
+}
+
+// byMemory resolves a token for a model route while the database is away. What comes
+// beside it cannot be looked at: it must say what is known of the token, else stale is
+// the answer.
+func (s *Signin) byMemory(ctx context.Context, c web.Presented, stale error) (tenure.Principal, error) {
+	p, err := s.Tokens.ResolveForModels(ctx, c.Token)
+	if err != nil {
+		return p, err
+	}
+	beside := directory.Asserted{Name: c.Identity, Tenant: tenure.TenantID(cmp.Or(c.Tenant, string(tenure.DefaultTenant)))}
+	if c.Tenant != "" && beside.Tenant != p.Tenant() || c.Identity != "" && !beside.Is(p.Standing()) {
+		return tenure.Principal{}, stale
+	}
+	s.Tokens.Used(ctx, p)
 	return p, nil
 }
 

@@ -102,7 +102,7 @@ func TestRevokeManyKnowsTheLastUse(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	f.Used(used)
+	f.Used(t.Context(), used)
 	if _, err := f.RevokeMany(f.ctx, f.admin, sel, p.Confirm, "unused"); tenure.AsError(err).Code != "selection_changed" {
 		t.Errorf("a token that was just used: %v", err)
 	}

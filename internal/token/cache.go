@@ -4,6 +4,7 @@ import (
 	"slices"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/tenure-gateway/tenure"
 )
@@ -16,13 +17,26 @@ type Cache struct {
 	mu     sync.RWMutex
 	known  map[tenure.Digest]*tenure.Standing
 	byID   map[string][]tenure.Digest // of the token, its user, its service account
+	graces map[time.Duration]int      // how many go on for how long in an outage of the database
 	hits   atomic.Uint64
 	misses atomic.Uint64
 }
 
 // NewCache makes a cache of at most limit standings, about 600 bytes each.
 func NewCache(limit int) *Cache {
-	return &Cache{max: limit, known: make(map[tenure.Digest]*tenure.Standing), byID: make(map[string][]tenure.Digest)}
+	return &Cache{max: limit, known: make(map[tenure.Digest]*tenure.Standing), byID: make(map[string][]tenure.Digest), graces: make(map[time.Duration]int)}
+}
+
+// Grace is the longest time for which a token that the cache holds goes on in an
+// outage of the database; 0: none goes on for longer than everything.
+func (c *Cache) Grace() time.Duration {
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	longest := time.Duration(0)
+	for grace := range c.graces {
+		longest = max(longest, grace)
+	}
+	return longest
 }
 
 // Hits is how many look-ups the cache has answered.
@@ -60,6 +74,9 @@ func (c *Cache) put(d tenure.Digest, s *tenure.Standing, current func() bool) {
 		}
 	}
 	c.known[d] = s
+	if s.OutageGrace > 0 {
+		c.graces[s.OutageGrace]++
+	}
 	for _, id := range ids(s) {
 		c.byID[id] = append(c.byID[id], d)
 	}
@@ -74,11 +91,19 @@ func (c *Cache) drop(id string) {
 	}
 }
 
+// forget removes what is held of one token.
+func (c *Cache) forget(d tenure.Digest) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.remove(d)
+}
+
 func (c *Cache) clear() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	clear(c.known)
 	clear(c.byID)
+	clear(c.graces)
 }
 
 // remove needs the lock.
@@ -88,6 +113,9 @@ func (c *Cache) remove(d tenure.Digest) {
 		return
 	}
 	delete(c.known, d)
+	if c.graces[s.OutageGrace]--; c.graces[s.OutageGrace] <= 0 {
+		delete(c.graces, s.OutageGrace)
+	}
 	for _, id := range ids(s) {
 		rest := slices.DeleteFunc(c.byID[id], func(o tenure.Digest) bool { return o == d })
 		if len(rest) == 0 {

@@ -2,6 +2,7 @@ package token
 
 import (
 	"context"
+	"reflect"
 	"time"
 
 	"github.com/tenure-gateway/tenure"
@@ -13,49 +14,83 @@ import (
 // at all for one that it has. ErrInvalidToken tells nothing of why; ErrStale
 // means that it cannot be known now. The use is not noted: see Used.
 func (t *Tokens) Resolve(ctx context.Context, presented string) (tenure.Principal, error) {
+	return t.resolve(ctx, presented, false)
+}
+
+// ResolveForModels is Resolve for the model routes: a token whose standing is in
+// memory goes on during an outage of the database for as long as its workspace chose.
+// Principal.BestEffort tells that it did.
+func (t *Tokens) ResolveForModels(ctx context.Context, presented string) (tenure.Principal, error) {
+	return t.resolve(ctx, presented, true)
+}
+
+func (t *Tokens) resolve(ctx context.Context, presented string, bestEffort bool) (tenure.Principal, error) {
 	digest := tenure.DigestOf(presented)
 	if _, ok := t.Configured[digest]; !ok {
 		if _, ok := tenure.ParseToken(presented); !ok {
 			return tenure.Principal{}, tenure.ErrInvalidToken
 		}
 	}
-	return t.byDigest(ctx, digest)
+	return t.byDigest(ctx, digest, bestEffort)
 }
 
-// byDigest gives the principal of a digest that may be a token's.
-func (t *Tokens) byDigest(ctx context.Context, digest tenure.Digest) (tenure.Principal, error) {
-	if err := t.Live.Fresh(); err != nil {
-		return tenure.Principal{}, err
+// byDigest gives the principal of a digest that may be a token's. bestEffort lets it
+// go on without news for as long as its workspace chose.
+func (t *Tokens) byDigest(ctx context.Context, digest tenure.Digest, bestEffort bool) (tenure.Principal, error) {
+	stale := t.Live.Fresh()
+	if stale != nil && !bestEffort {
+		return tenure.Principal{}, stale
 	}
 	generation := t.Live.Generation()
-	s, hit := t.Cache.get(digest)
+	known, hit := t.Cache.get(digest)
+	grace := time.Duration(0)
+	if bestEffort && hit {
+		grace = known.OutageGrace
+	}
+	if stale != nil && (!hit || t.Live.FreshFor(grace) != nil) {
+		return tenure.Principal{}, stale
+	}
+	s := known
 	if !hit || !t.Live.Current() {
-		found, err := t.lookSoon(ctx, digest, s)
-		if err != nil {
+		var err error
+		if s, err = t.lookSoon(ctx, digest, known, grace); err != nil {
+			if tenure.IsKind(err, tenure.NotFound) {
+				t.Cache.forget(digest)
+			}
 			return tenure.Principal{}, cannotKnow(err)
 		}
-		hit = found == s
-		s = found
+		if s == known {
+			stale = t.Live.Fresh() // which the waiting may have ended
+		}
 	}
 	p, err := s.Admit(t.DB.Now(), generation)
 	if err != nil && !s.RotatedAt.IsZero() && !t.Single {
 		t.Reuse.note(ctx, s)
 	}
-	if err == nil && !hit {
+	if err == nil && s != known {
 		if err := t.Live.Stands(ctx, s); err != nil {
 			return tenure.Principal{}, err
 		}
+	}
+	switch {
+	case s == known:
+	case err != nil || hit && !reflect.DeepEqual(s, known):
+		t.Cache.forget(digest) // what was seen to change does not come back while there is no news
+	case !hit:
 		// Only while nothing has changed since before the row was read: a row
 		// read before a revocation is never cached after it.
 		t.Cache.put(digest, s, func() bool { return t.Live.Generation() == generation })
+	}
+	if stale != nil && err == nil {
+		p = p.ByMemory()
 	}
 	return p, err
 }
 
 // lookSoon reads a standing. Where the database is silent, known goes on for as long
-// as Live.Fresh lets it, if it is that of an access token; nil is nothing known. It
+// as Live.FreshFor lets it, if it is that of an access token; nil is nothing known. It
 // does not wait longer for news than what is known is worth.
-func (t *Tokens) lookSoon(ctx context.Context, digest tenure.Digest, known *tenure.Standing) (*tenure.Standing, error) {
+func (t *Tokens) lookSoon(ctx context.Context, digest tenure.Digest, known *tenure.Standing, grace time.Duration) (*tenure.Standing, error) {
 	if known == nil || known.Kind != tenure.PAT && known.Kind != tenure.ServiceToken {
 		return t.look(ctx, digest)
 	}
@@ -73,7 +108,7 @@ func (t *Tokens) lookSoon(ctx context.Context, digest tenure.Digest, known *tenu
 		return nil, err
 	}
 	t.silent.Store(time.Now().Add(silence).UnixNano())
-	return known, t.Live.Fresh() // which the waiting may have ended
+	return known, t.Live.FreshFor(grace)
 }
 
 // silence is how long one request waits for a silent database, and how long the
@@ -118,16 +153,20 @@ func (t *Tokens) look(ctx context.Context, digest tenure.Digest) (*tenure.Standi
 }
 
 // Used notes that a token authenticated a request.
-func (t *Tokens) Used(p tenure.Principal) {
-	if p.Token() != "" {
-		t.Uses.NoteToken(p.Token(), t.DB.Now())
+func (t *Tokens) Used(ctx context.Context, p tenure.Principal) {
+	if p.Token() == "" {
+		return
+	}
+	t.Uses.NoteToken(p.Token(), t.DB.Now())
+	if p.BestEffort() {
+		t.Outage.Note(p, tenure.OriginOf(ctx).RequestID)
 	}
 }
 
 // RootStands answers an error when the digest is not that of a root token that
 // stands: the sessions that it opened end with it.
 func (t *Tokens) RootStands(ctx context.Context, digest tenure.Digest) error {
-	p, err := t.byDigest(ctx, digest)
+	p, err := t.byDigest(ctx, digest, false)
 	if err == nil && p.Kind() != tenure.RootToken {
 		err = tenure.ErrInvalidToken
 	}

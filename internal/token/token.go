@@ -26,6 +26,8 @@ type Tokens struct {
 	Uses  *store.LastUse
 	Cache *Cache
 	Reuse *Reuse
+	// Outage is told of each use of a token during an outage of the database.
+	Outage *audit.Outage
 	// Configured are the tokens that the operator sets, by digest: they are not
 	// in the database and end when the setting does.
 	Configured map[tenure.Digest]*tenure.Standing

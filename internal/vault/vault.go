@@ -219,13 +219,14 @@ func (v *Vault) Providers(ctx context.Context, tenant tenure.TenantID, ws tenure
 }
 
 // Open gives a provider's key for an outbound request. It is read from the
-// database at most once a minute, and at once after it changed.
+// database at most once a minute, and at once after it changed. While there is no news
+// from the database, what is open stays so: whoever is admitted then has that key.
 func (v *Vault) Open(ctx context.Context, tenant tenure.TenantID, id tenure.ProviderID) (tenure.Secret, error) {
 	now := v.DB.Now()
 	v.mu.RLock()
 	o, ok := v.open[id]
 	v.mu.RUnlock()
-	if ok && now.Before(o.until) {
+	if ok && (now.Before(o.until) || !v.Live.Current() && v.Live.FreshFor(tenure.MaxOutageGrace) == nil) {
 		return o.key, nil
 	}
 	generation := v.Live.Generation()

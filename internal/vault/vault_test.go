@@ -8,6 +8,8 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -27,13 +29,16 @@ type world struct {
 	dir  string
 	by   tenure.Principal
 	hand func(string)
+	// ahead is how far the clock is ahead of the real one.
+	ahead atomic.Int64
 }
 
 func newWorld(t *testing.T) *world {
 	t.Helper()
 	w := &world{ctx: context.Background(), dir: t.TempDir()}
 	path := filepath.Join(w.dir, "tenure.db")
-	db, err := store.OpenSQLite(w.ctx, path, nil)
+	now := func() time.Time { return time.Now().Add(time.Duration(w.ahead.Load())) }
+	db, err := store.OpenSQLite(w.ctx, path, now)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -41,7 +46,7 @@ func newWorld(t *testing.T) *world {
 	l := &live.Live{
 		Check: func(tenure.Principal, tenure.Action) error { return nil },
 		DB:    db, Log: slog.New(slog.DiscardHandler), Forget: func(c store.Change) { w.Forget(c) },
-		Recheck: func(_ context.Context, p tenure.Principal) (tenure.Principal, error) { return p, nil }, Options: live.Options{Now: time.Now},
+		Recheck: func(_ context.Context, p tenure.Principal) (tenure.Principal, error) { return p, nil }, Options: live.Options{Now: now},
 	}
 	l.Metrics = live.NewMetrics(prometheus.NewRegistry(), l)
 	key, err := vault.LoadMasterKey(w.ctx, db, filepath.Join(w.dir, "master.key"))
@@ -181,5 +186,40 @@ func TestSpecIsChecked(t *testing.T) {
 	}
 	if _, err := w.Add(w.ctx, tenure.Principal{}, vault.Spec{Name: "a", Kind: tenure.OpenAI, Key: tenure.NewSecret("k")}); !tenure.IsKind(err, tenure.Forbidden) {
 		t.Errorf("nobody: %v", err)
+	}
+}
+
+// A key that was opened stays open while there is no news from the database, and no
+// longer than anybody may be served without; a key that was not, does not open.
+func TestOpenWithoutTheDatabase(t *testing.T) {
+	w := newWorld(t)
+	p, other := w.add(t, "openai"), w.add(t, "other")
+	ctx, stop := context.WithCancel(w.ctx)
+	var wg sync.WaitGroup
+	ready := make(chan struct{})
+	wg.Go(func() {
+		if err := w.Live.Follow(ctx, func() { close(ready) }); err != nil {
+			t.Error(err)
+		}
+	})
+	<-ready
+	time.Sleep(4 * store.FeedPoll) // its making has been told
+	if _, err := w.Open(w.ctx, p.Tenant, p.ID); err != nil {
+		t.Fatal(err)
+	}
+	stop()
+	wg.Wait()
+	if err := w.DB.Close(); err != nil {
+		t.Fatal(err)
+	}
+	for late, opens := range map[time.Duration]bool{30 * time.Second: true, 2 * time.Minute: true, 6 * time.Minute: false} {
+		w.ahead.Store(int64(late))
+		if _, err := w.Open(w.ctx, p.Tenant, p.ID); (err == nil) != opens {
+			t.Errorf("%v later: %v", late, err)
+		}
+	}
+	w.ahead.Store(int64(2 * time.Minute))
+	if _, err := w.Open(w.ctx, other.Tenant, other.ID); err == nil {
+		t.Error("a key that was not opened before opens")
 	}
 }
