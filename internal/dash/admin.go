@@ -74,6 +74,8 @@ func (d *Dash) workspaceRoutes() []web.Route {
 		d.look("GET "+one, tenure.ReadWorkspace, d.workspace),
 		d.look("GET "+one+"/edit", tenure.UpdateWorkspace, d.editWorkspace),
 		d.do("POST "+one, tenure.UpdateWorkspace, d.updateWorkspace),
+		d.look("GET "+one+"/outage", tenure.SetOutageGrace, d.askOutage),
+		d.do("POST "+one+"/outage", tenure.SetOutageGrace, d.setOutage),
 		d.look("GET "+one+"/delete", tenure.DeleteWorkspace, d.askDeleteWorkspace),
 		d.do("POST "+one+"/delete", tenure.DeleteWorkspace, d.deleteWorkspace),
 	}

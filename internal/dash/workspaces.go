@@ -93,8 +93,10 @@ type workspacePage struct {
 	Groups []tenure.GroupRole
 	More   bool // there are more groups
 	// What the asker may do here.
-	Edit, Delete, Add, Remove, Map, Unmap, Accounts bool
-	Start                                           bool // it is where newcomers begin
+	Edit, Delete, Add, Remove, Map, Unmap, Accounts, SetOutage bool
+	Start                                                      bool // it is where newcomers begin
+
+	Outage string // what it does while the database is away
 }
 
 // mappingsShown is how many groups the page of a workspace lists.
@@ -119,6 +121,7 @@ func (d *Dash) showWorkspace(w http.ResponseWriter, r *http.Request, id, notice 
 	page := workspacePage{frame: d.frame(r, ws.Name), listing: d.listing(r, workspacesPath+"/"+string(ws.ID)), Notice: notice, Space: ws}
 	page.Address, page.Start = page.Path, ws.Name == string(tenure.DefaultWorkspace)
 	page.Edit, page.Delete = may(by, tenure.UpdateWorkspace), may(by, tenure.DeleteWorkspace) && !page.Start
+	page.SetOutage, page.Outage = may(by, tenure.SetOutageGrace), outageGrace(ws.Workspace)
 	page.Add, page.Remove = mayIn(by, tenure.SetMember, ws.Role), mayIn(by, tenure.RemoveMember, ws.Role)
 	page.Map, page.Unmap = may(by, tenure.SetMapping), may(by, tenure.RemoveMapping)
 	page.Accounts = d.looksAfter(r, tenure.ListAccounts, ws.ID)
