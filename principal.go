@@ -63,14 +63,14 @@ type Standing struct {
 	Connector      ConnectorID
 	Networks       []netip.Prefix // from where a token is good; empty: from anywhere
 	Scopes         Scopes
-	Models         Models    // of a token, what it may ask
-	SpaceModels    Models    // of its workspace, what may be asked there
+	Models         Models // of a token, what it may ask
+	SpaceModels    Models // of its workspace, what may be asked there
 	// OutageGrace is how long an access token goes on without news from the database,
 	// as its workspace and the tenant's policy say; 0: no longer than everything.
 	OutageGrace time.Duration
-	ExpiresAt      time.Time // the credential's own end, or its service account's; zero: never
-	Ended          bool      // revoked, rotated away, signed out
-	RotatedAt      time.Time // when a newer secret took a token's place; zero: it is the newest
+	ExpiresAt   time.Time // the credential's own end, or its service account's; zero: never
+	Ended       bool      // revoked, rotated away, signed out
+	RotatedAt   time.Time // when a newer secret took a token's place; zero: it is the newest
 	// AuthAt is when a person signed in or was asserted last, and SeenAt when
 	// their session was used before; both zero for what is no session. Of a person
 	// whom a proxy's signed assertion names, AuthAt is when they showed the proxy

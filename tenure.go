@@ -111,11 +111,11 @@ type Tenant struct {
 
 // Workspace is a part of a tenant.
 type Workspace struct {
-	ID        WorkspaceID
-	Tenant    TenantID
-	Name      string // unique in the tenant
-	About     string
-	Models    Models // what may be asked there
+	ID     WorkspaceID
+	Tenant TenantID
+	Name   string // unique in the tenant
+	About  string
+	Models Models // what may be asked there
 	// OutageGrace is how long its tokens are to go on without news from the database,
 	// where the tenant's policy lets them; 0: no longer than everybody. Whole seconds.
 	OutageGrace time.Duration

@@ -26,7 +26,7 @@ type workspaceCmd struct {
 func workspaceView(w tenure.Workspace) map[string]any {
 	return map[string]any{
 		"id": w.ID, "name": w.Name, "about": w.About, "models": append([]string{}, w.Models...),
-		"outage_grace_seconds": w.OutageGrace / time.Second, "effective_outage_grace_seconds": w.BestEffort() / time.Second, "created_at": stamp(w.CreatedAt),
+		"outage_grace_seconds": w.OutageGrace / time.Second, "effective_grace_seconds": w.BestEffort() / time.Second, "created_at": stamp(w.CreatedAt),
 	}
 }
 

@@ -21,7 +21,7 @@ type Workspace struct {
 	Models    []string  `json:"models" doc:"Patterns of the models that may be asked there; * is any text"`
 	Role      string    `json:"role,omitempty" doc:"What the asker is in it; absent: nothing"`
 	Outage    int       `json:"outage_grace_seconds" doc:"How long its tokens are to go on while the database is away; 0: strict"`
-	InForce   int       `json:"effective_outage_grace_seconds" doc:"What the policy best_effort_max leaves of that"`
+	InForce   int       `json:"effective_grace_seconds" doc:"What the policy best_effort_max leaves of that"`
 	CreatedAt time.Time `json:"created_at"`
 }
 

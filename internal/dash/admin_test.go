@@ -52,7 +52,7 @@ func TestEveryPageOfAdministration(t *testing.T) {
 		one: "nightly", one + "/edit": "Change “nightly”", one + "/end": "End “nightly”?", one + "/tokens/new": "New token of “nightly”",
 		"/admin/requests": "Requests", "/admin/workspaces": "Workspaces", "/admin/workspaces?q=nothing": "Workspaces", "/admin/workspaces/new": "New workspace",
 		"/admin/workspaces/" + space: "Research", "/admin/workspaces/Research/edit": "Change “Research”", "/admin/workspaces/" + space + "/delete": "Delete “Research”?",
-		"/admin/workspaces/" + space + "/outage": "“Research” without the database",
+		"/admin/workspaces/" + space + "/outage":            "“Research” without the database",
 		"/admin/workspaces/" + space + "/members/add?q=ALI": "Add somebody", "/admin/workspaces/" + space + "/groups/add?q=x": "Add a group",
 		"/admin/providers": "Providers", "/admin/providers/new": "Add a provider",
 		"/admin/connectors": "SCIM connectors", "/admin/connectors/new": "New SCIM connector", "/admin/connectors/" + string(v.ID): "Okta",

@@ -63,7 +63,7 @@ func (d *Dash) setOutage(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		err = tenure.InvalidField(outageField, "expected a number of seconds from 0 (strict) to %d", tenure.MaxOutageGrace/time.Second)
 	} else {
-		grace := time.Duration(n) * time.Second //nolint:gosec // 16 bits
+		grace := time.Duration(n) * time.Second
 		ws, err = d.Directory.UpdateWorkspace(r.Context(), web.Principal(r.Context()), r.PathValue("id"), directory.WorkspaceSpec{OutageGrace: &grace})
 	}
 	if err != nil {
