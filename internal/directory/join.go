@@ -116,19 +116,18 @@ func newUser(now time.Time, tenant tenure.TenantID, u tenure.User) tenure.User {
 // insert stores a person, makes them in the workspace "default" of their tenant
 // what the policy says of newcomers, and tells the audit log.
 func insert(ctx context.Context, tx *store.Tx, by tenure.Principal, u tenure.User) error {
+	ws, role, err := tx.NewcomerPlace(ctx, u.Tenant)
+	if err == nil && role != "" && ws == "" {
+		err = tenure.ErrNotFound
+	}
+	if err != nil {
+		return fmt.Errorf("default workspace of %s: %w", u.Tenant, err)
+	}
 	if err := tx.InsertUser(ctx, u); err != nil {
 		return err
 	}
-	policy, err := tx.Policy(ctx, u.Tenant)
-	if err != nil {
-		return err
-	}
-	if policy.NewMember != "" {
-		ws, err := tx.Workspace(ctx, u.Tenant, string(tenure.DefaultWorkspace))
-		if err != nil {
-			return fmt.Errorf("default workspace of %s: %w", u.Tenant, err)
-		}
-		if err := tx.SetMembership(ctx, u.Tenant, ws.ID, u.ID, policy.NewMember); err != nil {
+	if role != "" {
+		if err := tx.SetMembership(ctx, u.Tenant, ws, u.ID, role); err != nil {
 			return err
 		}
 	}

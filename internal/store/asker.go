@@ -18,8 +18,9 @@ func (tx *Tx) stands(ctx context.Context, p tenure.Principal) error {
 	if s.Kind == tenure.Operator {
 		return nil
 	}
-	if active, err := tx.TenantActive(ctx, s.Tenant); err != nil || !active {
-		return orInvalid(err)
+	err := ask(ctx, tx, scalar[bool], stand, `SELECT active FROM tenants WHERE id = $1`, s.Tenant)
+	if err != nil {
+		return err
 	}
 	if p.IsRoot() {
 		policy, err := tx.Policy(ctx, s.Tenant)
@@ -28,9 +29,9 @@ func (tx *Tx) stands(ctx context.Context, p tenure.Principal) error {
 		}
 	}
 	if s.Session != "" {
-		open, err := one(ctx, tx.run, scalar[bool], `SELECT ended_at IS NULL FROM sessions WHERE tenant_id = $1 AND id = $2`, s.Tenant, s.Session)
-		if err != nil || !open {
-			return orInvalid(err)
+		err := ask(ctx, tx, scalar[bool], stand, `SELECT ended_at IS NULL FROM sessions WHERE tenant_id = $1 AND id = $2`, s.Tenant, s.Session)
+		if err != nil {
+			return err
 		}
 	}
 	if s.User != "" {
@@ -43,24 +44,25 @@ func (tx *Tx) stands(ctx context.Context, p tenure.Principal) error {
 }
 
 func (tx *Tx) personStands(ctx context.Context, s *tenure.Standing) error {
-	u, err := one(ctx, tx.run, func(row scanner) (tenure.User, error) {
+	return ask(ctx, tx, func(row scanner) (tenure.User, error) {
 		var u tenure.User
 		err := row.Scan(&u.Active, &u.Role)
 		return u, err
+	}, func(u tenure.User, err error) error {
+		switch {
+		case err != nil:
+			return orInvalid(err)
+		case !u.Active:
+			return tenure.ErrDeactivated
+		case u.Role != s.Role:
+			return tenure.ErrRoleChanged
+		}
+		return nil
 	}, `SELECT active, role FROM users WHERE tenant_id = $1 AND id = $2 AND deleted_at IS NULL`, s.Tenant, s.User)
-	switch {
-	case err != nil:
-		return orInvalid(err)
-	case !u.Active:
-		return tenure.ErrDeactivated
-	case u.Role != s.Role:
-		return tenure.ErrRoleChanged
-	}
-	return nil
 }
 
 func (tx *Tx) tokenStands(ctx context.Context, s *tenure.Standing) error {
-	ends, err := one(ctx, tx.run, func(row scanner) (time.Time, error) {
+	return ask(ctx, tx, func(row scanner) (time.Time, error) {
 		var revoked bool
 		var ends time.Time
 		err := row.Scan(&revoked, into(&ends))
@@ -68,8 +70,17 @@ func (tx *Tx) tokenStands(ctx context.Context, s *tenure.Standing) error {
 			ends = time.Unix(0, 0)
 		}
 		return ends, err
+	}, func(ends time.Time, err error) error {
+		if err != nil || !ends.IsZero() && !tx.now.Before(ends) {
+			return orInvalid(err)
+		}
+		return nil
 	}, `SELECT revoked_at IS NOT NULL, expires_at FROM api_tokens WHERE tenant_id = $1 AND id = $2`, s.Tenant, s.Token)
-	if err != nil || !ends.IsZero() && !tx.now.Before(ends) {
+}
+
+// stand is the verdict on what must be true for a credential to be good.
+func stand(holds bool, err error) error {
+	if err != nil || !holds {
 		return orInvalid(err)
 	}
 	return nil

@@ -30,12 +30,11 @@ func (tx *Tx) Append(ctx context.Context, e tenure.AuditEvent) error {
 			return err
 		}
 	}
-	_, err := tx.exec(ctx, `INSERT INTO audit_events (id, at, tenant_id, workspace_id, action, actor_kind, actor_id, actor,
+	return tx.later(ctx, nil, `INSERT INTO audit_events (id, at, tenant_id, workspace_id, action, actor_kind, actor_id, actor,
 		object_id, object, outcome, reason, request_id, address, detail)
 		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)`,
 		tenure.NewID(tx.now), stamp(tx.now), e.Tenant, e.Workspace, e.Action, e.ActorKind, e.ActorID, e.Actor,
 		e.ObjectID, e.Object, e.Outcome, e.Reason, e.RequestID, e.Address, string(detail))
-	return err
 }
 
 const auditColumns = `seq, id, at, tenant_id, workspace_id, action, actor_kind, actor_id, actor, object_id, object, outcome, reason,

@@ -24,7 +24,7 @@ func (tx *Tx) insertEmails(ctx context.Context, u tenure.User) error {
 		}
 		kind, _ := entry["type"].(string)
 		value, _ := entry["value"].(string)
-		if _, err := tx.exec(ctx, `INSERT INTO user_emails (user_id, n, type_fold, value_fold) VALUES ($1, $2, $3, $4)`,
+		if err := tx.later(ctx, nil, `INSERT INTO user_emails (user_id, n, type_fold, value_fold) VALUES ($1, $2, $3, $4)`,
 			u.ID, n, strings.ToLower(kind), strings.ToLower(value)); err != nil {
 			return err
 		}

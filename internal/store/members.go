@@ -38,9 +38,25 @@ func (r reads) RolesHeld(ctx context.Context, tenant tenure.TenantID, user tenur
 
 // SetMembership makes a person a member of a workspace, or changes their role there.
 func (tx *Tx) SetMembership(ctx context.Context, tenant tenure.TenantID, ws tenure.WorkspaceID, user tenure.UserID, role tenure.Role) error {
-	_, err := tx.exec(ctx, `INSERT INTO memberships (tenant_id, workspace_id, user_id, role, created_at) VALUES ($1, $2, $3, $4, $5)
+	return tx.later(ctx, nil, `INSERT INTO memberships (tenant_id, workspace_id, user_id, role, created_at) VALUES ($1, $2, $3, $4, $5)
 		ON CONFLICT (workspace_id, user_id) DO UPDATE SET role = excluded.role`, tenant, ws, user, role, stamp(tx.now))
-	return err
+}
+
+// NewcomerPlace gives the workspace "default" of a tenant, "" where there is none,
+// and what the policy says somebody new is there.
+func (r reads) NewcomerPlace(ctx context.Context, tenant tenure.TenantID) (tenure.WorkspaceID, tenure.Role, error) {
+	p := tenure.DefaultPolicy()
+	ws, err := one(ctx, r.run, func(row scanner) (tenure.WorkspaceID, error) {
+		var ws tenure.WorkspaceID
+		var value string
+		err := row.Scan(&ws, &value)
+		if value != "" {
+			_ = p.Set("new_member", value) // what nobody can read counts as not set
+		}
+		return ws, err
+	}, `SELECT COALESCE((SELECT id FROM workspaces WHERE tenant_id = $1 AND (id = $2 OR name = $2) AND deleted_at IS NULL ORDER BY id = $2 DESC LIMIT 1), ''),
+		COALESCE((SELECT value FROM policies WHERE tenant_id = $1 AND key = 'new_member'), '')`, tenant, tenure.DefaultWorkspace)
+	return ws, p.NewMember, err
 }
 
 // RemoveMembership ends what a person is in a workspace by themselves, and the

@@ -106,13 +106,14 @@ func (r reads) UserStanding(ctx context.Context, tenant tenure.TenantID, id tenu
 
 // InsertUser stores a new person. Conflict: the userName is taken.
 func (tx *Tx) InsertUser(ctx context.Context, u tenure.User) error {
-	_, err := tx.exec(ctx, `INSERT INTO users (id, tenant_id, user_name, user_name_fold, display_name, external_id, active, role,
+	taken := func(err error) error { return nameTaken(err, u.UserName) }
+	err := tx.later(ctx, taken, `INSERT INTO users (id, tenant_id, user_name, user_name_fold, display_name, external_id, active, role,
 		source, profile, version, created_at, updated_at, deactivated_at, last_seen_at, display_name_fold)
 		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)`,
 		u.ID, u.Tenant, u.UserName, tenure.FoldUserName(u.UserName), u.DisplayName, u.ExternalID, u.Active, u.Role,
 		u.Source, profile(u), 1, stamp(u.CreatedAt), stamp(u.UpdatedAt), stamp(u.DeactivatedAt), stamp(u.LastSeenAt), tenure.FoldUserName(u.DisplayName))
 	if err != nil {
-		return nameTaken(err, u.UserName)
+		return err
 	}
 	return tx.insertEmails(ctx, u)
 }
