@@ -53,7 +53,7 @@ func (d *Directory) Provision(ctx context.Context, by tenure.Principal, u tenure
 	if err := checkUserName(u.UserName); err != nil {
 		return tenure.User{}, err
 	}
-	err := d.DB.Tx(ctx, func(ctx context.Context, tx *store.Tx) error {
+	err := d.DB.TxShared(ctx, func(ctx context.Context, tx *store.Tx) error {
 		u = newUser(tx.Now(), by.Tenant(), u)
 		return insert(ctx, tx, by, u)
 	})

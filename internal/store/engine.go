@@ -12,6 +12,9 @@ type engine struct {
 	// write runs fn in a transaction, and commits when it returns nil. ctx ends
 	// the waiting for it, not what was begun.
 	write func(ctx context.Context, fn func(*Tx) error) error
+	// share is write for a function that only adds rows of its own, and so may run
+	// beside others in one transaction.
+	share func(ctx context.Context, fn func(*Tx) error) error
 	feed  func(ctx context.Context, from Mark) (*Feed, error)
 	// horizon is DB.Horizon.
 	horizon func(ctx context.Context) (string, error)

@@ -21,7 +21,7 @@ func LookSQLite(path string) (*DB, error) {
 	}
 	return &DB{
 		reads: reads{run: &sqliteFile{path: path, pool: pool}}, now: time.Now,
-		engine: engine{write: onlyLooks, close: pool.Close},
+		engine: engine{write: onlyLooks, share: onlyLooks, close: pool.Close},
 	}, nil
 }
 
@@ -40,7 +40,7 @@ func onlyLook(path string) string {
 func LookPostgres(ctx context.Context, url string) (*DB, error) {
 	db, err := openPostgres(ctx, url, nil, func(context.Context, *pgx.ConnConfig) error { return nil })
 	if err == nil {
-		db.engine.write = onlyLooks
+		db.engine.write, db.engine.share = onlyLooks, onlyLooks
 	}
 	return db, err
 }

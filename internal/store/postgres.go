@@ -55,6 +55,7 @@ type postgres struct {
 	slow chan struct{}
 	// walled tells that policies of row-level security bind the role that serves.
 	walled bool
+	shared sharer
 }
 
 // OpenPostgres opens the database at url (a libpq URI; several hosts, and
@@ -100,7 +101,7 @@ func openPostgres(ctx context.Context, url string, now func() time.Time, prepare
 	}
 	return &DB{
 		reads: reads{run: p}, now: now,
-		engine: engine{write: p.write, feed: p.feed, horizon: p.horizon, facts: p.facts, lease: func() error { return nil }, close: p.close},
+		engine: engine{write: p.write, share: p.share, feed: p.feed, horizon: p.horizon, facts: p.facts, lease: func() error { return nil }, close: p.close},
 	}, nil
 }
 

@@ -39,15 +39,20 @@ func (p *postgres) attempt(waiting, ctx context.Context, fn func(*Tx) error) err
 func (p *postgres) begin(ctx context.Context) []queued {
 	q := []queued{{query: "BEGIN ISOLATION LEVEL REPEATABLE READ"}}
 	if p.pooled {
-		q = append(q, queued{query: `SELECT set_config('enable_seqscan', 'off', true), set_config('jit', 'off', true),
-			set_config('statement_timeout', $1, true), set_config('lock_timeout', $2, true)`,
-			args: []any{milliseconds(statementTimeout), milliseconds(lockTimeout)}})
+		q = append(q, queued{query: setBounds, args: []any{milliseconds(statementTimeout), milliseconds(lockTimeout)}})
 	}
 	if p.walled {
 		q = append(q, queued{query: setTenant, args: []any{tenure.ReachOf(ctx)}})
 	}
 	return q
 }
+
+// setBounds says for the transaction what a connection says where it is a session.
+const setBounds = `SELECT set_config('enable_seqscan', 'off', true), set_config('jit', 'off', true),
+	set_config('statement_timeout', $1, true), set_config('lock_timeout', $2, true)`
+
+// setTenant says for the transaction whose rows may be seen and written.
+const setTenant = `SELECT set_config('tenure.tenant', $1, true)`
 
 // A postgresTx runs the statements of one transaction. What nobody waits for goes
 // with the next statement whose answer is needed, COMMIT at last: many statements,
@@ -186,9 +191,17 @@ func (t *postgresTx) commit(ctx context.Context) error {
 	}
 	_ = t.conn.Close(ctx)
 	return &tenure.Error{
-		Kind: tenure.Unavailable, Code: "outcome_unknown", RetryAfter: time.Second,
+		Kind: tenure.Unavailable, Code: codeUnknown, RetryAfter: time.Second,
 		Msg: "the database went away while it was writing, and whether it was done is not known; look, and ask again", Err: err,
 	}
+}
+
+const codeUnknown = "outcome_unknown"
+
+// outcomeUnknown tells that a transaction may have been committed.
+func outcomeUnknown(err error) bool {
+	var e *tenure.Error
+	return errors.As(err, &e) && e.Code == codeUnknown
 }
 
 // rollback undoes what was begun.

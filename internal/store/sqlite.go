@@ -88,7 +88,7 @@ func OpenSQLite(ctx context.Context, path string, now func() time.Time) (*DB, er
 	s.writer = newWriter(wdb, conn, now, s.inPlace)
 	return &DB{
 		reads: reads{run: s}, now: now,
-		engine: engine{write: s.writer.do, feed: s.feed, horizon: func(context.Context) (string, error) { return "", nil }, facts: s.facts, lease: s.claim, close: s.close, unsafe: s.writer.unsafe},
+		engine: engine{write: s.writer.do, share: s.writer.do, feed: s.feed, horizon: func(context.Context) (string, error) { return "", nil }, facts: s.facts, lease: s.claim, close: s.close, unsafe: s.writer.unsafe},
 	}, nil
 }
 

@@ -48,6 +48,22 @@ type inTx struct{}
 // ErrRepeated when it was carried out before: fn has judged by then whether it may
 // be, and its error comes first.
 func (db *DB) Tx(ctx context.Context, fn func(ctx context.Context, tx *Tx) error) error {
+	return tx(ctx, db.engine.write, fn)
+}
+
+// TxShared is Tx for a function that only adds rows of its own, and decides by
+// nothing that another such function writes. Those that are asked for at the same
+// moment may run side by side in one transaction, and are committed together; one
+// that fails is refused alone.
+func (db *DB) TxShared(ctx context.Context, fn func(ctx context.Context, tx *Tx) error) error {
+	if tenure.OnceOf(ctx) != nil {
+		return db.Tx(ctx, fn)
+	}
+	return tx(ctx, db.engine.share, fn)
+}
+
+// tx runs fn by write, an engine's.
+func tx(ctx context.Context, write func(context.Context, func(*Tx) error) error, fn func(ctx context.Context, tx *Tx) error) error {
 	if ctx.Value(inTx{}) != nil {
 		return errors.New("store: a transaction inside a transaction")
 	}
@@ -56,7 +72,7 @@ func (db *DB) Tx(ctx context.Context, fn func(ctx context.Context, tx *Tx) error
 	}
 	inner := context.WithValue(context.WithoutCancel(ctx), inTx{}, true)
 	once, asker := tenure.OnceOf(ctx), tenure.AskerOf(ctx)
-	err := db.engine.write(ctx, func(tx *Tx) error {
+	err := write(ctx, func(tx *Tx) error {
 		if asker.Valid() {
 			if err := tx.stands(inner, asker); err != nil {
 				return err

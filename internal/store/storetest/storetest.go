@@ -28,6 +28,8 @@ func Run(t *testing.T, open Open) {
 		{"a fresh database has the default tenant and workspace", freshDefaults},
 		{"transactions are all or nothing and do not nest", transactions},
 		{"waiting transactions fail alone", failAlone},
+		{"acts that share a transaction stand or fall alone", sharedActs},
+		{"whoever has lost their authority is refused before anything is committed", refusedBeforeCommit},
 		{"many writers at once lose nothing", manyWriters},
 		{"a panic in a transaction undoes it and nothing else", panics},
 		{"user names are unique without regard to case", uniqueNames},
