@@ -40,10 +40,11 @@ export async function readAll(stream) {
 // test. The shell lets go of standard output, which so ends with the program.
 const onALeash = '"$0" serve & child=$!; echo "$child"; exec >&-; read -r _; kill "$child"; wait "$child"';
 
-export async function start() {
+/** Starts both programs, Tenure with more settings than the usual ones. */
+export async function start(settings = {}) {
   const stand = new Stand();
   try {
-    await stand.open();
+    await stand.open(settings);
   } catch (err) {
     await stand.stop();
     throw err;
@@ -61,7 +62,7 @@ class Stand {
   #pid; // of Tenure
   #people = 0;
 
-  async open() {
+  async open(settings) {
     const bin = process.env.TENURE_BIN;
     assert.ok(bin, 'TENURE_BIN must name the program under test');
     this.#dir = await mkdtemp(join(tmpdir(), 'tenure-clients-'));
@@ -83,6 +84,7 @@ class Stand {
       OPENAI_BASE_URL: `${provider}/v1`,
       ANTHROPIC_API_KEY: this.providerKey,
       ANTHROPIC_BASE_URL: provider,
+      ...settings,
     }, 2);
     this.#pid = Number(pid);
     this.url = greeting.match(/http:\S+/)[0];
