@@ -241,7 +241,8 @@ func TestStopInTraffic(t *testing.T) {
 	all := l.stop()
 	// A connection that was idle may be closed while a request is on its way there: HTTP/1.1
 	// (RFC 9112 section 9.3.1) knows of that, and whoever is between sends it again. It
-	// happens once a connection at most.
+	// happens to a caller twice at most: by the connection that they have, and by a new one
+	// that the kernel took for a listener that was closed before it was told.
 	met := 0
 	for _, a := range all {
 		switch {
@@ -252,8 +253,8 @@ func TestStopInTraffic(t *testing.T) {
 			t.Errorf("in traffic: %v", a)
 		}
 	}
-	if met > len(asks) {
-		t.Errorf("%d requests of %d connections were not answered", met, len(asks))
+	if met > 2*len(asks) {
+		t.Errorf("%d requests of %d callers were not answered", met, len(asks))
 	}
 	for _, s := range streams {
 		<-s.ended
