@@ -1,0 +1,268 @@
+package secretref
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"os"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/tenure-gateway/tenure"
+)
+
+// The ways of proving oneself to Vault.
+const (
+	VaultToken      = "token"
+	VaultKubernetes = "kubernetes"
+	VaultAppRole    = "approle"
+)
+
+// Vault is KV version 2 of HashiCorp Vault and of OpenBao. Its fields are set before
+// first use.
+type Vault struct {
+	Client    *http.Client
+	Address   string // https://vault.example.com:8200
+	Namespace string // "": none
+	// Auth is how Tenure proves itself: VaultToken, VaultKubernetes or VaultAppRole.
+	Auth  string
+	Mount string // of the method, for example "kubernetes"
+	Role  string // the role, of AppRole the role id
+	// Token is the token of VaultToken, where it is not in the file.
+	Token tenure.Secret
+	// File has the token, the service account's token, or the secret id. It is read
+	// at every login.
+	File string
+	Now  func() time.Time
+
+	mu    sync.Mutex // held while logging in and renewing
+	token session
+}
+
+// session is a token of Vault and how long it lives.
+type session struct {
+	token     tenure.Secret
+	renew     time.Time // zero: never
+	ends      time.Time // zero: never
+	renewable bool
+}
+
+// errLogin says that Vault does not take Tenure for who it is.
+var errLogin = errors.New("vault does not accept Tenure's login")
+
+// Fetch implements System.
+func (v *Vault) Fetch(ctx context.Context, a Address) (Value, error) {
+	token, err := v.login(ctx, tenure.Secret{})
+	if err != nil {
+		return Value{}, loginError(a, err)
+	}
+	w, err := v.read(ctx, a, token)
+	if err == nil && w.status == http.StatusForbidden && v.Auth != VaultToken { // the token may have been revoked there
+		if token, err = v.login(ctx, token); err != nil {
+			return Value{}, loginError(a, err)
+		}
+		w, err = v.read(ctx, a, token)
+	}
+	if err != nil {
+		return Value{}, unavailable(a, err)
+	}
+	return v.value(a, w)
+}
+
+func loginError(a Address, err error) error {
+	if errors.Is(err, errLogin) {
+		return denied(a, err)
+	}
+	return unavailable(a, err)
+}
+
+func (v *Vault) read(ctx context.Context, a Address, token tenure.Secret) (answer, error) {
+	mount, path, _ := strings.Cut(a.Path, "/")
+	url := v.Address + "/v1/" + mount + "/data/" + path
+	if a.Version != "" {
+		url += "?version=" + a.Version
+	}
+	return v.ask(ctx, http.MethodGet, url, token, nil)
+}
+
+func (v *Vault) ask(ctx context.Context, method, url string, token tenure.Secret, body any) (answer, error) {
+	req, err := request(ctx, method, url, body)
+	if err != nil {
+		return answer{}, err
+	}
+	req.Header.Set("X-Vault-Request", "true")
+	if !token.IsZero() {
+		req.Header.Set("X-Vault-Token", token.Reveal())
+	}
+	if v.Namespace != "" {
+		req.Header.Set("X-Vault-Namespace", v.Namespace)
+	}
+	return send(v.Client, req)
+}
+
+// value reads a version of a secret.
+func (v *Vault) value(a Address, w answer) (Value, error) {
+	if err := w.judge(a); err != nil {
+		return Value{}, err
+	}
+	var body struct {
+		Lease int64 `json:"lease_duration"`
+		Data  struct {
+			Data     map[string]json.RawMessage `json:"data"`
+			Metadata *struct {
+				Deleted   string `json:"deletion_time"`
+				Destroyed bool   `json:"destroyed"`
+			} `json:"metadata"`
+		} `json:"data"`
+	}
+	if err := json.Unmarshal(w.body, &body); err != nil {
+		return Value{}, strange(a, "the answer is no JSON")
+	}
+	meta := body.Data.Metadata
+	if meta == nil {
+		return Value{}, missing(a, "the mount is no KV version 2")
+	}
+	now := v.Now()
+	deleted, err := time.Parse(time.RFC3339Nano, meta.Deleted)
+	ends := meta.Deleted != "" && err == nil // delete_version_after sets it ahead
+	if meta.Destroyed || ends && !now.Before(deleted) || body.Data.Data == nil {
+		return Value{}, missing(a, "this version was deleted")
+	}
+	secret, err := textOf(a, body.Data.Data[a.Field])
+	value := Value{Secret: secret}
+	if ends {
+		value.Until = deleted
+	}
+	if end := now.Add(time.Duration(body.Lease) * time.Second); body.Lease > 0 && (value.Until.IsZero() || end.Before(value.Until)) {
+		value.Until = end
+	}
+	return value, err
+}
+
+// login gives a token that is alive, and not refused: it is renewed in the last third
+// of its life, and where that fails, another is asked for.
+func (v *Vault) login(ctx context.Context, refused tenure.Secret) (tenure.Secret, error) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	now, s := v.Now(), v.token
+	alive := !s.token.IsZero() && (s.ends.IsZero() || now.Before(s.ends)) && (refused.IsZero() || !refused.Equal(s.token))
+	if alive && (s.renew.IsZero() || now.Before(s.renew)) {
+		return s.token, nil
+	}
+	if alive && s.renewable {
+		if next, err := v.granted(ctx, http.MethodPost, "/v1/auth/token/renew-self", s.token, map[string]any{}); err == nil {
+			v.token = next
+			return next.token, nil
+		} else if !errors.Is(err, errLogin) { // it cannot be asked: the token lives on
+			return s.token, nil
+		}
+	}
+	next, err := v.enter(ctx)
+	switch {
+	case err == nil:
+		v.token = next
+		return next.token, nil
+	case alive && !errors.Is(err, errLogin):
+		return s.token, nil
+	}
+	return tenure.Secret{}, err
+}
+
+// enter asks for a new token. v.mu is held.
+func (v *Vault) enter(ctx context.Context) (session, error) {
+	proof := v.Token
+	if v.File != "" {
+		text, err := os.ReadFile(v.File)
+		if err != nil {
+			return session{}, fmt.Errorf("%w: %w", errLogin, err)
+		}
+		proof = tenure.NewSecret(strings.TrimSpace(string(text)))
+	}
+	path, body := "/v1/auth/"+v.Mount+"/login", map[string]any{"role": v.Role, "jwt": proof.Reveal()}
+	switch v.Auth {
+	case VaultToken:
+		return v.lookUp(ctx, proof)
+	case VaultAppRole:
+		body = map[string]any{"role_id": v.Role, "secret_id": proof.Reveal()}
+	}
+	return v.granted(ctx, http.MethodPost, path, tenure.Secret{}, body)
+}
+
+// granted asks for a token, and reads it.
+func (v *Vault) granted(ctx context.Context, method, path string, with tenure.Secret, body any) (session, error) {
+	w, err := v.ask(ctx, method, v.Address+path, with, body)
+	if err != nil {
+		return session{}, err
+	}
+	if err := accepted(w); err != nil {
+		return session{}, err
+	}
+	var got struct {
+		Auth *struct {
+			Token     string `json:"client_token"`
+			Lease     int64  `json:"lease_duration"`
+			Renewable bool   `json:"renewable"`
+		} `json:"auth"`
+	}
+	if json.Unmarshal(w.body, &got) != nil || got.Auth == nil || got.Auth.Token == "" {
+		return session{}, errors.New("the answer to a login has no token")
+	}
+	return v.session(tenure.NewSecret(got.Auth.Token), got.Auth.Lease, got.Auth.Renewable), nil
+}
+
+// lookUp asks how long a token lives that somebody else made.
+func (v *Vault) lookUp(ctx context.Context, token tenure.Secret) (session, error) {
+	w, err := v.ask(ctx, http.MethodGet, v.Address+"/v1/auth/token/lookup-self", token, nil)
+	if err != nil {
+		return session{}, err
+	}
+	if err := accepted(w); err != nil {
+		return session{}, err
+	}
+	var got struct {
+		Data struct {
+			TTL       int64 `json:"ttl"`
+			Renewable bool  `json:"renewable"`
+		} `json:"data"`
+	}
+	if json.Unmarshal(w.body, &got) != nil {
+		return session{}, errors.New("the answer to a look at the token is no JSON")
+	}
+	return v.session(token, got.Data.TTL, got.Data.Renewable), nil
+}
+
+func accepted(w answer) error {
+	switch {
+	case w.status == http.StatusOK:
+		return nil
+	case w.status >= http.StatusInternalServerError || w.status == http.StatusTooManyRequests:
+		return fmt.Errorf("it answers %d", w.status)
+	}
+	return fmt.Errorf("%w (%d)", errLogin, w.status)
+}
+
+// session is a token that lives for so many seconds; 0 is for ever.
+func (v *Vault) session(token tenure.Secret, seconds int64, renewable bool) session {
+	s := session{token: token, renewable: renewable}
+	if seconds > 0 {
+		life, now := time.Duration(seconds)*time.Second, v.Now()
+		s.ends = now.Add(life)
+		s.renew = now.Add(life * 2 / 3)
+	}
+	return s
+}
+
+// Tend keeps the token alive while nothing is asked for.
+func (v *Vault) Tend(ctx context.Context) {
+	v.mu.Lock()
+	used := !v.token.token.IsZero()
+	v.mu.Unlock()
+	if used {
+		ctx, cancel := context.WithTimeout(ctx, fetchLimit)
+		defer cancel()
+		_, _ = v.login(ctx, tenure.Secret{}) // whoever asks next is told
+	}
+}

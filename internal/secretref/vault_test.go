@@ -1,0 +1,188 @@
+package secretref
+
+import (
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/tenure-gateway/tenure"
+)
+
+// kv is Vault with KV version 2 at secret/: the double, or the server that VAULT_ADDR
+// and VAULT_TOKEN name. Only the double can be made ill, so that it is nil there.
+func kv(t *testing.T) (*Vault, *vaultDouble) {
+	t.Helper()
+	client := &http.Client{Timeout: 5 * time.Second}
+	if at := os.Getenv("VAULT_ADDR"); at != "" {
+		return &Vault{Client: client, Address: at, Namespace: os.Getenv("VAULT_NAMESPACE"), Auth: VaultToken, Token: tenure.NewSecret(os.Getenv("VAULT_TOKEN")), Now: time.Now}, nil
+	}
+	d := newVaultDouble(t)
+	return &Vault{Client: client, Address: d.URL, Auth: VaultToken, Token: tenure.NewSecret(rootOfVault), Now: d.clock}, d
+}
+
+// write stores a version, or with nil deletes the newest.
+func write(t *testing.T, v *Vault, path string, data map[string]any) {
+	t.Helper()
+	method, body := http.MethodPost, any(map[string]any{"data": data})
+	if data == nil {
+		method, body = http.MethodDelete, nil
+	}
+	w, err := v.ask(t.Context(), method, v.Address+"/v1/secret/data/"+path, v.Token, body)
+	if err != nil || w.status >= 300 {
+		t.Fatal(w.status, err)
+	}
+}
+
+func address(t *testing.T, text string) Address {
+	t.Helper()
+	a, err := Parse(text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return a
+}
+
+// get fetches, and gives the secret or the kind of the error as text.
+func get(t *testing.T, s System, text string) string {
+	t.Helper()
+	v, err := s.Fetch(t.Context(), address(t, text))
+	if err != nil {
+		e := tenure.AsError(err)
+		for _, bad := range []string{"sk-", "hvs."} {
+			if strings.Contains(err.Error(), bad) {
+				t.Errorf("the error shows a secret: %v", err)
+			}
+		}
+		return e.Code
+	}
+	return v.Secret.Reveal()
+}
+
+func TestVaultKV(t *testing.T) {
+	v, _ := kv(t)
+	path := "tenure-test/" + tenure.NewID(time.Now())
+	write(t, v, path, map[string]any{"api_key": "sk-one", "number": 7})
+	write(t, v, path, map[string]any{"api_key": "sk-two", "number": 7})
+	base := "vault://secret/" + path
+	for text, want := range map[string]string{
+		base + "#api_key": "sk-two", base + "?version=1#api_key": "sk-one", base + "?version=2#api_key": "sk-two",
+		base + "?version=3#api_key": "secret_not_found", base + "#other": "secret_not_found", base + "#number": "secret_not_found",
+		"vault://secret/" + path + "-none#api_key": "secret_not_found",
+	} {
+		if got := get(t, v, text); got != want {
+			t.Errorf("%s: %s, want %s", text, got, want)
+		}
+	}
+	write(t, v, path, nil)
+	if got := get(t, v, base+"#api_key"); got != "secret_not_found" {
+		t.Errorf("a deleted version: %s", got)
+	}
+	if got := get(t, v, base+"?version=1#api_key"); got != "sk-one" {
+		t.Errorf("the version before a deleted one: %s", got)
+	}
+	v.Token, v.token = tenure.NewSecret("hvs.nobodys"), session{}
+	if got := get(t, v, base+"#api_key"); got != "secret_denied" {
+		t.Errorf("with a token of nobody: %s", got)
+	}
+}
+
+func TestVaultIsIll(t *testing.T) {
+	d := newVaultDouble(t)
+	v := &Vault{Client: &http.Client{Timeout: 200 * time.Millisecond}, Address: d.URL, Namespace: "ns1", Auth: VaultToken, Token: tenure.NewSecret(rootOfVault), Now: d.clock}
+	d.namespace = "ns1"
+	write(t, v, "tenure/openai", map[string]any{"api_key": "sk-one"})
+	const at = "vault://secret/tenure/openai#api_key"
+	hang := make(chan struct{})
+	for name, ill := range map[string]struct {
+		set  func()
+		want string
+	}{
+		"sealed":    {func() { d.sealed = true }, "secret_system_unavailable"},
+		"cut":       {func() { d.cut = true }, "secret_system_unavailable"},
+		"slow":      {func() { d.slow = hang }, "secret_system_unavailable"},
+		"namespace": {func() { d.namespace = "other" }, "secret_denied"},
+		"destroyed": {func() { d.secrets["tenure/openai"][0].destroyed = true }, "secret_not_found"},
+	} {
+		d.set(ill.set)
+		if got := get(t, v, at); got != ill.want {
+			t.Errorf("%s: %s", name, got)
+		}
+		d.set(func() {
+			d.sealed, d.cut, d.slow, d.namespace = false, false, nil, "ns1"
+			d.secrets["tenure/openai"][0].destroyed = false
+		})
+		if got := get(t, v, at); got != "sk-one" {
+			t.Errorf("after %s: %s", name, got)
+		}
+	}
+	close(hang)
+	d.Close()
+	if got := get(t, v, at); got != "secret_system_unavailable" {
+		t.Errorf("gone: %s", got)
+	}
+}
+
+// A version that ends by itself is used no longer than it lasts.
+func TestVaultVersionThatEnds(t *testing.T) {
+	d := newVaultDouble(t)
+	v := &Vault{Client: http.DefaultClient, Address: d.URL, Auth: VaultToken, Token: tenure.NewSecret(rootOfVault), Now: d.clock}
+	write(t, v, "tenure/openai", map[string]any{"api_key": "sk-one"})
+	end := d.now.Add(20 * time.Second)
+	d.set(func() { d.secrets["tenure/openai"][0].deletion = end.UTC().Format(time.RFC3339Nano) })
+	got, err := v.Fetch(t.Context(), address(t, "vault://secret/tenure/openai#api_key"))
+	if err != nil || !got.Until.Equal(end) {
+		t.Errorf("until %v, want %v (%v)", got.Until, end, err)
+	}
+}
+
+func TestVaultLogins(t *testing.T) {
+	for method, proof := range map[string][2]string{
+		VaultKubernetes: {"tenure", "service-account-token\n"}, VaultAppRole: {"role-of-tenure", "secret-of-tenure"},
+	} {
+		d := newVaultDouble(t)
+		d.secrets["tenure/openai"] = []version{{data: map[string]any{"api_key": "sk-one"}}}
+		d.secrets["others/openai"] = []version{{data: map[string]any{"api_key": "sk-other"}}}
+		file := filepath.Join(t.TempDir(), "proof")
+		put := func(text string) {
+			if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+		put(proof[1])
+		v := &Vault{Client: http.DefaultClient, Address: d.URL, Auth: method, Mount: method, Role: proof[0], File: file, Now: d.clock}
+		const at = "vault://secret/tenure/openai#api_key"
+		login := "POST /v1/auth/" + method + "/login"
+		expect := func(when, want string, logins, renewals int) {
+			t.Helper()
+			if got := get(t, v, at); got != want || d.count(login) != logins || d.count("POST /v1/auth/token/renew-self") != renewals {
+				t.Errorf("%s, %s: %s, %d logins, %d renewals", method, when, got, d.count(login), d.count("POST /v1/auth/token/renew-self"))
+			}
+		}
+		forward := func(by time.Duration) { d.set(func() { d.now = d.now.Add(by) }) }
+		expect("first", "sk-one", 1, 0)
+		expect("again", "sk-one", 1, 0)
+		if got := get(t, v, "vault://secret/others/openai#api_key"); got != "secret_denied" {
+			t.Errorf("%s: what its policy does not cover: %s", method, got)
+		}
+		logins := d.count(login) // a denial may mean that the token was revoked
+		forward(45 * time.Minute)
+		v.Tend(t.Context())
+		expect("in the last third", "sk-one", logins, 1)
+		forward(45 * time.Minute)
+		expect("in the last third again", "sk-one", logins, 2)
+		forward(45 * time.Minute)
+		expect("renewed for the last time", "sk-one", logins+1, 3)
+		forward(2 * time.Hour)
+		expect("after its end", "sk-one", logins+2, 3)
+		d.set(func() { clear(d.tokens) })
+		expect("after it was revoked there", "sk-one", logins+3, 3)
+		put("forged")
+		d.set(func() { clear(d.tokens) })
+		expect("with a proof that is none", "secret_denied", logins+4, 3)
+		put(proof[1])
+		expect("with one again", "sk-one", logins+5, 3)
+	}
+}
