@@ -35,6 +35,7 @@ import (
 	"github.com/tenure-gateway/tenure/internal/live"
 	"github.com/tenure-gateway/tenure/internal/notice"
 	"github.com/tenure-gateway/tenure/internal/policy"
+	"github.com/tenure-gateway/tenure/internal/secretref"
 	"github.com/tenure-gateway/tenure/internal/store"
 	"github.com/tenure-gateway/tenure/internal/token"
 	"github.com/tenure-gateway/tenure/internal/vault"
@@ -56,7 +57,9 @@ type App struct {
 	// Connections are the identity providers by which people sign in.
 	Connections *federation.Connections
 	Policies    *policy.Policies
-	Vault       *vault.Vault
+	// Secrets resolves those that are kept elsewhere.
+	Secrets *secretref.Lasting
+	Vault   *vault.Vault
 	// Notices tell people what they should know.
 	Notices *notice.Notices
 	// Governance answers for what was done.
@@ -190,6 +193,9 @@ func (a *App) build(ctx context.Context) error {
 		a.Vault.Public = cfg.PublicURL.Host
 	}
 	a.guard = &egress.Guard{Roots: roots}
+	if err := a.secrets(); err != nil {
+		return err
+	}
 	a.Notices = &notice.Notices{
 		DB: a.Store, Log: a.Log, Metrics: notice.NewMetrics(a.Metrics), Client: notice.NewClient(a.guard, tenure.EgressAll), Public: notice.NewClient(a.guard, 0),
 		Seal: func(tenant tenure.TenantID, secret tenure.Secret) (store.SealedKey, error) {
@@ -327,6 +333,7 @@ func (a *App) serve(ctx context.Context, ln net.Listener, h http.Handler, ready 
 	wg.Go(func() { a.outage.Run(behind, report) })
 	wg.Go(func() { a.Connectors.Use.Run(behind, report) })
 	wg.Go(func() { a.Notices.Run(behind, report) })
+	wg.Go(func() { a.Secrets.Run(behind) })
 	wg.Go(func() { a.Directory.KeepHouse(behind, report) })
 	wg.Go(func() { a.Tokens.WatchReuse(behind, report) })
 	following := make(chan struct{})

@@ -184,6 +184,19 @@ func ProviderAddressRefused(v tenure.Provider, why string) tenure.AuditEvent {
 	}
 }
 
+// SecretOutage tells that the last good value of a secret that is kept elsewhere is
+// used while its system cannot be asked ("began"), or no more ("ended", "given_up").
+func SecretOutage(tenant tenure.TenantID, address, state string, confirmed time.Time) tenure.AuditEvent {
+	e := tenure.AuditEvent{
+		Tenant: tenant, Action: "secret.outage_" + state, Outcome: Success, ActorKind: "system", Actor: "secret system", Object: address,
+		Detail: map[string]string{"confirmed_at": confirmed.UTC().Format(time.RFC3339)},
+	}
+	if state == "given_up" {
+		e.Outcome = Refused
+	}
+	return e
+}
+
 // RootUsed tells of an action that the root token was used for.
 func RootUsed(p tenure.Principal, action tenure.Action) tenure.AuditEvent {
 	e := by(p, "root_token.used")

@@ -44,6 +44,7 @@ func (d *Doctor) settings(context.Context) findings {
 			f.fail(area, "TENURE_TLS_CERT", err.Error(), "name a certificate chain and its private key, in PEM, that this user may read.")
 		}
 	}
+	d.secrets(&f)
 	d.modes(&f)
 	return f
 }

@@ -102,8 +102,6 @@ func (r *Resolver) check(tenant tenure.TenantID, address string) (Address, error
 var setUp = map[string]string{
 	SchemeVault: "VAULT_ADDR is not set",
 	SchemeAWS:   "AWS_REGION is not set",
-	SchemeGCP:   "there are no Google credentials",
-	SchemeAzure: "there are no Azure credentials",
 }
 
 // Resolve gives the secret at an address, and until when it may be used. However many

@@ -205,7 +205,16 @@ func TestLasting(t *testing.T) {
 			t.Errorf("the system that is out was asked %d times in a moment", n)
 		}
 		time.Sleep(time.Minute)
-		expect("still out after a minute", "one")
+		p.answer = func() (Value, error) { time.Sleep(4 * time.Second); return out() }
+		go func() { _, _, _ = l.Resolve(t.Context(), tenure.DefaultTenant, at) }() // one waits for a system that is slow
+		synctest.Wait()
+		before := time.Now()
+		if s, _, err := l.Resolve(t.Context(), tenure.DefaultTenant, at); err != nil || s.Reveal() != "one" || time.Since(before) > 0 {
+			t.Errorf("the others wait %s: %v", time.Since(before), err)
+		}
+		p.answer = out
+		time.Sleep(time.Minute)
+		expect("still out after two minutes", "one")
 		p.answer = good
 		time.Sleep(time.Minute)
 		expect("back", "one", OutageEnded)

@@ -1,0 +1,65 @@
+package app
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"time"
+
+	"github.com/tenure-gateway/tenure"
+	"github.com/tenure-gateway/tenure/internal/audit"
+	"github.com/tenure-gateway/tenure/internal/config"
+	"github.com/tenure-gateway/tenure/internal/egress"
+	"github.com/tenure-gateway/tenure/internal/secretref"
+)
+
+// NewResolver makes what resolves secrets that are kept elsewhere, by the settings.
+func NewResolver(s config.SecretSources, guard *egress.Guard) (*secretref.Resolver, error) {
+	rules, err := secretref.ParseRules(s.Addresses)
+	if err != nil {
+		return nil, config.Wrong("TENURE_SECRET_ADDRESSES", err.Error(), "vault://secret/tenure/,acme=vault://secret/acme/")
+	}
+	// The operator names these systems, so that they may be on private networks.
+	client := guard.Client(&http.Transport{ForceAttemptHTTP2: true, MaxIdleConnsPerHost: 4, IdleConnTimeout: time.Minute}, 5*time.Second, true, tenure.EgressAll)
+	files := &secretref.Files{Allow: rules}
+	r := &secretref.Resolver{Allow: rules, Now: time.Now, Systems: map[string]secretref.System{
+		secretref.SchemeFile: files, secretref.SchemeK8s: files, secretref.SchemeEnv: secretref.Environment{},
+		secretref.SchemeGCP:   &secretref.Google{Client: client, Endpoint: "https://secretmanager.googleapis.com", Token: secretref.GoogleToken()},
+		secretref.SchemeAzure: &secretref.Azure{Client: client, Suffix: ".vault.azure.net", Token: secretref.AzureToken(), Now: time.Now},
+	}}
+	if s.VaultAddr != "" {
+		r.Systems[secretref.SchemeVault] = &secretref.Vault{
+			Client: client, Address: s.VaultAddr, Namespace: s.VaultNamespace, Auth: s.VaultAuth, Mount: s.VaultMount, Role: s.VaultRole, Token: s.VaultToken, File: s.VaultFile, Now: time.Now,
+		}
+	}
+	if s.AWSRegion != "" {
+		r.Systems[secretref.SchemeAWS] = &secretref.AWS{
+			Client: client, Endpoint: "https://secretsmanager." + s.AWSRegion + ".amazonaws.com", Region: s.AWSRegion, Credentials: secretref.AWSCredentials(s.AWSRegion), Now: time.Now,
+		}
+	}
+	return r, nil
+}
+
+// secretOutage tells the log and the audit log that a secret is used without being
+// confirmed, or is no more.
+func (a *App) secretOutage(ctx context.Context, tenant tenure.TenantID, address string, o secretref.Outage) {
+	a.Log.Warn("a secret that is kept elsewhere", "address", address, "outage", o.State, "confirmed_at", o.Since, "error", o.Err)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+	defer cancel()
+	if err := a.events.Record(tenure.Everywhere(ctx), audit.SecretOutage(tenant, address, o.State, o.Since)); err != nil {
+		a.Log.Error("audit of an outage", "address", address, "error", err)
+	}
+}
+
+// secrets makes what resolves secrets, for the acts.
+func (a *App) secrets() error {
+	r, err := NewResolver(a.Config.Secrets, a.guard)
+	if err != nil {
+		return err
+	}
+	a.Secrets = &secretref.Lasting{Resolver: r, Grace: a.Config.Secrets.Grace, Told: a.secretOutage}
+	if r.Allow.Uses(secretref.SchemeEnv) {
+		a.Log.Warn(fmt.Sprintf("%s:// addresses are allowed: whoever may look at this process sees such secrets; they are for development", secretref.SchemeEnv))
+	}
+	return nil
+}
