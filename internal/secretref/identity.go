@@ -16,7 +16,7 @@ import (
 )
 
 // once makes something when it is first needed, and again as long as that fails.
-func once[T any](make func(context.Context) (T, error)) func(context.Context) (T, error) {
+func once[T any](load func(context.Context) (T, error)) func(context.Context) (T, error) {
 	var mu sync.Mutex
 	var made *T
 	return func(ctx context.Context) (T, error) {
@@ -25,7 +25,7 @@ func once[T any](make func(context.Context) (T, error)) func(context.Context) (T
 		if made != nil {
 			return *made, nil
 		}
-		one, err := make(ctx)
+		one, err := load(ctx)
 		if err == nil {
 			made = &one
 		}
