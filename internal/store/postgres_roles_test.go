@@ -215,8 +215,8 @@ func othersRefused(t *testing.T, app *sql.DB) {
 		{`UPDATE users SET tenant_id = 'b'`, "42501"},
 		{`INSERT INTO tenants (id, name, created_at) VALUES ('c', 'c', now())`, "42501"},
 		{`INSERT INTO group_members (group_id, user_id, added_at) VALUES ('ga', 'x', now())`, "done"},
-		{`INSERT INTO group_members (group_id, user_id, added_at) VALUES ('gb', 'ua', now())`, "42501"},
-		{`INSERT INTO group_members (group_id, user_id, added_at, tenant_id) VALUES ('gb', 'ua', now(), 'a')`, "42501"},
+		{`INSERT INTO group_members (group_id, user_id, added_at) VALUES ('gb', 'ua', now())`, "23514"},
+		{`INSERT INTO group_members (group_id, user_id, added_at, tenant_id) VALUES ('gb', 'ua', now(), 'a')`, "23514"},
 		{`UPDATE group_members SET group_id = 'gb'`, "42501"},
 		{`INSERT INTO scim_connector_tokens (token_id, connector_id, created_at) VALUES ('y', 'cb', now())`, "42501"},
 		{`INSERT INTO oidc_domains (domain, connection_id) VALUES ('c.example', 'ob')`, "42501"},
@@ -392,4 +392,51 @@ func TestPostgresRolesByTheDatabasesOwner(t *testing.T) {
 			t.Error(err)
 		}
 	})
+}
+
+// The role that serves, in one tenant, can write no row that names what is another's.
+func TestPostgresRowsNameTheirOwnTenantsThings(t *testing.T) {
+	_, _, app := guarded(t)
+	for name, statement := range map[string]string{
+		"token, workspace":          `INSERT INTO api_tokens (id, tenant_id, workspace_id, name, kind, token_hash, token_prefix, created_at) VALUES ('n', 'a', 'wb', '', 'pat', 'n', '', now())`,
+		"token, person":             `INSERT INTO api_tokens (id, tenant_id, user_id, name, kind, token_hash, token_prefix, created_at) VALUES ('n', 'a', 'ub', '', 'pat', 'n', '', now())`,
+		"token, service account":    `INSERT INTO api_tokens (id, tenant_id, service_account_id, name, kind, token_hash, token_prefix, created_at) VALUES ('n', 'a', 'ab', '', 'svc', 'n', '', now())`,
+		"token, moved":              `UPDATE api_tokens SET workspace_id = 'wb' WHERE id = 'ta'`,
+		"membership, workspace":     `INSERT INTO memberships (tenant_id, workspace_id, user_id, created_at) VALUES ('a', 'wb', 'ua', now())`,
+		"membership, person":        `INSERT INTO memberships (tenant_id, workspace_id, user_id, created_at) VALUES ('a', 'wa', 'ub', now())`,
+		"mapping, workspace":        `INSERT INTO workspace_groups (tenant_id, workspace_id, group_id, role, created_at) VALUES ('a', 'wb', 'ga', 'member', now())`,
+		"mapping, group":            `INSERT INTO workspace_groups (tenant_id, workspace_id, group_id, role, created_at) VALUES ('a', 'wa', 'gb', 'member', now())`,
+		"member of a group":         `INSERT INTO group_members (group_id, user_id, added_at) VALUES ('ga', 'ub', now())`,
+		"another's group":           `INSERT INTO group_members (group_id, user_id, added_at) VALUES ('gb', 'ua', now())`,
+		"service account":           `INSERT INTO service_accounts (id, tenant_id, workspace_id, name, owner_user_id, created_at) VALUES ('n', 'a', 'wb', 'n', 'ua', now())`,
+		"service account's owner":   `UPDATE service_accounts SET owner_user_id = 'ub' WHERE id = 'aa'`,
+		"session, person":           `INSERT INTO sessions (id, tenant_id, user_id, session_hash, via, created_at, last_seen_at, expires_at) VALUES ('n', 'a', 'ub', 'n', 'proxy', now(), now(), now())`,
+		"session, token":            `INSERT INTO sessions (id, tenant_id, token_id, session_hash, via, created_at, last_seen_at, expires_at) VALUES ('n', 'a', 'tb', 'n', 'root', now(), now(), now())`,
+		"request":                   `UPDATE token_requests SET service_account_id = 'ab' WHERE id = 'ra'`,
+		"provider":                  `UPDATE provider_credentials SET workspace_id = 'wb' WHERE id = 'pa'`,
+		"link":                      `UPDATE oidc_subjects SET user_id = 'ub' WHERE user_id = 'ua'`,
+		"connector's token":         `INSERT INTO scim_connector_tokens (token_id, connector_id, created_at) VALUES ('tb', 'ca', now())`,
+		"another connector's token": `INSERT INTO scim_connector_tokens (token_id, connector_id, created_at) VALUES ('ta', 'cb', now())`,
+		"domain":                    `INSERT INTO oidc_domains (domain, connection_id) VALUES ('n', 'ob')`,
+		"address":                   `INSERT INTO user_emails (user_id, n, type_fold, value_fold) VALUES ('ub', 9, '', '')`,
+	} {
+		within(t, app, "a", func(tx *sql.Tx) {
+			_, err := tx.Exec(statement)
+			var pe *pgconn.PgError
+			if !errors.As(err, &pe) || pe.Code != "23514" && pe.Code != "42501" {
+				t.Errorf("%s: %v", name, err)
+			}
+		})
+	}
+	// What is one's own, and what is not there, may be named.
+	for _, statement := range []string{
+		`INSERT INTO api_tokens (id, tenant_id, workspace_id, user_id, name, kind, token_hash, token_prefix, created_at) VALUES ('n', 'a', 'wa', 'ua', '', 'pat', 'n', '', now())`,
+		`INSERT INTO memberships (tenant_id, workspace_id, user_id, created_at) VALUES ('a', 'nowhere', 'nobody', now())`,
+	} {
+		within(t, app, "a", func(tx *sql.Tx) {
+			if _, err := tx.Exec(statement); err != nil {
+				t.Error(err)
+			}
+		})
+	}
 }

@@ -1,11 +1,13 @@
 package store_test
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"os/exec"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -251,6 +253,70 @@ func TestTheLastSuperAdminStays(t *testing.T) {
 		t.Errorf("%d super admins are left, %v", n, err)
 	}
 }
+
+// Of two acts that look at what there is before they make something, one finds what the
+// other has made: a workspace of the same name in other letters, the root token.
+func TestWhatIsMadeOnceIsMadeOnce(t *testing.T) {
+	url := postgrestest.URL(t)
+	a, b := opened(t, url), opened(t, url)
+	ctx := tenure.Everywhere(t.Context())
+	atOnce := func(there func(context.Context, *store.Tx) (int, error), put func(context.Context, *store.Tx, int) error) (made int) {
+		var looked, wg sync.WaitGroup
+		var done atomic.Int64
+		looked.Add(2)
+		for i, db := range []*store.DB{a, b} {
+			wg.Go(func() {
+				first := true
+				err := db.Tx(ctx, func(ctx context.Context, tx *store.Tx) error {
+					n, err := there(ctx, tx)
+					if first {
+						first = false
+						looked.Done()
+						looked.Wait()
+					}
+					if err != nil || n > 0 {
+						return cmp.Or(err, errTaken)
+					}
+					return put(ctx, tx, i)
+				})
+				if err == nil {
+					done.Add(1)
+				} else if !errors.Is(err, errTaken) {
+					t.Error(err)
+				}
+			})
+		}
+		wg.Wait()
+		return int(done.Load())
+	}
+	named := func(ctx context.Context, tx *store.Tx) (n int, err error) {
+		names, err := tx.WorkspaceNames(ctx, tenure.DefaultTenant)
+		for _, name := range names {
+			if strings.EqualFold(name, "Team") {
+				n++
+			}
+		}
+		return n, err
+	}
+	if n := atOnce(named, func(ctx context.Context, tx *store.Tx, i int) error {
+		return tx.InsertWorkspace(ctx, tenure.Workspace{ID: tenure.WorkspaceID(fmt.Sprint(i)), Tenant: tenure.DefaultTenant, Name: []string{"Team", "TEAM"}[i], CreatedAt: tx.Now()})
+	}); n != 1 {
+		t.Errorf("%d workspaces of one name", n)
+	}
+	if n := atOnce(func(ctx context.Context, tx *store.Tx) (int, error) {
+		rows, err := tx.Tokens(ctx, store.TokenFilter{Tenant: tenure.DefaultTenant, Kind: tenure.KindRoot, Limit: 1})
+		return len(rows), err
+	}, func(ctx context.Context, tx *store.Tx, i int) error {
+		if err := tx.AloneByRoot(ctx); err != nil {
+			return err
+		}
+		return tx.InsertToken(ctx, tenure.Token{ID: tenure.TokenID(fmt.Sprint(i)), Tenant: tenure.DefaultTenant, Name: "root", Kind: tenure.KindRoot, CreatedAt: tx.Now()}, tenure.DigestOf(fmt.Sprint(i)))
+	}); n != 1 {
+		t.Errorf("%d root tokens", n)
+	}
+}
+
+var errTaken = errors.New("it is there")
 
 // Replicas that start at once on an empty database migrate it once.
 func TestManyStartAtOnce(t *testing.T) {

@@ -84,6 +84,8 @@ func classifyCode(pe *pgconn.PgError, err error) error {
 		return unavailable(err)
 	}
 	switch pe.Code[:2] {
+	case "55": // what is needed is in use, or not ready yet
+		return busy(err)
 	case "08", "53", "57", "58", "XX":
 		return unavailable(err)
 	}

@@ -118,6 +118,11 @@ func (r reads) Tokens(ctx context.Context, f TokenFilter) ([]tenure.Token, error
 	return manyOf(ctx, r.run, f.Look == nil, scanToken, `SELECT `+tokenColumns+w.String()+order, w.args...)
 }
 
+// AloneByRoot keeps apart transactions that decide by which root tokens there are.
+func (tx *Tx) AloneByRoot(ctx context.Context) error {
+	return tx.alone(ctx, "root", tenure.DefaultTenant)
+}
+
 // InsertToken stores a new token: its digest and never the token.
 func (tx *Tx) InsertToken(ctx context.Context, t tenure.Token, d tenure.Digest) error {
 	models := t.Models

@@ -113,15 +113,22 @@ func (r reads) CountWorkspace(ctx context.Context, tenant tenure.TenantID, ws te
 }
 
 // InsertWorkspace stores a new workspace. Conflict: the name is taken.
+// Whoever has looked at the names of the tenant before decides alone by them.
 func (tx *Tx) InsertWorkspace(ctx context.Context, w tenure.Workspace) error {
+	if err := tx.alone(ctx, "workspaces", w.Tenant); err != nil {
+		return err
+	}
 	_, err := tx.exec(ctx, `INSERT INTO workspaces (id, tenant_id, name, description, models, created_at) VALUES ($1, $2, $3, $4, $5, $6)`,
 		w.ID, w.Tenant, w.Name, w.About, w.Models.String(), stamp(w.CreatedAt))
 	return workspaceTaken(err, w.Name)
 }
 
 // UpdateWorkspace stores name, description, models and grace of a workspace. Conflict:
-// the name is taken.
+// the name is taken. As in InsertWorkspace, nobody else gives a name meanwhile.
 func (tx *Tx) UpdateWorkspace(ctx context.Context, w tenure.Workspace) error {
+	if err := tx.alone(ctx, "workspaces", w.Tenant); err != nil {
+		return err
+	}
 	err := tx.execOne(ctx, `UPDATE workspaces SET name = $1, description = $2, models = $3, outage_grace_seconds = $4
 		WHERE tenant_id = $5 AND id = $6 AND deleted_at IS NULL`,
 		w.Name, w.About, w.Models.String(), int64(w.OutageGrace/time.Second), w.Tenant, w.ID)

@@ -73,6 +73,9 @@ func (t *Tokens) RotateRoot(ctx context.Context, by tenure.Principal) (tenure.Se
 }
 
 func insertRoot(ctx context.Context, tx *store.Tx, secret tenure.Secret) (tenure.Token, error) {
+	if err := tx.AloneByRoot(ctx); err != nil {
+		return tenure.Token{}, err
+	}
 	row := newRow(tx.Now(), tenure.KindRoot, "root", secret)
 	return row, tx.InsertToken(ctx, row, tenure.DigestOf(secret.Reveal()))
 }

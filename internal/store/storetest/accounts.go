@@ -16,7 +16,7 @@ func (f *fixture) account(tenant tenure.TenantID, name string) tenure.ServiceAcc
 	var a tenure.ServiceAccount
 	f.tx(func(ctx context.Context, tx *store.Tx) error {
 		a = tenure.ServiceAccount{
-			ID: tenure.ServiceAccountID(tenure.NewID(tx.Now())), Tenant: tenant, Workspace: tenure.DefaultWorkspace, Name: name, About: "x",
+			ID: tenure.ServiceAccountID(tenure.NewID(tx.Now())), Tenant: tenant, Workspace: spaceOf(tenant), Name: name, About: "x",
 			Owner: f.user.ID, CreatedAt: tx.Now(), CreatedBy: "grace", ExpiresAt: tx.Now().Add(time.Hour),
 		}
 		return tx.InsertAccount(ctx, a)

@@ -149,7 +149,7 @@ func (f *fixture) mint(u tenure.User) (tenure.Token, tenure.Secret) {
 	f.t.Helper()
 	secret := tenure.NewToken(tenure.KindPAT)
 	row := tenure.Token{
-		Tenant: u.Tenant, Workspace: tenure.DefaultWorkspace, User: u.ID, UserName: u.UserName, Name: "laptop", Kind: tenure.KindPAT,
+		Tenant: u.Tenant, Workspace: spaceOf(u.Tenant), User: u.ID, UserName: u.UserName, Name: "laptop", Kind: tenure.KindPAT,
 		Prefix: secret.Reveal()[:tenure.TokenPrefixLength], Scopes: tenure.ScopeChat | tenure.ScopeModels,
 	}
 	f.tx(func(ctx context.Context, tx *store.Tx) error {
@@ -157,6 +157,14 @@ func (f *fixture) mint(u tenure.User) (tenure.Token, tenure.Secret) {
 		return tx.InsertToken(ctx, row, tenure.DigestOf(secret.Reveal()))
 	})
 	return row, secret
+}
+
+// spaceOf is the first workspace of a tenant.
+func spaceOf(tenant tenure.TenantID) tenure.WorkspaceID {
+	if tenant == tenure.DefaultTenant {
+		return tenure.DefaultWorkspace
+	}
+	return tenure.WorkspaceID(tenant + "-default")
 }
 
 func (f *fixture) signIn(u tenure.User) (tenure.Session, tenure.Secret) {
