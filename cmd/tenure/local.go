@@ -31,10 +31,9 @@ func (l local) open(e *env, fresh bool) (*app.App, tenure.Principal, error) {
 	if err != nil {
 		return nil, tenure.Principal{}, err
 	}
-	if _, err := os.Stat(cfg.Database); cfg.Database != "" && errors.Is(err, os.ErrNotExist) && !fresh {
-		return nil, tenure.Principal{}, &tenure.Error{
-			Kind: tenure.NotFound, Code: "no_data",
-			Msg: fmt.Sprintf("there is no Tenure data at %s; run \"tenure serve\" first, or name the right TENURE_HOME", cfg.Database),
+	if cfg.FindsData = !fresh; cfg.FindsData {
+		if err := thereIsData(e, cfg); err != nil {
+			return nil, tenure.Principal{}, err
 		}
 	}
 	logs := web.NewLogWriter(e.stderr)
@@ -55,6 +54,24 @@ func (l local) open(e *env, fresh bool) (*app.App, tenure.Principal, error) {
 		by = app.Operator(name, t.ID)
 	}
 	return a, by, nil
+}
+
+// thereIsData answers NotFound for a database in which nothing was ever written.
+func thereIsData(e *env, cfg *config.Checked) error {
+	where := cfg.Database
+	if where == "" {
+		schema, err := app.Schema(e.ctx, cfg)
+		if err != nil || schema.Version > 0 {
+			return err
+		}
+		where = "TENURE_DATABASE_URL"
+	} else if _, err := os.Stat(where); !errors.Is(err, os.ErrNotExist) {
+		return nil
+	}
+	return &tenure.Error{
+		Kind: tenure.NotFound, Code: "no_data",
+		Msg: fmt.Sprintf("there is no Tenure data at %s; run \"tenure serve\" first, or name the right TENURE_HOME", where),
+	}
 }
 
 // with opens the data, runs the verb and closes.

@@ -184,7 +184,14 @@ func (a *App) build(ctx context.Context) error {
 	if err != nil {
 		return config.Wrong("TENURE_CA_FILE", err.Error(), "/etc/tenure/ca.pem")
 	}
-	key, err := vault.LoadMasterKey(ctx, a.Store, cfg.KeyFile)
+	load := vault.LoadMasterKey
+	if cfg.FindsData {
+		load = vault.FindMasterKey
+	}
+	key, err := load(ctx, a.Store, cfg.KeyFile)
+	if tenure.IsKind(err, tenure.NotFound) || tenure.IsKind(err, tenure.Unavailable) {
+		return err
+	}
 	if err != nil {
 		return config.Wrong("TENURE_KEY_URL", err.Error(), "file:/etc/tenure/master.key")
 	}

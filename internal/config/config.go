@@ -119,6 +119,7 @@ type Checked struct {
 	RequireSCIM       bool
 	Admins            map[string]bool // folded
 	KeyFile           string
+	FindsData         bool // the data and its key are there already: none is made
 	MaxStaleness      time.Duration
 	StreamStaleness   time.Duration
 	ShutdownGrace     time.Duration

@@ -41,7 +41,8 @@ type MasterKey struct {
 // sealed with.
 func LoadMasterKey(ctx context.Context, db *store.DB, path string) (*MasterKey, error) {
 	raw, err := readKey(path)
-	if errors.Is(err, os.ErrNotExist) {
+	made := errors.Is(err, os.ErrNotExist)
+	if made {
 		if err := keyNeeded(ctx, db, path); err != nil {
 			return nil, err
 		}
@@ -56,7 +57,30 @@ func LoadMasterKey(ctx context.Context, db *store.DB, path string) (*MasterKey, 
 	}
 	known, err := keyKnown(ctx, db, raw, path)
 	if err == nil && !known {
-		err = db.Tx(ctx, func(ctx context.Context, tx *store.Tx) error { return tx.SetMeta(ctx, metaCheck, checkOf(raw)) })
+		// Of two that start for the first time at once, the second finds the key of the first.
+		err = db.Tx(ctx, func(ctx context.Context, tx *store.Tx) error {
+			known, err := keyKnown(ctx, tx, raw, path)
+			if err != nil || known {
+				return err
+			}
+			return tx.SetMeta(ctx, metaCheck, checkOf(raw))
+		})
+	}
+	if err != nil && made {
+		err = errors.Join(err, os.Remove(path)) // nothing is sealed with it
+	}
+	return key, err
+}
+
+// FindMasterKey is LoadMasterKey for whoever works on data that is there already: it
+// makes no key. NotFound: there is none.
+func FindMasterKey(ctx context.Context, db *store.DB, path string) (*MasterKey, error) {
+	key, err := LookAtMasterKey(ctx, db, path)
+	if errors.Is(err, os.ErrNotExist) {
+		return nil, &tenure.Error{
+			Kind: tenure.NotFound, Code: "no_data", Err: err,
+			Msg: fmt.Sprintf("there is no master key at %s; run \"tenure serve\" first, or name the right TENURE_HOME or TENURE_KEY_URL", path),
+		}
 	}
 	return key, err
 }
@@ -142,7 +166,10 @@ func makeKey(path string) ([]byte, error) {
 
 // keyKnown compares the key with the one that this database has known. false: it
 // has known none.
-func keyKnown(ctx context.Context, db *store.DB, raw []byte, path string) (bool, error) {
+func keyKnown(ctx context.Context, db interface {
+	Meta(ctx context.Context, key string) (string, error)
+}, raw []byte, path string,
+) (bool, error) {
 	switch known, err := db.Meta(ctx, metaCheck); {
 	case err != nil, known == "":
 		return false, err

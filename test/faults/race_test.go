@@ -138,3 +138,58 @@ func TestWrongKeyOverReplicas(t *testing.T) {
 		t.Errorf("a second one with the right key: %v", a)
 	}
 }
+
+// Of two replicas that start for the first time at once, each with a key of its own, one
+// serves, and the other refuses and takes its key along.
+func TestFirstStartsWithTwoKeys(t *testing.T) {
+	for range times(3, 20) {
+		w := newWorld(t, postgrestest.URL(t))
+		var both []*replica
+		key := func(i int) string { return filepath.Join(w.dir, fmt.Sprintf("own%d.key", i)) }
+		for i := range 2 {
+			both = append(both, begin(t, w.env("TENURE_KEY_URL=file:"+key(i), fmt.Sprintf("TENURE_HOME=%s", filepath.Join(w.dir, fmt.Sprint("home", i)))), nil, "serve"))
+		}
+		serving := 0
+		for i, r := range both {
+			if err := r.ready(); err == nil {
+				serving++
+				continue
+			}
+			if r.status() != 2 || !strings.Contains(r.log.String()+r.out.String(), "TENURE_KEY_URL") {
+				t.Errorf("the other one: status %d\n%s", r.status(), r.log.String())
+			}
+			if _, err := os.Stat(key(i)); err == nil {
+				t.Error("a key is left with which nothing is sealed")
+			}
+		}
+		if serving != 1 {
+			t.Errorf("%d serve, each with another key", serving)
+		}
+		for _, r := range both {
+			r.kill()
+		}
+	}
+}
+
+// A verb that looks from a wrong place, or at an empty database, says so, and makes no key.
+func TestVerbsMakeNoKey(t *testing.T) {
+	w := newWorld(t, postgrestest.URL(t))
+	verb := func(home string, want int) *replica {
+		r := begin(t, w.env("TENURE_HOME="+home, "TENURE_KEY_URL=file:"+filepath.Join(home, "master.key")), nil, "token", "list")
+		_ = r.end(startWait)
+		if r.status() != want {
+			t.Errorf("status %d\n%s%s", r.status(), r.out.String(), r.log.String())
+		}
+		if _, err := os.Stat(filepath.Join(home, "master.key")); err == nil {
+			t.Error("a key was made")
+		}
+		return r
+	}
+	if r := verb(filepath.Join(w.dir, "empty"), 3); !r.log.has("tenure serve") {
+		t.Error(r.log.String())
+	}
+	w.replica().kill()
+	if r := verb(filepath.Join(w.dir, "wrong"), 2); !r.log.has("master.key") {
+		t.Error(r.log.String())
+	}
+}
