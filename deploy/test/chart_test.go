@@ -31,6 +31,7 @@ const chart = "../helm/tenure"
 // Kubernetes reads it.
 type rendered struct {
 	deployment *appsv1.Deployment
+	stateful   *appsv1.StatefulSet
 	job        *batchv1.Job
 	services   map[string]*corev1.Service
 	claim      *corev1.PersistentVolumeClaim
@@ -95,6 +96,9 @@ func render(t *testing.T, vals map[string]any) *rendered {
 		case "Deployment":
 			r.deployment = new(appsv1.Deployment)
 			into = r.deployment
+		case "StatefulSet": // judged as the Deployment that it would be
+			r.stateful = new(appsv1.StatefulSet)
+			into = r.stateful
 		case "Job":
 			r.job = new(batchv1.Job)
 			into = r.job
@@ -126,6 +130,10 @@ func render(t *testing.T, vals map[string]any) *rendered {
 		if s, ok := into.(*corev1.Service); ok {
 			r.services[s.Name] = s
 		}
+	}
+	if r.stateful != nil {
+		s := r.stateful.Spec
+		r.deployment = &appsv1.Deployment{ObjectMeta: r.stateful.ObjectMeta, Spec: appsv1.DeploymentSpec{Replicas: s.Replicas, Selector: s.Selector, Template: s.Template}}
 	}
 	if r.deployment == nil || r.services["gate"] == nil {
 		t.Fatalf("no deployment or no service:\n%s", text)
@@ -367,6 +375,32 @@ func TestChartWithEverything(t *testing.T) {
 	for _, name := range []string{"TENURE_SCIM_TOKEN", "TENURE_API_TOKEN", "TENURE_OIDC_CLIENT_SECRET", "OPENAI_API_KEY", "ANTHROPIC_API_KEY"} {
 		if env(c, name).ValueFrom == nil {
 			t.Errorf("%s is not there", name)
+		}
+	}
+}
+
+// With homes that stay, each replica has a volume of its own, and nothing else changes.
+func TestChartWithHomesThatStay(t *testing.T) {
+	vals := values(t, "everything")
+	vals["home"] = map[string]any{"persistent": true, "storageClass": "ssd"}
+	r := render(t, vals)
+	server(t, r)
+	hardened(t, "server", r.deployment.Spec.Template.Spec)
+	if r.stateful == nil || len(r.stateful.Spec.VolumeClaimTemplates) != 1 || r.scaler.Spec.ScaleTargetRef.Kind != "StatefulSet" {
+		t.Fatalf("%+v, %+v", r.stateful, r.scaler)
+	}
+	claim := r.stateful.Spec.VolumeClaimTemplates[0]
+	if claim.Name != "home" || *claim.Spec.StorageClassName != "ssd" || r.stateful.Spec.ServiceName != r.stateful.Name {
+		t.Errorf("%+v of %s", claim, r.stateful.Spec.ServiceName)
+	}
+	for _, v := range r.deployment.Spec.Template.Spec.Volumes {
+		if v.Name == "home" {
+			t.Errorf("the home is in %+v", v)
+		}
+	}
+	for _, m := range r.deployment.Spec.Template.Spec.Containers[0].VolumeMounts {
+		if m.Name == "home" && m.MountPath != "/var/lib/tenure" {
+			t.Errorf("the home is at %s", m.MountPath)
 		}
 	}
 }

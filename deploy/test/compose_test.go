@@ -84,6 +84,9 @@ func TestCompose(t *testing.T) {
 		if !s.ReadOnly || !slices.Equal(s.CapDrop, []string{"ALL"}) || !slices.Equal(s.Healthcheck.Test, []string{"CMD", "/tenure", "health"}) || s.Grace != "45s" || s.Environment["TENURE_SHUTDOWN_GRACE"] != "30s" {
 			t.Errorf("%s: %+v", name, s)
 		}
+		if want := []string{"home" + strings.TrimPrefix(name, "tenure") + ":/var/lib/tenure"}; !slices.Equal(s.Volumes, want) {
+			t.Errorf("%s forgets what it has seen: %v", name, s.Volumes)
+		}
 		if s.DependsOn["migrate"].Condition != "service_completed_successfully" || !strings.Contains(s.Environment["TENURE_DATABASE_URL"], "tenure_app@") || !slices.Contains(s.Secrets, "master.key") {
 			t.Errorf("%s: %+v", name, s)
 		}

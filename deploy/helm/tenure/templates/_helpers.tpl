@@ -39,11 +39,19 @@ capabilities: {drop: [ALL]}
 {{- end }}
 
 {{- /* What cannot work is refused before anything is made, with what would. */ -}}
+{{/* A replica with a home of its own keeps its name. */}}
+{{- define "tenure.kind" -}}
+{{- if .Values.home.persistent }}StatefulSet{{ else }}Deployment{{ end }}
+{{- end }}
+
 {{- define "tenure.check" -}}
 {{- if not .Values.key.existingSecret }}
 {{- fail "key.existingSecret: name the secret that holds the key-encryption key; for example kubectl create secret generic tenure-key --from-literal=master.key=\"$(head -c 32 /dev/urandom | base64)\"" }}
 {{- end }}
 {{- if .Values.sqlite.enabled }}
+{{- if .Values.home.persistent }}
+{{- fail "home.persistent: the file of sqlite.enabled is on a volume already; leave it out" }}
+{{- end }}
 {{- if .Values.database.existingSecret }}
 {{- fail "sqlite.enabled and database.existingSecret: choose one of the two databases" }}
 {{- end }}
