@@ -72,6 +72,7 @@ var house = []room{
 	{path: "internal/egress", layer: machinery},
 	{path: "internal/oidc", layer: machinery},
 	{path: "internal/secretref", layer: machinery},
+	{path: "internal/keys", layer: machinery, by: []string{"internal/vault", "internal/app", "internal/doctor"}},
 	{path: "internal/web", layer: machinery},
 
 	{path: "internal/postgrestest", layer: leaves, only: none, by: []string{"internal/store/storetest"}, std: true},

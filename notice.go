@@ -27,6 +27,8 @@ const (
 	NoticeRootUsed        = "root_used"        // the root token was used; told once an hour
 	NoticeApprovalOff     = "approval_off"     // scopes of administration need no second person any more
 	NoticeDatabaseBack    = "database_back"    // the database was found at an earlier state
+	NoticeVaultSealed     = "vault_sealed"     // stored secrets cannot be opened
+	NoticeTampered        = "vault_tampered"   // a sealed row was changed or moved
 	NoticeTest            = "test"             // an administrator asked for it
 )
 
@@ -38,7 +40,7 @@ type Notice struct {
 	Kind       string
 	Severity   Severity
 	User       UserID // whom it concerns beside the administrators, or empty
-	ObjectKind string // "token", "service_account", "root_token", "policy", "database"
+	ObjectKind string // "token", "service_account", "root_token", "policy", "database", "vault"
 	ObjectID   string
 	Object     string // for people
 	Message    string // a sentence

@@ -175,7 +175,11 @@ func (a *API) mountProviders(m *mounting) {
 		})
 	operation(m, tenure.ReadHealth, huma.Operation{OperationID: "health", Method: http.MethodGet, Path: "/api/v1/admin/health", Summary: "What this process knows of itself", Tags: []string{"Administration"}},
 		func(context.Context, *struct{}) (*body[Health], error) {
+			since, why := a.Vault.Key.Sealed()
 			h := Health{Open: a.Live.Open(), FeedLagMS: a.Live.Lag().Milliseconds(), Fresh: a.Live.Fresh() == nil, Waiting: a.Tokens.Uses.Waiting()}
+			if why != nil {
+				h.Sealed, h.SealedWhy, h.SealedSince = true, why.Error(), &since
+			}
 			return &body[Health]{h}, nil
 		})
 }
@@ -186,6 +190,10 @@ type Health struct {
 	FeedLagMS int64 `json:"feed_lag_ms" doc:"Milliseconds since the database last answered"`
 	Fresh     bool  `json:"fresh" doc:"Whether credentials can be verified"`
 	Waiting   int   `json:"last_use_waiting" doc:"Tokens whose last use is not written yet"`
+	// What needs a stored secret answers 503 while it is sealed.
+	Sealed      bool       `json:"vault_sealed" doc:"Whether stored secrets cannot be opened, so that model requests answer 503"`
+	SealedWhy   string     `json:"vault_sealed_reason,omitempty" doc:"Why, and what to do"`
+	SealedSince *time.Time `json:"vault_sealed_since,omitempty" doc:"Since when"`
 }
 
 // NewRoot is a new root token, the one time that it is shown.

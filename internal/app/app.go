@@ -74,6 +74,8 @@ type App struct {
 	outage  *audit.Outage
 	gateway *gateway.Gateway
 	logs    *web.LogWriter
+	// sealedOnce is Keep's own: the vault was sealed since the start.
+	sealedOnce bool
 }
 
 // openStore makes the data directory, with mode 0700, and opens the database.
@@ -184,16 +186,9 @@ func (a *App) build(ctx context.Context) error {
 	if err != nil {
 		return config.Wrong("TENURE_CA_FILE", err.Error(), "/etc/tenure/ca.pem")
 	}
-	load := vault.LoadMasterKey
-	if cfg.FindsData {
-		load = vault.FindMasterKey
-	}
-	key, err := load(ctx, a.Store, cfg.KeyFile)
-	if tenure.IsKind(err, tenure.NotFound) || tenure.IsKind(err, tenure.Unavailable) {
-		return err
-	}
+	key, err := a.openKey(ctx)
 	if err != nil {
-		return config.Wrong("TENURE_KEY_URL", err.Error(), "file:/etc/tenure/master.key")
+		return err
 	}
 	a.Vault = &vault.Vault{DB: a.Store, Live: a.Live, Key: key}
 	if cfg.PublicURL != nil {
@@ -205,16 +200,11 @@ func (a *App) build(ctx context.Context) error {
 	}
 	a.Notices = &notice.Notices{
 		DB: a.Store, Log: a.Log, Metrics: notice.NewMetrics(a.Metrics), Client: notice.NewClient(a.guard, tenure.EgressAll), Public: notice.NewClient(a.guard, 0),
-		Seal: func(tenant tenure.TenantID, secret tenure.Secret) (store.SealedKey, error) {
-			return a.Vault.SealFor(tenant, "webhook", secret)
-		},
-		Open: func(tenant tenure.TenantID, sealed store.SealedKey) (tenure.Secret, error) {
-			return a.Vault.OpenFor(tenant, "webhook", sealed)
-		},
+		Sealer: key.Sealer, Open: key.Open,
 	}
 	a.Governance = &governance.Governance{DB: a.Store, Live: a.Live, SessionIdle: cfg.SessionIdle}
 	a.Connections = &federation.Connections{
-		DB: a.Store, Live: a.Live, Seal: key.Seal, Open: key.Open,
+		DB: a.Store, Live: a.Live, Sealer: key.Sealer, Open: key.Open,
 		Local: cfg.PublicURL != nil && tenure.OnThisMachine(cfg.PublicURL.String()),
 	}
 	if cfg.OIDC != nil {
@@ -227,6 +217,9 @@ func (a *App) build(ctx context.Context) error {
 	}, a.Log)
 	a.gateway.OnRefused(a.addressRefused)
 	a.registerMetrics()
+	if _, why := key.Sealed(); why != nil {
+		return nil // seeding waits
+	}
 	return a.Vault.Seed(ctx, seeds(cfg))
 }
 
@@ -341,6 +334,7 @@ func (a *App) serve(ctx context.Context, ln net.Listener, h http.Handler, ready 
 	wg.Go(func() { a.Connectors.Use.Run(behind, report) })
 	wg.Go(func() { a.Notices.Run(behind, report) })
 	wg.Go(func() { a.Secrets.Run(behind) })
+	wg.Go(func() { a.Vault.Key.Keep(behind, a.sealing) })
 	wg.Go(func() { a.Directory.KeepHouse(behind, report) })
 	wg.Go(func() { a.Tokens.WatchReuse(behind, report) })
 	following := make(chan struct{})

@@ -3,6 +3,7 @@ package app
 import (
 	"cmp"
 	"context"
+	"crypto/cipher"
 	"fmt"
 	"io"
 	"net/http"
@@ -56,10 +57,7 @@ func (a *App) router() (*web.Router, error) {
 		}
 	}
 	base := func(r *http.Request) string { return a.base(r, carriers) }
-	direct, err := a.signIn(si, base)
-	if err != nil {
-		return nil, err
-	}
+	direct := a.signIn(si, base)
 	rt := &web.Router{
 		Authenticate: si.Authenticate, Known: access.Known, Address: carriers.Address, Observe: func(r *http.Request, ev *web.Event) {
 			si.Observe(r, ev)
@@ -129,7 +127,7 @@ func (a *App) noteUsage(ev *web.Event) {
 
 // signIn completes who is believed, and by what: what a proxy has signed, and
 // identity providers.
-func (a *App) signIn(si *signin.Signin, base func(*http.Request) string) (*signin.OIDC, error) {
+func (a *App) signIn(si *signin.Signin, base func(*http.Request) string) *signin.OIDC {
 	// Of the settings' own provider the operator answers; no stored one is on this machine.
 	client, guarded := a.oidcClient(tenure.EgressAll), a.oidcClient(tenure.EgressPrivate)
 	if s := a.Config.Assertion; s != nil {
@@ -137,17 +135,14 @@ func (a *App) signIn(si *signin.Signin, base func(*http.Request) string) (*signi
 			Keys: oidc.NewKeys(s.JWKSURL, client, time.Now), Issuer: s.Issuer, Audience: s.Audience, Algs: s.Algs, Now: time.Now,
 		}}
 	}
-	seal, err := a.Vault.Key.Derive("sign-in attempts")
-	if err != nil {
-		return nil, err
-	}
 	direct := &signin.OIDC{
 		Connections: a.Connections, Signin: si, Base: base, Life: a.Config.SessionLife,
-		Client: client, Guarded: guarded, Seal: seal,
+		Client: client, Guarded: guarded,
+		Seal: func() (cipher.AEAD, error) { return a.Vault.Key.Derive("sign-in attempts") },
 	}
 	a.Connections.Gone = direct.Forget
 	a.bareHeader(si)
-	return direct, nil
+	return direct
 }
 
 func (a *App) oidcClient(allowed tenure.Egress) *http.Client {

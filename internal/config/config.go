@@ -44,7 +44,9 @@ func (h Home) Dir() (string, error) {
 type Local struct {
 	Home
 	DatabaseURL string `name:"database-url" env:"TENURE_DATABASE_URL" placeholder:"URL" help:"sqlite:FILE (default: sqlite: tenure.db in the home), or postgres://… (PostgreSQL 15 or later) for many replicas."`
-	KeyURL      string `name:"key-url" env:"TENURE_KEY_URL" placeholder:"URL" help:"Key-encryption key: file:FILE (default: file: master.key in the home)."`
+	KeyURL      string `name:"key-url" env:"TENURE_KEY_URL" placeholder:"URL" help:"Key-encryption key: file:FILE, hashivault://KEY, awskms://KEY, gcpkms://KEY or azurekeyvault://KEY (default: file: master.key in the home)."`
+	// Separated by spaces: the URLs themselves may hold commas.
+	KeyURLPrevious string `name:"key-url-previous" env:"TENURE_KEY_URL_PREVIOUS" placeholder:"URL …" help:"Key-encryption keys that still open what they have wrapped, separated by spaces, until \"tenure vault rewrap\" is through."`
 }
 
 // Serve are the settings of "tenure serve", as text: Check makes them typed, so
@@ -118,8 +120,9 @@ type Checked struct {
 	SCIMTokens        []tenure.Secret
 	RequireSCIM       bool
 	Admins            map[string]bool // folded
-	KeyFile           string
-	FindsData         bool // the data and its key are there already: none is made
+	KeyURL            string          // of the key-encryption key
+	KeyURLsPrevious   []string        // of those that still open
+	FindsData         bool            // the data and its key are there already: none is made
 	MaxStaleness      time.Duration
 	StreamStaleness   time.Duration
 	ShutdownGrace     time.Duration

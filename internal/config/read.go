@@ -1,6 +1,7 @@
 package config
 
 import (
+	"cmp"
 	"fmt"
 	"net"
 	"net/textproto"
@@ -117,15 +118,27 @@ func (r *reader) files(s Local, c *Checked) {
 	default:
 		c.Database = absolute(c.Home, file)
 	}
-	c.KeyFile = filepath.Join(c.Home, "master.key")
-	if s.KeyURL != "" {
-		file, ok := strings.CutPrefix(s.KeyURL, "file:")
-		file = strings.TrimPrefix(file, "//")
-		if !ok || file == "" {
-			r.fail("TENURE_KEY_URL", "only file:FILE is supported by this version", "file:/etc/tenure/master.key")
-		}
-		c.KeyFile = absolute(c.Home, file)
+	c.KeyURL = r.keyURL("TENURE_KEY_URL", cmp.Or(s.KeyURL, "file:master.key"), c.Home)
+	for url := range strings.FieldsSeq(s.KeyURLPrevious) {
+		c.KeyURLsPrevious = append(c.KeyURLsPrevious, r.keyURL("TENURE_KEY_URL_PREVIOUS", url, c.Home))
 	}
+}
+
+// keyURL reads the URL of a key-encryption key, of a file as an absolute path.
+func (r *reader) keyURL(setting, value, home string) string {
+	scheme, rest, _ := strings.Cut(value, ":")
+	switch scheme {
+	case "hashivault", "awskms", "gcpkms", "azurekeyvault":
+		if strings.TrimLeft(rest, "/") != "" {
+			return value // what else may be wrong with it, its client knows
+		}
+	case "file":
+		if file := strings.TrimPrefix(rest, "//"); file != "" {
+			return "file:" + absolute(home, file)
+		}
+	}
+	r.fail(setting, "it is none of file:FILE, hashivault://KEY, awskms://KEY, gcpkms://KEY and azurekeyvault://KEY", "file:/etc/tenure/master.key")
+	return value
 }
 
 func absolute(home, file string) string {

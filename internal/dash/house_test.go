@@ -21,6 +21,7 @@ import (
 	"github.com/tenure-gateway/tenure/internal/connector"
 	"github.com/tenure-gateway/tenure/internal/directory"
 	"github.com/tenure-gateway/tenure/internal/governance"
+	"github.com/tenure-gateway/tenure/internal/keys"
 	"github.com/tenure-gateway/tenure/internal/live"
 	"github.com/tenure-gateway/tenure/internal/notice"
 	"github.com/tenure-gateway/tenure/internal/policy"
@@ -55,7 +56,7 @@ func open(t *testing.T, single bool) *house {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = db.Close() })
-	key, err := vault.LoadMasterKey(t.Context(), db, filepath.Join(t.TempDir(), "master.key"))
+	key, err := vault.OpenKey(t.Context(), db, vault.KeyURLs{Present: "file:" + filepath.Join(t.TempDir(), "master.key")}, keys.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}

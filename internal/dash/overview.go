@@ -101,6 +101,9 @@ func (d *Dash) warnings(ctx context.Context, by tenure.Principal, f frame, o dir
 	if o.Lag > staleFeed {
 		out = append(out, warning{"The database has not answered for " + took(o.Lag), f.page("/admin/system"), "Details"})
 	}
+	if _, why := d.Vault.Key.Sealed(); why != nil {
+		out = append(out, warning{"Stored secrets cannot be opened: model requests answer 503", f.page("/admin/system"), "Reason"})
+	}
 	if !d.Single {
 		warn(o.Alerts, "/admin/notices", "Read", "1 alert has not been read", "%d alerts have not been read")
 		if o.SCIM > 0 {

@@ -19,6 +19,7 @@ type System struct {
 	Lag      time.Duration // since the database last answered
 	Feed     uint64        // the generation of the change feed
 	Ready    error         // nil: credentials can be verified
+	Sealed   error         // why stored secrets cannot be opened; nil: they can
 	Open     int           // streams
 	Hits     uint64        // tokens resolved without the database
 	Misses   uint64

@@ -7,6 +7,7 @@ import (
 	"io/fs"
 
 	"github.com/tenure-gateway/tenure"
+	"github.com/tenure-gateway/tenure/internal/keys"
 	"github.com/tenure-gateway/tenure/internal/vault"
 )
 
@@ -15,20 +16,20 @@ func (d *Doctor) key(ctx context.Context) findings {
 	const area = "key"
 	const do = "put back the key that belongs to this database (TENURE_KEY_URL). If it is lost, so are the provider keys: remove the providers, and add them anew."
 	var f findings
-	key, err := vault.LookAtMasterKey(ctx, d.db, d.cfg.KeyFile)
+	key, err := d.masterKey(ctx)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		f.skip(area, "file", d.cfg.KeyFile+" is not there, and nothing is sealed: the first start makes it")
+		f.skip(area, "file", d.cfg.KeyURL+" is not there, and nothing is sealed: the first start makes it")
 		return f
 	case err != nil:
 		f.fail(area, "file", cause(err), do)
 		return f
 	}
-	f.ok(area, "file", d.cfg.KeyFile+" is the one that the database knows")
+	f.ok(area, "file", d.cfg.KeyURL+" is the one that the database knows")
 	opened, faults, err := d.eachProvider(ctx, func(p tenure.Provider) error {
 		_, sealed, err := d.db.SealedKey(ctx, p.Tenant, p.ID)
 		if err == nil {
-			_, err = key.OpenProvider(p, sealed)
+			_, err = key.OpenProvider(ctx, p, sealed)
 		}
 		return err
 	})
@@ -43,6 +44,11 @@ func (d *Doctor) key(ctx context.Context) findings {
 		f.ok(area, "sealed", fmt.Sprintf("%s, and every one opens", count(opened, "provider key is sealed", "provider keys are sealed")))
 	}
 	return f
+}
+
+// masterKey opens the keys of the settings, and changes nothing.
+func (d *Doctor) masterKey(ctx context.Context) (*vault.MasterKey, error) {
+	return vault.LookAtKey(ctx, d.db, vault.KeyURLs{Present: d.cfg.KeyURL, Previous: d.cfg.KeyURLsPrevious}, keys.Options{})
 }
 
 // eachProvider calls at for every provider of every tenant. It gives how many went

@@ -15,7 +15,6 @@ import (
 
 	"github.com/tenure-gateway/tenure"
 	"github.com/tenure-gateway/tenure/internal/egress"
-	"github.com/tenure-gateway/tenure/internal/vault"
 )
 
 // Bounds of asking providers.
@@ -146,7 +145,7 @@ func dial(ctx context.Context, guard *egress.Guard, allowed tenure.Egress, base 
 
 // ask asks a provider for its models with its key.
 func (d *Doctor) ask(ctx context.Context, guard *egress.Guard, allowed tenure.Egress, p tenure.Provider) (int, error) {
-	key, err := vault.LookAtMasterKey(ctx, d.db, d.cfg.KeyFile)
+	key, err := d.masterKey(ctx)
 	if err != nil {
 		return 0, errors.New("its key does not open: see \"key\"")
 	}
@@ -154,7 +153,7 @@ func (d *Doctor) ask(ctx context.Context, guard *egress.Guard, allowed tenure.Eg
 	if err != nil {
 		return 0, err
 	}
-	secret, err := key.OpenProvider(p, sealed)
+	secret, err := key.OpenProvider(ctx, p, sealed)
 	if err != nil {
 		return 0, errors.New("its key does not open: see \"key\"")
 	}

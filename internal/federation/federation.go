@@ -25,9 +25,9 @@ import (
 type Connections struct {
 	DB   *store.DB
 	Live *live.Live
-	// Seal and Open keep client secrets, bound to what is given.
-	Seal func(secret tenure.Secret, to ...string) (store.SealedKey, error)
-	Open func(sealed store.SealedKey, to ...string) (tenure.Secret, error)
+	// Sealer and Open keep client secrets.
+	Sealer func(context.Context) (store.Sealer, error)
+	Open   func(context.Context, store.SealedKey, store.Bound) (tenure.Secret, error)
 	// Builtin is the default tenant's connection of the operator's settings, or nil:
 	// then a stored one may serve it.
 	Builtin *Builtin
@@ -60,9 +60,13 @@ func (c *Connections) Create(ctx context.Context, by tenure.Principal, row tenur
 	if err := c.besideBuiltin(by.Tenant(), row.Name); err != nil {
 		return tenure.OIDCConnection{}, err
 	}
+	seal, err := c.Sealer(ctx)
+	if err != nil {
+		return tenure.OIDCConnection{}, err
+	}
 	err = c.DB.Tx(ctx, func(ctx context.Context, tx *store.Tx) error {
 		row.ID, row.Tenant, row.CreatedAt, row.CreatedBy = tenure.ConnectionID(tenure.NewID(tx.Now())), by.Tenant(), tx.Now(), by.Label()
-		sealed, err := c.Seal(secret, bound(row)...)
+		sealed, err := seal(secret, store.BoundOIDC(row))
 		if err != nil {
 			return err
 		}
@@ -104,11 +108,6 @@ func (c *Connections) besideBuiltin(tenant tenure.TenantID, name string) error {
 		return &tenure.Error{Kind: tenure.Conflict, Code: "set_by_operator", Msg: "this tenant signs in by the connection of TENURE_OIDC_ISSUER; unset it, and restart, before you make another"}
 	}
 	return nil
-}
-
-// bound is what a client secret is bound to in the database.
-func bound(c tenure.OIDCConnection) []string {
-	return []string{string(c.Tenant), string(c.ID), c.Issuer, "oidc client secret"}
 }
 
 // List gives the connections of the asker's tenant, that of the settings first.
@@ -267,7 +266,7 @@ func (c *Connections) Secret(ctx context.Context, row tenure.OIDCConnection) (te
 	if err != nil {
 		return tenure.Secret{}, err
 	}
-	secret, err := c.Open(sealed, bound(row)...)
+	secret, err := c.Open(ctx, sealed, store.BoundOIDC(row))
 	if err != nil {
 		return tenure.Secret{}, fmt.Errorf("OIDC connection %s: %w", row.Name, err)
 	}

@@ -3,6 +3,7 @@ package gateway
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -157,6 +158,9 @@ func (l *listing) explain(p tenure.Principal, kind tenure.ProviderKind, model st
 	}
 	for _, o := range l.offers {
 		if o.provider.Kind == kind && o.err != nil && access.Model(p, o.provider.Name, model) {
+			if sealed := sealedOf(o.err); sealed != nil {
+				return sealed
+			}
 			return &tenure.Error{
 				Kind: tenure.Unavailable, Code: "providers_unavailable", RetryAfter: lookAgain,
 				Msg: fmt.Sprintf("no provider is known to have the model %q, and not all could be asked; name one as \"provider/model\"", model),
@@ -164,6 +168,16 @@ func (l *listing) explain(p tenure.Principal, kind tenure.ProviderKind, model st
 		}
 	}
 	return errNoModel(model)
+}
+
+// sealedOf gives the error of a vault that does not open now, or nil: it says what
+// is the matter, and when to try again.
+func sealedOf(err error) error {
+	var sealed *tenure.Error
+	if errors.As(err, &sealed) && sealed.Code == "vault_sealed" {
+		return sealed
+	}
+	return nil
 }
 
 // models lists what a principal may ask over a protocol. Unavailable: no provider's
@@ -181,6 +195,11 @@ func (c *catalogue) models(ctx context.Context, p tenure.Principal, kind tenure.
 		out, whole = l.models(p, kind)
 	}
 	if len(out) == 0 && !whole {
+		for _, o := range l.offers {
+			if sealed := sealedOf(o.err); sealed != nil && o.provider.Kind == kind {
+				return nil, sealed
+			}
+		}
 		return nil, &tenure.Error{
 			Kind: tenure.Unavailable, Code: "providers_unavailable", RetryAfter: lookAgain,
 			Msg: "no list of models can be had from the workspace's providers at the moment; try again",

@@ -14,6 +14,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/tenure-gateway/tenure"
+	"github.com/tenure-gateway/tenure/internal/keys"
 	"github.com/tenure-gateway/tenure/internal/live"
 	"github.com/tenure-gateway/tenure/internal/store"
 	"github.com/tenure-gateway/tenure/internal/vault"
@@ -28,7 +29,7 @@ func provider(t testing.TB, url string) *vault.Vault {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = db.Close() })
-	key, err := vault.LoadMasterKey(ctx, db, filepath.Join(dir, "master.key"))
+	key, err := vault.OpenKey(ctx, db, vault.KeyURLs{Present: "file:" + filepath.Join(dir, "master.key")}, keys.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}

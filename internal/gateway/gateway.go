@@ -225,6 +225,9 @@ func (g *Gateway) aim(ctx context.Context, p tenure.Principal, c *call) error {
 	}
 	c.edits = inOrder(store, name)
 	c.key, err = g.Vault.Open(ctx, p.Tenant(), c.target.provider.ID)
+	if sealed := sealedOf(err); sealed != nil {
+		return sealed
+	}
 	if err != nil {
 		return &tenure.Error{
 			Kind: tenure.Unavailable, Code: "provider_key_unavailable",

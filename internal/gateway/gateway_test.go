@@ -24,6 +24,7 @@ import (
 	"github.com/tenure-gateway/tenure/internal/access"
 	"github.com/tenure-gateway/tenure/internal/egress"
 	"github.com/tenure-gateway/tenure/internal/gateway"
+	"github.com/tenure-gateway/tenure/internal/keys"
 	"github.com/tenure-gateway/tenure/internal/live"
 	"github.com/tenure-gateway/tenure/internal/simulator"
 	"github.com/tenure-gateway/tenure/internal/store"
@@ -101,7 +102,7 @@ func newWorld(t *testing.T, upstream string) *world {
 		Options: live.Options{Now: time.Now, MaxStaleness: time.Minute, StreamStaleness: time.Minute},
 	}
 	w.live.Metrics = live.NewMetrics(prometheus.NewRegistry(), w.live)
-	key, err := vault.LoadMasterKey(ctx, db, filepath.Join(dir, "master.key"))
+	key, err := vault.OpenKey(ctx, db, vault.KeyURLs{Present: "file:" + filepath.Join(dir, "master.key")}, keys.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}

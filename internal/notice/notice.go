@@ -29,9 +29,9 @@ type Notices struct {
 	// networks of its own; Public those of all others, which may not. They share no
 	// connection.
 	Client, Public *http.Client
-	// Seal and Open keep the secret that a tenant's webhook signs with.
-	Seal func(tenure.TenantID, tenure.Secret) (store.SealedKey, error)
-	Open func(tenure.TenantID, store.SealedKey) (tenure.Secret, error)
+	// Sealer and Open keep the secret that a tenant's webhook signs with.
+	Sealer func(context.Context) (store.Sealer, error)
+	Open   func(context.Context, store.SealedKey, store.Bound) (tenure.Secret, error)
 }
 
 // Page is a part of a list and where the next part begins.

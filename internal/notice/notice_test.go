@@ -37,10 +37,12 @@ func open(t *testing.T) *bench {
 	t.Cleanup(func() { _ = db.Close() })
 	b.Notices = &Notices{
 		DB: db, Log: slog.New(slog.DiscardHandler), Metrics: NewMetrics(prometheus.NewRegistry()), Client: testClient(), Public: testClient(),
-		Seal: func(_ tenure.TenantID, s tenure.Secret) (store.SealedKey, error) {
-			return store.SealedKey{Sealed: []byte(s.Reveal()), DataKey: []byte("k")}, nil
+		Sealer: func(context.Context) (store.Sealer, error) {
+			return func(s tenure.Secret, _ store.Bound) (store.SealedKey, error) {
+				return store.SealedKey{Sealed: []byte(s.Reveal()), DataKey: []byte("k")}, nil
+			}, nil
 		},
-		Open: func(_ tenure.TenantID, k store.SealedKey) (tenure.Secret, error) {
+		Open: func(_ context.Context, k store.SealedKey, _ store.Bound) (tenure.Secret, error) {
 			return tenure.NewSecret(string(k.Sealed)), nil
 		},
 	}

@@ -217,7 +217,7 @@ func (n *Notices) accounts(ctx context.Context) error {
 }
 
 // alerts are what the audit log has that cannot wait.
-var alerts = []string{"token.reuse_detected", "token.leaked", "root_token.used", "policy.changed", "database.went_back"}
+var alerts = []string{"token.reuse_detected", "token.leaked", "root_token.used", "policy.changed", "database.went_back", "vault.sealed", "vault.tampered"}
 
 // alerts turns events into notices, each once; uses of the root token once an hour
 // and actor.
@@ -290,6 +290,14 @@ func (n *Notices) alert(ctx context.Context, e tenure.AuditEvent) (tenure.Notice
 		one.Kind, one.ObjectKind = tenure.NoticeDatabaseBack, "database"
 		one.Message = fmt.Sprintf("At %s %s found the database at an earlier state than it had seen. Of %s ends of access that it remembered, %s were forgotten, and are written again. "+
 			"What else was written in between is lost: compare with the identity provider.", at(e.At), e.Actor, e.Detail["remembered"], e.Detail["ended_again"])
+	case "vault.sealed": // of replicas that lose one key service, the first tells
+		one.Kind, one.ObjectKind = tenure.NoticeVaultSealed, "vault"
+		one.Dedupe = fmt.Sprintf("vault_sealed:%d", e.At.Unix()/600)
+		one.Message = fmt.Sprintf("Since %s stored secrets cannot be opened by %s, and model requests answer 503: %s.", at(e.At), e.Actor, e.Reason)
+	case "vault.tampered":
+		one.Kind, one.ObjectKind = tenure.NoticeTampered, "vault"
+		one.Dedupe = fmt.Sprintf("vault_tampered:%s:%d", e.ObjectID, e.At.Unix()/86400)
+		one.Message = fmt.Sprintf("At %s a sealed secret (%s, %s) did not open though the key is right: its row was changed or moved in the database. Find out by whom, and store the secret anew.", at(e.At), e.Object, e.ObjectID)
 	case "token.leaked":
 		one.Kind = tenure.NoticeTokenLeaked
 		one.Message = fmt.Sprintf("The token %q was reported as leaked at %s.", e.Object, at(e.At))

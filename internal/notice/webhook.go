@@ -46,7 +46,11 @@ func (n *Notices) NewSecret(ctx context.Context, by tenure.Principal) (tenure.Se
 	raw := make([]byte, 32)
 	_, _ = rand.Read(raw) // crypto/rand never fails (Go 1.24 and later)
 	secret := tenure.NewSecret(secretPrefix + base64.StdEncoding.EncodeToString(raw))
-	sealed, err := n.Seal(by.Tenant(), secret)
+	seal, err := n.Sealer(ctx)
+	if err != nil {
+		return tenure.Secret{}, err
+	}
+	sealed, err := seal(secret, store.BoundWebhook(by.Tenant()))
 	if err != nil {
 		return tenure.Secret{}, err
 	}
@@ -88,7 +92,7 @@ func (n *Notices) sink(ctx context.Context, tenant tenure.TenantID) (sink, error
 	if err != nil {
 		return sink{}, err
 	}
-	secret, err := n.Open(tenant, sealed)
+	secret, err := n.Open(ctx, sealed, store.BoundWebhook(tenant))
 	return sink{policy.Webhook, secret}, err
 }
 

@@ -31,7 +31,8 @@ type OIDC struct {
 	// but for providers on this machine, where Connections.Local allows them.
 	Client, Guarded *http.Client
 	// Seal encrypts what a browser keeps between the start and the end of a sign-in.
-	Seal cipher.AEAD
+	// Unavailable: the keys that it needs cannot be had.
+	Seal func() (cipher.AEAD, error)
 	// Fail answers a browser with a page.
 	Fail func(http.ResponseWriter, *http.Request, error)
 
@@ -193,7 +194,11 @@ func (o *OIDC) begin(w http.ResponseWriter, r *http.Request, c tenure.OIDCConnec
 	if err != nil {
 		return "", err
 	}
-	sealed, err := a.seal(o.Seal)
+	with, err := o.Seal()
+	if err != nil {
+		return "", err
+	}
+	sealed, err := a.seal(with)
 	if err != nil {
 		return "", err
 	}
@@ -299,7 +304,11 @@ func (o *OIDC) attempt(w http.ResponseWriter, r *http.Request, session string) (
 	if len(found) != 1 {
 		return attempt{}, errNotBegun
 	}
-	a, err := openAttempt(o.Seal, found[0].Value, o.Signin.Tokens.DB.Now())
+	with, err := o.Seal()
+	if err != nil {
+		return attempt{}, err
+	}
+	a, err := openAttempt(with, found[0].Value, o.Signin.Tokens.DB.Now())
 	if err != nil || a.Connection != r.PathValue("connection") || state[0] != a.State {
 		return attempt{}, errNotBegun
 	}

@@ -123,15 +123,15 @@ func (tx *Tx) DropNotices(ctx context.Context, tenant tenure.TenantID) error {
 func (r reads) WebhookSecret(ctx context.Context, tenant tenure.TenantID) (SealedKey, error) {
 	return one(ctx, r.run, func(row scanner) (SealedKey, error) {
 		var k SealedKey
-		err := row.Scan(&k.Sealed, &k.DataKey)
+		err := row.Scan(&k.Sealed, &k.DataKey, &k.KEK, &k.Form)
 		return k, err
-	}, `SELECT sealed, data_key FROM webhook_secrets WHERE tenant_id = $1`, tenant)
+	}, `SELECT sealed, data_key, kek, form FROM webhook_secrets WHERE tenant_id = $1`, tenant)
 }
 
 // SetWebhookSecret stores what a tenant's webhook signs with; the one before is gone.
 func (tx *Tx) SetWebhookSecret(ctx context.Context, tenant tenure.TenantID, k SealedKey, by string) error {
-	_, err := tx.exec(ctx, `INSERT INTO webhook_secrets (tenant_id, sealed, data_key, created_at, created_by) VALUES ($1, $2, $3, $4, $5)
-		ON CONFLICT (tenant_id) DO UPDATE SET sealed = excluded.sealed, data_key = excluded.data_key, created_at = excluded.created_at, created_by = excluded.created_by`,
-		tenant, k.Sealed, k.DataKey, stamp(tx.now), by)
+	_, err := tx.exec(ctx, `INSERT INTO webhook_secrets (tenant_id, sealed, data_key, kek, form, created_at, created_by) VALUES ($1, $2, $3, $4, $5, $6, $7)
+		ON CONFLICT (tenant_id) DO UPDATE SET sealed = excluded.sealed, data_key = excluded.data_key, kek = excluded.kek, form = excluded.form, created_at = excluded.created_at, created_by = excluded.created_by`,
+		tenant, k.Sealed, k.DataKey, k.KEK, k.Form, stamp(tx.now), by)
 	return err
 }

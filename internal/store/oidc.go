@@ -76,9 +76,9 @@ func (r reads) OIDCIDs(ctx context.Context) ([]tenure.ConnectionID, error) {
 func (r reads) OIDCSecret(ctx context.Context, tenant tenure.TenantID, id tenure.ConnectionID) (SealedKey, error) {
 	return one(ctx, r.run, func(row scanner) (SealedKey, error) {
 		var k SealedKey
-		err := row.Scan(&k.Sealed, &k.DataKey)
+		err := row.Scan(&k.Sealed, &k.DataKey, &k.KEK, &k.Form)
 		return k, err
-	}, `SELECT secret_sealed, data_key FROM oidc_connections WHERE tenant_id = $1 AND id = $2`, tenant, id)
+	}, `SELECT secret_sealed, data_key, kek, form FROM oidc_connections WHERE tenant_id = $1 AND id = $2`, tenant, id)
 }
 
 // InsertOIDC stores a new connection. Conflict: the tenant has one, or the name or
@@ -90,9 +90,9 @@ func (tx *Tx) InsertOIDC(ctx context.Context, c tenure.OIDCConnection, k SealedK
 		}
 		return err
 	}
-	if _, err := tx.exec(ctx, `INSERT INTO oidc_connections (`+oidcColumns+`, secret_sealed, data_key)
-		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)`,
-		c.ID, c.Tenant, c.Name, c.Issuer, c.ClientID, c.Scopes, c.UserNameClaim, c.TrustEmail, stamp(c.CreatedAt), c.CreatedBy, k.Sealed, k.DataKey); err != nil {
+	if _, err := tx.exec(ctx, `INSERT INTO oidc_connections (`+oidcColumns+`, secret_sealed, data_key, kek, form)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)`,
+		c.ID, c.Tenant, c.Name, c.Issuer, c.ClientID, c.Scopes, c.UserNameClaim, c.TrustEmail, stamp(c.CreatedAt), c.CreatedBy, k.Sealed, k.DataKey, k.KEK, k.Form); err != nil {
 		return conflict(err, "name", "the name %q is taken", c.Name)
 	}
 	for _, domain := range c.Domains {

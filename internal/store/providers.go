@@ -8,13 +8,6 @@ import (
 
 const providerColumns = `id, tenant_id, workspace_id, name, kind, base_url, key_last4, key_version, created_by_user, created_by, created_at, updated_at`
 
-// SealedKey is a provider's key as it is stored: sealed under a data key, which
-// is wrapped by the key-encryption key.
-type SealedKey struct {
-	Sealed  []byte
-	DataKey []byte
-}
-
 func scanProvider(row scanner) (tenure.Provider, error) {
 	var p tenure.Provider
 	err := row.Scan(&p.ID, &p.Tenant, &p.Workspace, &p.Name, &p.Kind, &p.BaseURL, &p.Last4, &p.Version, &p.MadeBy, &p.CreatedBy, into(&p.CreatedAt), into(&p.UpdatedAt))
@@ -46,24 +39,17 @@ func (r reads) SealedKey(ctx context.Context, tenant tenure.TenantID, id tenure.
 	p, err := one(quick(ctx), r.run, func(row scanner) (tenure.Provider, error) {
 		var p tenure.Provider
 		err := row.Scan(&p.ID, &p.Tenant, &p.Workspace, &p.Name, &p.Kind, &p.BaseURL, &p.Last4, &p.Version,
-			&p.MadeBy, &p.CreatedBy, into(&p.CreatedAt), into(&p.UpdatedAt), &k.Sealed, &k.DataKey)
+			&p.MadeBy, &p.CreatedBy, into(&p.CreatedAt), into(&p.UpdatedAt), &k.Sealed, &k.DataKey, &k.KEK, &k.Form)
 		return p, err
-	}, `SELECT `+providerColumns+`, key_sealed, data_key FROM provider_credentials WHERE tenant_id = $1 AND id = $2`, tenant, id)
+	}, `SELECT `+providerColumns+`, key_sealed, data_key, kek, form FROM provider_credentials WHERE tenant_id = $1 AND id = $2`, tenant, id)
 	return p, k, err
-}
-
-// CountSealed counts the sealed keys, webhook secrets and client secrets of all tenants: while
-// there are any, no new key-encryption key may be made.
-func (r reads) CountSealed(ctx context.Context) (int, error) {
-	return one(ctx, r.run, scalar[int], `SELECT (SELECT count(*) FROM provider_credentials) + (SELECT count(*) FROM webhook_secrets) +
-		(SELECT count(*) FROM oidc_connections)`)
 }
 
 // InsertProvider stores a new provider. Conflict: the name is taken in the workspace.
 func (tx *Tx) InsertProvider(ctx context.Context, p tenure.Provider, k SealedKey) error {
-	_, err := tx.exec(ctx, `INSERT INTO provider_credentials (`+providerColumns+`, key_sealed, data_key)
-		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)`,
-		p.ID, p.Tenant, p.Workspace, p.Name, p.Kind, p.BaseURL, p.Last4, p.Version, p.MadeBy, p.CreatedBy, stamp(p.CreatedAt), stamp(p.UpdatedAt), k.Sealed, k.DataKey)
+	_, err := tx.exec(ctx, `INSERT INTO provider_credentials (`+providerColumns+`, key_sealed, data_key, kek, form)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)`,
+		p.ID, p.Tenant, p.Workspace, p.Name, p.Kind, p.BaseURL, p.Last4, p.Version, p.MadeBy, p.CreatedBy, stamp(p.CreatedAt), stamp(p.UpdatedAt), k.Sealed, k.DataKey, k.KEK, k.Form)
 	return conflict(err, "name", "a provider named %q exists already in this workspace", p.Name)
 }
 

@@ -89,8 +89,12 @@ func (v *Vault) add(ctx context.Context, by tenure.Principal, tenant tenure.Tena
 	if err := v.judge(ctx, tenant, spec.BaseURL); err != nil {
 		return tenure.Provider{}, err
 	}
+	seal, err := v.Key.Sealer(ctx)
+	if err != nil {
+		return tenure.Provider{}, err
+	}
 	var p tenure.Provider
-	err := v.DB.Tx(ctx, func(ctx context.Context, tx *store.Tx) error {
+	err = v.DB.Tx(ctx, func(ctx context.Context, tx *store.Tx) error {
 		ws, err := tx.Workspace(ctx, tenant, spec.Workspace)
 		if err != nil && !tenure.IsKind(err, tenure.NotFound) {
 			return err
@@ -102,7 +106,7 @@ func (v *Vault) add(ctx context.Context, by tenure.Principal, tenant tenure.Tena
 			ID: tenure.ProviderID(tenure.NewID(tx.Now())), Tenant: tenant, Workspace: ws.ID, Name: spec.Name, Kind: spec.Kind,
 			BaseURL: spec.BaseURL, Last4: last4(spec.Key), Version: 1, MadeBy: by.User(), CreatedBy: maker(by), CreatedAt: tx.Now(), UpdatedAt: tx.Now(),
 		}
-		sealed, err := v.Key.seal(p, spec.Key)
+		sealed, err := seal(spec.Key, store.BoundProvider(p))
 		if err != nil {
 			return err
 		}
@@ -234,7 +238,7 @@ func (v *Vault) Open(ctx context.Context, tenant tenure.TenantID, id tenure.Prov
 	if err != nil {
 		return tenure.Secret{}, err
 	}
-	key, err := v.Key.OpenProvider(p, sealed)
+	key, err := v.Key.OpenProvider(ctx, p, sealed)
 	if err != nil {
 		return tenure.Secret{}, err
 	}
@@ -247,17 +251,6 @@ func (v *Vault) Open(ctx context.Context, tenant tenure.TenantID, id tenure.Prov
 		v.open[id] = opened{key: key, until: now.Add(keepOpen)}
 	}
 	return key, nil
-}
-
-// SealFor seals a secret of a tenant that is no provider's key. It is bound to the
-// tenant and to what it is for, and opens by OpenFor alone.
-func (v *Vault) SealFor(tenant tenure.TenantID, what string, secret tenure.Secret) (store.SealedKey, error) {
-	return v.Key.seal(tenure.Provider{Tenant: tenant, ID: tenure.ProviderID(what)}, secret)
-}
-
-// OpenFor opens what SealFor sealed.
-func (v *Vault) OpenFor(tenant tenure.TenantID, what string, sealed store.SealedKey) (tenure.Secret, error) {
-	return v.Key.OpenProvider(tenure.Provider{Tenant: tenant, ID: tenure.ProviderID(what)}, sealed)
 }
 
 // Forget drops the opened key of a provider that changed.

@@ -16,6 +16,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/tenure-gateway/tenure"
+	"github.com/tenure-gateway/tenure/internal/keys"
 	"github.com/tenure-gateway/tenure/internal/live"
 	"github.com/tenure-gateway/tenure/internal/store"
 	"github.com/tenure-gateway/tenure/internal/vault"
@@ -31,6 +32,11 @@ type world struct {
 	hand func(string)
 	// ahead is how far the clock is ahead of the real one.
 	ahead atomic.Int64
+}
+
+// urls name the file that the world's secrets are sealed with.
+func (w *world) urls() vault.KeyURLs {
+	return vault.KeyURLs{Present: "file:" + filepath.Join(w.dir, "master.key")}
 }
 
 func newWorld(t *testing.T) *world {
@@ -49,7 +55,7 @@ func newWorld(t *testing.T) *world {
 		Recheck: func(_ context.Context, p tenure.Principal) (tenure.Principal, error) { return p, nil }, Options: live.Options{Now: now},
 	}
 	l.Metrics = live.NewMetrics(prometheus.NewRegistry(), l)
-	key, err := vault.LoadMasterKey(w.ctx, db, filepath.Join(w.dir, "master.key"))
+	key, err := vault.OpenKey(w.ctx, db, w.urls(), keys.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -131,30 +137,41 @@ func TestAFaultIsNoMissingWorkspace(t *testing.T) {
 	}
 }
 
+// With a key that is missing or is not the right one nothing opens, nothing is made,
+// and the reason is told. A file that others may read is refused.
 func TestMasterKey(t *testing.T) {
 	w := newWorld(t)
 	path := filepath.Join(w.dir, "master.key")
-	w.add(t, "a")
+	p := w.add(t, "a")
 	good, err := os.ReadFile(path)
 	if err != nil {
 		t.Fatal(err)
 	}
 	for name, c := range map[string]struct {
-		spoil func() error
-		want  string
+		spoil   func() error
+		want    string
+		refused bool
 	}{
-		"missing":            {func() error { return os.Remove(path) }, "missing"},
-		"readable by others": {func() error { return os.Chmod(path, 0o644) }, "chmod 600"},
-		"by one's own group": {func() error { return os.Chmod(path, 0o640) }, "chmod 600"},
-		"another key":        {func() error { return os.WriteFile(path, []byte(strings.Repeat("QUJD", 10)+"QUI=\n"), 0o600) }, "sealed with"},
-		"not a key":          {func() error { return os.WriteFile(path, []byte("hello\n"), 0o600) }, "base64"},
+		"missing":            {func() error { return os.Remove(path) }, "missing", false},
+		"readable by others": {func() error { return os.Chmod(path, 0o644) }, "chmod 600", true},
+		"by one's own group": {func() error { return os.Chmod(path, 0o640) }, "chmod 600", true},
+		"another key":        {func() error { return os.WriteFile(path, []byte(strings.Repeat("QUJD", 10)+"QUI=\n"), 0o600) }, "sealed with", false},
+		"not a key":          {func() error { return os.WriteFile(path, []byte("hello\n"), 0o600) }, "base64", false},
 	} {
 		if err := c.spoil(); err != nil {
 			t.Fatal(err)
 		}
-		_, err := vault.LoadMasterKey(w.ctx, w.DB, path)
-		if err == nil || !strings.Contains(err.Error(), c.want) {
-			t.Errorf("%s: %v", name, err)
+		key, err := vault.OpenKey(w.ctx, w.DB, w.urls(), keys.Options{})
+		_, why := key.Sealed()
+		if (err != nil) != c.refused || why == nil || !strings.Contains(why.Error(), c.want) {
+			t.Errorf("%s: refused with %v, sealed for %v", name, err, why)
+		}
+		v := &vault.Vault{DB: w.DB, Live: w.Live, Key: key}
+		if secret, err := v.Open(w.ctx, p.Tenant, p.ID); !sealed(err) || secret.Reveal() != "" {
+			t.Errorf("%s: a provider's key opens: %v", name, err)
+		}
+		if _, err := v.Add(w.ctx, w.by, vault.Spec{Name: "b", Kind: tenure.OpenAI, Key: tenure.NewSecret(secret)}); !sealed(err) {
+			t.Errorf("%s: a provider is added: %v", name, err)
 		}
 		if name == "missing" {
 			if _, err := os.Stat(path); err == nil {
@@ -166,9 +183,16 @@ func TestMasterKey(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if _, err := vault.LoadMasterKey(w.ctx, w.DB, path); err != nil {
-		t.Errorf("the right key: %v", err)
+	key, err := vault.OpenKey(w.ctx, w.DB, w.urls(), keys.Options{})
+	if _, why := key.Sealed(); err != nil || why != nil {
+		t.Errorf("the right key: %v, %v", err, why)
 	}
+}
+
+// sealed tells that an error is the one that says so, and when to try again.
+func sealed(err error) bool {
+	e := tenure.AsError(err)
+	return err != nil && e.Kind == tenure.Unavailable && e.Code == "vault_sealed" && e.RetryAfter > 0
 }
 
 func TestSpecIsChecked(t *testing.T) {

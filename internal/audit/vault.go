@@ -1,0 +1,30 @@
+package audit
+
+import "github.com/tenure-gateway/tenure"
+
+func vault(replica, action, outcome string) tenure.AuditEvent {
+	return tenure.AuditEvent{
+		Tenant: tenure.DefaultTenant, Action: action, Outcome: outcome, ActorKind: "system", Actor: replica, Object: "vault",
+	}
+}
+
+// VaultSealed tells that a replica cannot open stored secrets any more, and why.
+func VaultSealed(replica, why string) tenure.AuditEvent {
+	e := vault(replica, "vault.sealed", Success)
+	e.Reason = why
+	return e
+}
+
+// VaultUnsealed tells that a replica can open stored secrets again.
+func VaultUnsealed(replica string) tenure.AuditEvent {
+	return vault(replica, "vault.unsealed", Success)
+}
+
+// SecretTampered tells that a stored secret does not open with the right key: its row
+// was changed, or moved.
+func SecretTampered(tenant tenure.TenantID, ws tenure.WorkspaceID, purpose, id string) tenure.AuditEvent {
+	e := vault("vault", "vault.tampered", Refused)
+	e.Tenant, e.Workspace, e.ObjectID, e.Object = tenant, ws, id, purpose
+	e.Reason = "it was changed or moved in the database"
+	return e
+}

@@ -1,0 +1,124 @@
+package keys
+
+import (
+	"context"
+	"crypto/aes"
+	"crypto/cipher"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"strings"
+	"syscall"
+)
+
+// Size is the size of every key here, in bytes: AES-256.
+const Size = 32
+
+// File is the KEK in a file: 32 bytes in base64.
+type File struct {
+	aead  cipher.AEAD
+	check string
+	path  string
+}
+
+// openFile reads the key in the file at path. It refuses a file that others may read
+// (a group may read, and no more, what another user lays down for this one: so do
+// Kubernetes and systemd).
+func openFile(path string) (*File, error) {
+	label := schemeFile + ":" + path
+	info, err := os.Stat(path)
+	if err != nil {
+		e := &Error{Label: label, Problem: Away, Do: "see that this process may read it", Err: err}
+		if errors.Is(err, os.ErrNotExist) {
+			e.Problem, e.Do = Missing, "put it back"
+		}
+		return nil, e
+	}
+	owner, ok := info.Sys().(*syscall.Stat_t)
+	if !keptFromOthers(info.Mode(), !ok || int(owner.Uid) == os.Geteuid()) {
+		return nil, &Error{Label: label, Problem: Exposed, Do: fmt.Sprintf("its mode is %#o, chmod 600 it", info.Mode().Perm())}
+	}
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return nil, &Error{Label: label, Problem: Away, Do: "see that this process may read it", Err: err}
+	}
+	raw, err := base64.StdEncoding.DecodeString(strings.TrimSpace(string(text)))
+	if err != nil || len(raw) != Size {
+		return nil, &Error{Label: label, Problem: Wrong, Do: "put the right one back", Err: fmt.Errorf("it is not %d bytes in base64", Size)}
+	}
+	return newFile(raw, path)
+}
+
+func newFile(raw []byte, path string) (*File, error) {
+	aead, err := GCM(raw)
+	if err != nil {
+		return nil, err
+	}
+	sum := sha256.Sum256(append([]byte("tenure master key check\x00"), raw...))
+	return &File{aead: aead, check: hex.EncodeToString(sum[:16]), path: path}, nil
+}
+
+// keptFromOthers tells that a file of this mode is read by nobody else. One that
+// another user laid down for this process may be read by its group: so do Kubernetes
+// and systemd.
+func keptFromOthers(mode fs.FileMode, own bool) bool {
+	others := fs.FileMode(0o077)
+	if !own {
+		others = 0o037
+	}
+	return mode.Perm()&others == 0
+}
+
+// Make makes the key file of a file: URL, of mode 0600, where there is none.
+func Make(raw string) error {
+	path := FileOf(raw)
+	if path == "" {
+		return errors.New("only a file is made")
+	}
+	key := make([]byte, Size)
+	_, _ = rand.Read(key) // crypto/rand never fails (Go 1.24 and later)
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	if err != nil {
+		return err
+	}
+	_, werr := f.WriteString(base64.StdEncoding.EncodeToString(key) + "\n")
+	return errors.Join(werr, f.Sync(), f.Close())
+}
+
+// Check is what the key is known again by, as databases before the root key keep it.
+func (f *File) Check() string { return f.check }
+
+// ID implements KEK: it goes with the key, wherever the file is.
+func (f *File) ID() string { return schemeFile + ":" + f.check[:16] }
+
+// Label implements KEK.
+func (f *File) Label() string { return schemeFile + ":" + f.path }
+
+// Wrap implements KEK.
+func (f *File) Wrap(_ context.Context, key, bound []byte) ([]byte, string, error) {
+	return f.aead.Seal(nil, nil, key, bound), f.ID(), nil //nolint:gosec // no nonce is given: NewGCMWithRandomNonce takes none
+}
+
+// Unwrap implements KEK.
+func (f *File) Unwrap(_ context.Context, wrapped, bound []byte) ([]byte, error) {
+	if len(wrapped) >= f.aead.Overhead() {
+		if key, err := f.aead.Open(nil, nil, wrapped, bound); err == nil {
+			return key, nil
+		}
+	}
+	return nil, &Error{Label: f.Label(), Problem: Wrong, Do: "it is of another key, or was changed or moved in the database"}
+}
+
+// GCM is AES-256-GCM that makes its nonces itself and carries them in what it seals.
+func GCM(key []byte) (cipher.AEAD, error) {
+	block, err := aes.NewCipher(key)
+	if err != nil {
+		return nil, err
+	}
+	return cipher.NewGCMWithRandomNonce(block)
+}

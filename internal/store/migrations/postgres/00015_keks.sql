@@ -1,0 +1,27 @@
+-- +goose Up
+-- Which key-encryption key wrapped the data key (empty: the file, before there were
+-- others), and what the sealed text is bound to (0: as before the installation was).
+ALTER TABLE provider_credentials ADD COLUMN kek text COLLATE "C" NOT NULL DEFAULT '';
+ALTER TABLE provider_credentials ADD COLUMN form bigint NOT NULL DEFAULT 0;
+ALTER TABLE webhook_secrets ADD COLUMN kek text COLLATE "C" NOT NULL DEFAULT '';
+ALTER TABLE webhook_secrets ADD COLUMN form bigint NOT NULL DEFAULT 0;
+ALTER TABLE oidc_connections ADD COLUMN kek text COLLATE "C" NOT NULL DEFAULT '';
+ALTER TABLE oidc_connections ADD COLUMN form bigint NOT NULL DEFAULT 0;
+
+-- A data key that is wrapped anew opens the same key: nobody need forget it.
+DROP TRIGGER provider_credentials_updated ON provider_credentials;
+CREATE TRIGGER provider_credentials_updated AFTER UPDATE OF id, tenant_id, workspace_id, name, kind, base_url, key_sealed,
+        key_version ON provider_credentials
+    FOR EACH ROW EXECUTE FUNCTION tenure_change('provider', 'id');
+
+-- +goose Down
+DROP TRIGGER provider_credentials_updated ON provider_credentials;
+CREATE TRIGGER provider_credentials_updated AFTER UPDATE OF id, tenant_id, workspace_id, name, kind, base_url, key_sealed,
+        data_key, key_version ON provider_credentials
+    FOR EACH ROW EXECUTE FUNCTION tenure_change('provider', 'id');
+ALTER TABLE oidc_connections DROP COLUMN form;
+ALTER TABLE oidc_connections DROP COLUMN kek;
+ALTER TABLE webhook_secrets DROP COLUMN form;
+ALTER TABLE webhook_secrets DROP COLUMN kek;
+ALTER TABLE provider_credentials DROP COLUMN form;
+ALTER TABLE provider_credentials DROP COLUMN kek;
