@@ -116,6 +116,8 @@ const (
 	ReadOverview    Action = "admin.overview.read"
 	ListStreams     Action = "admin.streams.list"
 	CutStream       Action = "admin.streams.cut"
+	CreateBackup    Action = "admin.backup.create"
+	RestoreBackup   Action = "admin.backup.restore"
 )
 
 // The actions of whoever runs the installation, at the command line only.

@@ -1,10 +1,12 @@
 package main
 
 import (
+	"compress/gzip"
 	"encoding/base64"
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
+	"io"
 	"io/fs"
 	"net/http/httptest"
 	"os"
@@ -13,6 +15,8 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+
+	"filippo.io/age"
 
 	"github.com/tenure-gateway/tenure/internal/simulator"
 	"github.com/tenure-gateway/tenure/internal/store/storetest"
@@ -36,6 +40,7 @@ const (
 	canaryAnthropic = "sk-ant-canary-anthropic-51c2d3e4f5a6"
 	canaryAdded     = "sk-canary-added-by-hand-0a9b8c7d6e5f"
 	canarySCIM      = "canary-scim-connector-4b5a69788796"
+	canaryBackup    = "canary-passphrase-of-the-backup-7c6b5a"
 	canaryRoot      = "canary-root-token-of-the-operator-1e2d3c"
 )
 
@@ -54,13 +59,13 @@ func newCanary(t *testing.T, more ...string) *canary {
 	t.Cleanup(anthropic.Close)
 	c := &canary{t: t, dir: dir, secrets: map[string]string{
 		canaryOpenAI: "OpenAI's key", canaryAnthropic: "Anthropic's key", canaryAdded: "a key added by hand",
-		canarySCIM: "the SCIM token", canaryRoot: "the operator's root token",
+		canarySCIM: "the SCIM token", canaryRoot: "the operator's root token", canaryBackup: "the backup's passphrase",
 	}}
 	home := filepath.Join(dir, "home")
 	settings, db := goHome(t, home)
 	c.db = db
 	c.env = append(processEnv(home, "OPENAI_API_KEY="+canaryOpenAI, "OPENAI_BASE_URL="+openAI.URL+"/v1",
-		"ANTHROPIC_API_KEY="+canaryAnthropic, "ANTHROPIC_BASE_URL="+anthropic.URL, "TMPDIR="+tmp), append(settings, more...)...)
+		"ANTHROPIC_API_KEY="+canaryAnthropic, "ANTHROPIC_BASE_URL="+anthropic.URL, "TMPDIR="+tmp, "TENURE_BACKUP_PASSPHRASE="+canaryBackup), append(settings, more...)...)
 	c.p = serve(t, dir, c.env)
 	return c
 }
@@ -229,7 +234,40 @@ func TestCanary(t *testing.T) {
 	c.run("", "user", "deactivate", "alice@example.com")
 	c.ask(403, request{"GET", "/settings", []string{alice}, ""})
 	c.ask(403, request{"GET", "/settings", []string{alice, "Cookie: tenure=" + cookie}, ""})
+	c.searchBackup()
 	c.search()
+}
+
+// searchBackup makes a backup, opens it, and looks into what is in it.
+func (c *canary) searchBackup() {
+	c.t.Helper()
+	name := filepath.Join(c.dir, "canary.age")
+	c.seen.WriteString(c.run("", "backup", "create", name))
+	f, err := os.Open(name)
+	if err != nil {
+		c.t.Fatal(err, c.seen.String())
+	}
+	defer func() { _ = f.Close() }()
+	id, err := age.NewScryptIdentity(canaryBackup)
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	opened, err := age.Decrypt(f, id)
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	unpacked, err := gzip.NewReader(opened)
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	text, err := io.ReadAll(unpacked)
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	if !strings.Contains(string(text), "alice@example.com") {
+		c.t.Error("the backup tells of nobody")
+	}
+	c.searchText("the opened backup", string(text))
 }
 
 // broken reads a stream that the provider breaks off.

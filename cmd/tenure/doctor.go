@@ -5,7 +5,6 @@ import (
 	"io"
 	"net/http"
 	"net/url"
-	"os/user"
 	"strings"
 
 	"github.com/tenure-gateway/tenure"
@@ -54,11 +53,7 @@ func (c *doctorCmd) Run(e *env) error {
 		}
 		d.Header.Add(name, strings.TrimSpace(value))
 	}
-	name := "unknown"
-	if u, err := user.Current(); err == nil {
-		name = u.Username
-	}
-	d.As = func(t tenure.TenantID) tenure.Principal { return app.Operator(name, t) }
+	d.As = func(t tenure.TenantID) tenure.Principal { return app.Operator(account(), t) }
 	return c.tell(e, d.Run(e.ctx))
 }
 

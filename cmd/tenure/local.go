@@ -41,17 +41,13 @@ func (l local) open(e *env, fresh bool) (*app.App, tenure.Principal, error) {
 	if err != nil {
 		return nil, tenure.Principal{}, err
 	}
-	name := "unknown"
-	if u, err := user.Current(); err == nil {
-		name = u.Username
-	}
-	by := app.Operator(name, tenure.DefaultTenant)
+	by := operator()
 	if l.Tenant != string(tenure.DefaultTenant) {
 		t, err := a.Directory.Tenant(e.ctx, by, l.Tenant)
 		if err != nil {
 			return nil, tenure.Principal{}, errors.Join(err, a.Close())
 		}
-		by = app.Operator(name, t.ID)
+		by = app.Operator(account(), t.ID)
 	}
 	return a, by, nil
 }
@@ -72,6 +68,17 @@ func thereIsData(e *env, cfg *config.Checked) error {
 		Kind: tenure.NotFound, Code: "no_data",
 		Msg: fmt.Sprintf("there is no Tenure data at %s; run \"tenure serve\" first, or name the right TENURE_HOME", where),
 	}
+}
+
+// operator is whoever runs the verb, in the tenant default.
+func operator() tenure.Principal { return app.Operator(account(), tenure.DefaultTenant) }
+
+// account is the name of whoever runs the verb, on this machine.
+func account() string {
+	if u, err := user.Current(); err == nil {
+		return u.Username
+	}
+	return "unknown"
 }
 
 // with opens the data, runs the verb and closes.

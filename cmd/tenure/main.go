@@ -44,6 +44,7 @@ type cli struct {
 
 	Migrate migrateCmd `cmd:"" help:"Bring the database's schema up to date."`
 	Health  healthCmd  `cmd:"" help:"Ask the server on this machine whether it is ready."`
+	Backup  backupCmd  `cmd:"" help:"Backups of everything, and their restore."`
 	Doctor  doctorCmd  `cmd:"" help:"Look at the whole installation, and say what is wrong and what to do."`
 
 	Token tokenCmd `cmd:"" help:"Access tokens."`

@@ -159,6 +159,8 @@ var rules = map[tenure.Action]rule{
 	tenure.CreateConnector: {what: "make a SCIM connector", roles: supers, fresh: Recent},
 	tenure.RotateConnector: {what: "give a SCIM connector a new token", roles: supers, fresh: Recent},
 	tenure.DeleteConnector: {what: "end a SCIM connector", roles: supers, fresh: Recent},
+	tenure.CreateBackup:    {what: "make a backup of the whole installation; in the tenant default only", roles: supers, fresh: Recent, home: true},
+	tenure.RestoreBackup:   {what: "put a backup in the place of all that there is; in the tenant default only", roles: supers, fresh: Recent, home: true},
 
 	// At the command line only.
 	tenure.ListTenants:   {what: "list tenants", noRoot: true},

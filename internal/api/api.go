@@ -16,6 +16,7 @@ import (
 	"github.com/danielgtaylor/huma/v2/adapters/humago"
 
 	"github.com/tenure-gateway/tenure"
+	"github.com/tenure-gateway/tenure/internal/backup"
 	"github.com/tenure-gateway/tenure/internal/connector"
 	"github.com/tenure-gateway/tenure/internal/directory"
 	"github.com/tenure-gateway/tenure/internal/federation"
@@ -34,16 +35,22 @@ type Feeds struct {
 	Connections *federation.Connections
 }
 
+// Oversight is who answers for what was done, and keeps it.
+type Oversight struct {
+	Governance *governance.Governance
+	Notices    *notice.Notices
+	Backups    *backup.Backups
+}
+
 // API serves /api. Its fields are set before first use.
 type API struct {
 	Tokens    *token.Tokens
 	Directory *directory.Directory
 	Feeds
-	Governance *governance.Governance
-	Notices    *notice.Notices
-	Policies   *policy.Policies
-	Vault      *vault.Vault
-	Live       *live.Live
+	Oversight
+	Policies *policy.Policies
+	Vault    *vault.Vault
+	Live     *live.Live
 	// Answers remember requests that may be repeated.
 	Answers Answers
 	// Single leaves personal tokens out.
@@ -82,6 +89,7 @@ func (a *API) Routes() []web.Route {
 	a.mountAccess(m)
 	a.mountOIDC(m)
 	a.mountRoot(m)
+	a.mountBackup(m)
 	doc := m.api.OpenAPI()
 	complete(doc)
 	return append(

@@ -19,6 +19,7 @@ import (
 	"github.com/tenure-gateway/tenure/internal/access"
 	"github.com/tenure-gateway/tenure/internal/api"
 	"github.com/tenure-gateway/tenure/internal/audit"
+	"github.com/tenure-gateway/tenure/internal/backup"
 	"github.com/tenure-gateway/tenure/internal/dash"
 	"github.com/tenure-gateway/tenure/internal/oidc"
 	"github.com/tenure-gateway/tenure/internal/scim"
@@ -89,7 +90,10 @@ func (a *App) router() (*web.Router, error) {
 		return nil, err
 	}
 	admin := &api.API{
-		Tokens: a.Tokens, Directory: a.Directory, Feeds: api.Feeds{Connectors: a.Connectors, Connections: a.Connections}, Policies: a.Policies, Vault: a.Vault, Live: a.Live, Governance: a.Governance, Notices: a.Notices,
+		Tokens: a.Tokens, Directory: a.Directory, Feeds: api.Feeds{Connectors: a.Connectors, Connections: a.Connections}, Policies: a.Policies, Vault: a.Vault, Live: a.Live,
+		Oversight: api.Oversight{Governance: a.Governance, Notices: a.Notices, Backups: &backup.Backups{
+			DB: a.Store, Version: a.Version, Dir: cfg.Home, NoExports: cfg.NoExports, NoImports: cfg.NoImports,
+		}},
 		Answers: api.Answers{Find: a.Store.Answered, Keep: a.Store.KeepAnswer}, Single: !cfg.Teams,
 	}
 	if cfg.Teams {

@@ -2,6 +2,7 @@ package audit
 
 import (
 	"strconv"
+	"time"
 
 	"github.com/tenure-gateway/tenure"
 )
@@ -14,4 +15,31 @@ func WentBack(replica string, remembered, again int) tenure.AuditEvent {
 		Tenant: tenure.DefaultTenant, Action: "database.went_back", Outcome: Success, ActorKind: "system", Actor: replica, Object: "database",
 		Detail: map[string]string{"remembered": strconv.Itoa(remembered), "ended_again": strconv.Itoa(again)},
 	}
+}
+
+// BackupCreated tells that everything was copied into a backup: how many rows, with
+// which digest, and what it is locked by.
+func BackupCreated(p tenure.Principal, rows int64, digest, lock string) tenure.AuditEvent {
+	e := by(p, "backup.created")
+	e.Tenant, e.Object = tenure.DefaultTenant, "database"
+	e.Detail = map[string]string{"rows": strconv.FormatInt(rows, 10), "sha256": digest, "lock": lock}
+	return e
+}
+
+// Restore is what is told of one.
+type Restore struct {
+	At, KnownUntil                time.Time
+	Install, Version, Digest      string
+	Rows, Ended, Sessions, Listed int64
+}
+
+// BackupRestored tells that the database was replaced by a backup.
+func BackupRestored(p tenure.Principal, r Restore) tenure.AuditEvent {
+	e := by(p, "backup.restored")
+	e.Tenant, e.Object = tenure.DefaultTenant, "database"
+	e.Detail = map[string]string{
+		"snapshot_at": r.At.UTC().Format(time.RFC3339), "known_until": r.KnownUntil.UTC().Format(time.RFC3339), "install": r.Install, "version": r.Version, "sha256": r.Digest,
+		"rows": strconv.FormatInt(r.Rows, 10), "ended": strconv.FormatInt(r.Ended, 10), "sessions": strconv.FormatInt(r.Sessions, 10), "ended_by_lists": strconv.FormatInt(r.Listed, 10),
+	}
+	return e
 }

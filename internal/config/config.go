@@ -98,6 +98,8 @@ type Serve struct {
 	MaxInflight        string `name:"max-inflight" env:"TENURE_MAX_INFLIGHT" placeholder:"N" help:"Model requests in flight at once; 503 beyond (default: what memory and open files hold, 10000 at most)."`
 	MaxPerOwner        string `name:"max-inflight-per-owner" env:"TENURE_MAX_INFLIGHT_PER_OWNER" placeholder:"N" help:"How many of them one person or service account may have; 429 beyond (default: half)."`
 	LeakKeys           string `name:"leak-keys" env:"TENURE_LEAK_KEYS" placeholder:"FILE" help:"Public keys, PEM, that reports of leaked tokens are signed with (default: such reports are not taken)."`
+	BackupExports      string `name:"backup-exports-enabled" env:"TENURE_BACKUP_EXPORTS_ENABLED" default:"true" placeholder:"BOOL" help:"Whether backups can be made (default: ${default})."`
+	BackupImports      string `name:"backup-imports-enabled" env:"TENURE_BACKUP_IMPORTS_ENABLED" default:"true" placeholder:"BOOL" help:"Whether backups can be restored (default: ${default})."`
 	TokenCache         string `name:"token-cache" env:"TENURE_TOKEN_CACHE" default:"256MiB" placeholder:"SIZE" help:"Memory for tokens that were seen lately (default: ${default})."`
 }
 
@@ -139,6 +141,8 @@ type Checked struct {
 	CAFile            string // "": none
 	MaxInflight       int    // 0: what the machine holds
 	MaxPerOwner       int    // 0: half of that
+	NoExports         bool   // no backups are made
+	NoImports         bool   // none are restored
 	LeakKeys          string // file; "": reports of leaks are not taken
 	Shown             []Shown
 	Unheeded          []string // variables that are set, and do nothing in this version
@@ -227,6 +231,8 @@ func (s Serve) CheckAll() (*Checked, []error) {
 	c.MaxInflight = r.count("TENURE_MAX_INFLIGHT", s.MaxInflight, 1_000_000)
 	c.MaxPerOwner = r.count("TENURE_MAX_INFLIGHT_PER_OWNER", s.MaxPerOwner, 1_000_000)
 	c.LeakKeys, c.CAFile = s.LeakKeys, s.CAFile
+	c.NoExports = !r.boolean("TENURE_BACKUP_EXPORTS_ENABLED", s.BackupExports)
+	c.NoImports = !r.boolean("TENURE_BACKUP_IMPORTS_ENABLED", s.BackupImports)
 	c.RequireSCIM = r.boolean("TENURE_REQUIRE_SCIM", s.RequireSCIM)
 	c.OpenAI = r.seed("OPENAI", s.OpenAIKey, s.OpenAIBaseURL, "https://api.openai.com/v1")
 	c.Anthropic = r.seed("ANTHROPIC", s.AnthropicKey, s.AnthropicBaseURL, "https://api.anthropic.com")
@@ -260,6 +266,8 @@ func (s *Serve) fillIn() {
 		{&s.SessionIdleTimeout, "60m"},
 		{&s.SessionLifetime, "12h"},
 		{&s.TokenCache, "256MiB"},
+		{&s.BackupExports, "true"},
+		{&s.BackupImports, "true"},
 	} {
 		*d.value = cmp.Or(*d.value, d.usual)
 	}

@@ -20,7 +20,10 @@ type engine struct {
 	horizon func(ctx context.Context) (string, error)
 	facts   func(ctx context.Context) (Facts, error)
 	lease   func() error
-	close   func() error
+	// snapshot is DB.Snapshot, and replace DB.Replace's transaction.
+	snapshot func(ctx context.Context) (*Snapshot, error)
+	replace  func(ctx context.Context, alone bool, fn func(context.Context, *replacing) error) error
+	close    func() error
 	// unsafe is DB.Unsafe.
 	unsafe <-chan struct{}
 }

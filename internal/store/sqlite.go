@@ -42,6 +42,11 @@ const busyTimeout = 5 * time.Second
 // is none, and brings its schema up to date. now is the clock; nil means
 // time.Now.
 func OpenSQLite(ctx context.Context, path string, now func() time.Time) (*DB, error) {
+	return openSQLite(ctx, path, now, migrateSQLite)
+}
+
+// openSQLite opens the file once prepare has seen it.
+func openSQLite(ctx context.Context, path string, now func() time.Time, prepare func(context.Context, *sql.DB) error) (*DB, error) {
 	if now == nil {
 		now = time.Now
 	}
@@ -65,7 +70,7 @@ func OpenSQLite(ctx context.Context, path string, now func() time.Time) (*DB, er
 	if err != nil {
 		return nil, err
 	}
-	if err := migrateSQLite(ctx, wdb); err != nil {
+	if err := prepare(ctx, wdb); err != nil {
 		return nil, errors.Join(fmt.Errorf("migrate %s: %w", path, err), wdb.Close())
 	}
 	conn, err := wdb.Conn(ctx)
@@ -88,7 +93,7 @@ func OpenSQLite(ctx context.Context, path string, now func() time.Time) (*DB, er
 	s.writer = newWriter(wdb, conn, now, s.inPlace)
 	return &DB{
 		reads: reads{run: s}, now: now,
-		engine: engine{write: s.writer.do, share: s.writer.do, feed: s.feed, horizon: func(context.Context) (string, error) { return "", nil }, facts: s.facts, lease: s.claim, close: s.close, unsafe: s.writer.unsafe},
+		engine: engine{write: s.writer.do, share: s.writer.do, feed: s.feed, horizon: func(context.Context) (string, error) { return "", nil }, facts: s.facts, lease: s.claim, snapshot: s.snapshot, replace: s.replace, close: s.close, unsafe: s.writer.unsafe},
 	}, nil
 }
 

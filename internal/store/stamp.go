@@ -44,10 +44,18 @@ func (s stampReader) Scan(v any) error {
 }
 
 func parseStamp(text string) time.Time {
-	for _, layout := range [...]string{time.RFC3339Nano, "2006-01-02 15:04:05.999999999", "2006-01-02 15:04:05.999999999Z07:00", "2006-01-02 15:04", "2006-01-02"} {
-		if t, err := time.Parse(layout, text); err == nil {
-			return t.UTC()
-		}
+	if t, ok := readStamp(text); ok {
+		return t
 	}
 	return time.Unix(0, 0).UTC()
+}
+
+// readStamp reads a time; false: the text is none.
+func readStamp(text string) (time.Time, bool) {
+	for _, layout := range [...]string{time.RFC3339Nano, "2006-01-02 15:04:05.999999999", "2006-01-02 15:04:05.999999999Z07:00", "2006-01-02 15:04", "2006-01-02"} {
+		if t, err := time.Parse(layout, text); err == nil {
+			return t.UTC(), true
+		}
+	}
+	return time.Time{}, false
 }

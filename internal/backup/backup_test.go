@@ -1,0 +1,167 @@
+package backup_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/tenure-gateway/tenure"
+	"github.com/tenure-gateway/tenure/internal/backup"
+	"github.com/tenure-gateway/tenure/internal/store"
+)
+
+// Keys of tests only.
+const (
+	phrase    = "correct horse battery staple"
+	publicKey = "age1z7uewtqh3y47esdy9hmk7ygm3tny9mzjldd7xk0ppwp6997dc9msp5cw3l"
+	secretKey = "AGE-SECRET-KEY-1S9PGTHTFXPG682NG7FRMVRTXF4MVWWXTRLE6HZNHM8YPUEPLYNQQSN6ZNL"
+)
+
+func operator(t *testing.T) tenure.Principal {
+	t.Helper()
+	s := &tenure.Standing{Kind: tenure.Operator, Tenant: tenure.DefaultTenant, TenantActive: true, Role: tenure.SuperAdmin, Name: "test"}
+	p, err := s.Admit(time.Now(), 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return p
+}
+
+func ctx(t *testing.T) context.Context { return tenure.Everywhere(t.Context()) }
+
+// opened gives a database in a file of its own: of the present schema, or as it was at
+// a version.
+func opened(t *testing.T, version int64) *store.DB {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "tenure.db")
+	db, err := store.OpenSQLite(ctx(t), path, nil)
+	if version > 0 {
+		path += ".old"
+		db, err = store.OpenSQLiteAt(ctx(t), path, version)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = db.Close() })
+	return db
+}
+
+// work puts a person into the database.
+func work(t *testing.T, db *store.DB, name string) {
+	t.Helper()
+	err := db.Tx(ctx(t), func(ctx context.Context, tx *store.Tx) error {
+		return tx.InsertUser(ctx, tenure.User{ID: tenure.UserID(tenure.NewID(tx.Now())), Tenant: tenure.DefaultTenant, UserName: name, Active: true, Role: tenure.Member, Source: "proxy", CreatedAt: tx.Now(), UpdatedAt: tx.Now()})
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+func create(t *testing.T, db *store.DB) []byte {
+	t.Helper()
+	var out bytes.Buffer
+	b := &backup.Backups{DB: db, Version: "v1"}
+	if _, err := b.Create(ctx(t), operator(t), &out, backup.Lock{Recipients: []string{publicKey}}, nil); err != nil {
+		t.Fatal(err)
+	}
+	return out.Bytes()
+}
+
+func restore(t *testing.T, db *store.DB, text []byte, o backup.RestoreOptions) (backup.Restored, error) {
+	t.Helper()
+	b := &backup.Backups{DB: db, Version: "v1", Dir: t.TempDir()}
+	return b.Restore(ctx(t), operator(t), bytes.NewReader(text), backup.Unlock{Identities: []string{secretKey}}, o, nil)
+}
+
+// A backup of an older schema is brought up to date before it comes in.
+func TestOlderBackup(t *testing.T) {
+	old := opened(t, 10)
+	work(t, old, "alice@example.com")
+	db := opened(t, 0)
+	out, err := restore(t, db, create(t, old), backup.RestoreOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if out.Schema != 10 {
+		t.Errorf("the backup is of schema %d: this tests nothing", out.Schema)
+	}
+	if _, err := db.UserByName(ctx(t), tenure.DefaultTenant, "alice@example.com"); err != nil {
+		t.Errorf("alice is not there: %v", err)
+	}
+}
+
+// Wherever a file is cut or changed, it is refused, and nothing of it is there.
+func TestDamagedBackups(t *testing.T) {
+	from, db := opened(t, 0), opened(t, 0)
+	work(t, from, "alice@example.com")
+	whole := create(t, from)
+	for at := 200; at < len(whole); at += len(whole) / 12 {
+		flipped := bytes.Clone(whole)
+		flipped[at] ^= 1
+		for name, text := range map[string][]byte{"cut": whole[:at], "flipped": flipped} {
+			if _, err := restore(t, db, text, backup.RestoreOptions{Replace: true}); !tenure.IsKind(err, tenure.Invalid) {
+				t.Errorf("%s at %d of %d: %v", name, at, len(whole), err)
+			}
+		}
+	}
+	if _, err := db.UserByName(ctx(t), tenure.DefaultTenant, "alice@example.com"); !errors.Is(err, tenure.ErrNotFound) {
+		t.Errorf("something of a damaged backup is there: %v", err)
+	}
+	if _, err := restore(t, db, whole, backup.RestoreOptions{Replace: true}); err != nil {
+		t.Errorf("the whole one: %v", err)
+	}
+}
+
+// Lists name what has ended in the ways that are at hand; a person who came back is
+// none of it, and what they had carried is.
+func TestLists(t *testing.T) {
+	for name, c := range map[string]struct {
+		text string
+		good bool
+	}{
+		"ids":      {"# since\n01a20488-66ec-7611-acea-bbee9934a35a\n", true},
+		"a digest": {strings.Repeat("0f", 32) + "\n", true},
+		"a prefix": {"tpat_abcd\ntsvc_abcd\n", true},
+		"a token":  {tenure.NewToken(tenure.KindPAT).Reveal() + "\n", true},
+		"events":   {`{"action":"token.revoked","object_id":"x","at":"2026-01-01T00:00:00Z"}` + "\n", true},
+		"an array": {`[{"action":"user.deactivated","object_id":"x","at":"2026-01-01T00:00:00Z"}]`, true},
+		"words":    {"everything\n", false},
+		"JSON":     {`{"hello":1}` + "\n", false},
+		"half":     {`[{"action":`, false},
+		"too much": {"tpat_abcde\n", false},
+	} {
+		var e backup.Ends
+		if err := e.AddList("list", strings.NewReader(c.text)); (err == nil) != c.good {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+// Only who may, and only while it is switched on.
+func TestWhoMayBackUp(t *testing.T) {
+	db := opened(t, 0)
+	s := &tenure.Standing{Kind: tenure.AssertedIdentity, Tenant: tenure.DefaultTenant, TenantActive: true, Role: tenure.Admin, UserActive: true, User: "u", UserName: "u"}
+	admin, err := s.Admit(time.Now(), 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	lock, unlock := backup.Lock{Passphrase: tenure.NewSecret(phrase)}, backup.Unlock{Passphrase: tenure.NewSecret(phrase)}
+	for name, c := range map[string]struct {
+		b  *backup.Backups
+		by tenure.Principal
+	}{
+		"an admin":     {&backup.Backups{DB: db}, admin},
+		"switched off": {&backup.Backups{DB: db, NoExports: true, NoImports: true}, operator(t)},
+	} {
+		if _, err := c.b.Create(ctx(t), c.by, &bytes.Buffer{}, lock, nil); !tenure.IsKind(err, tenure.Forbidden) {
+			t.Errorf("%s makes a backup: %v", name, err)
+		}
+		if _, err := c.b.Restore(ctx(t), c.by, &bytes.Buffer{}, unlock, backup.RestoreOptions{}, nil); !tenure.IsKind(err, tenure.Forbidden) {
+			t.Errorf("%s restores one: %v", name, err)
+		}
+	}
+}

@@ -1,0 +1,220 @@
+package backup
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"iter"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/tenure-gateway/tenure"
+	"github.com/tenure-gateway/tenure/internal/audit"
+	"github.com/tenure-gateway/tenure/internal/store"
+)
+
+// RestoreOptions say how far a restore may go, and what it is told beside the backup.
+type RestoreOptions struct {
+	// Replace lets a database be replaced that is not empty.
+	Replace bool
+	// Serving tells that it is this process that serves from the database, which then
+	// must be of the same installation. Otherwise nobody may.
+	Serving bool
+	// DryRun does everything, and then undoes it.
+	DryRun bool
+	// Ends are what is known to have ended since.
+	Ends Ends
+}
+
+// Restored tells what a restore has done.
+type Restored struct {
+	Summary
+	store.Replaced
+	Lists  []Told // what the lists have ended, in their order
+	DryRun bool
+	// KnownUntil is up to when ends of access are known: whatever ended later, and is on
+	// no list, lives again.
+	KnownUntil time.Time
+	Now        time.Time
+}
+
+// Told is what one list has ended.
+type Told struct {
+	Name    string
+	Entries int // that tell of an end
+	Ended   int // of them: what was live in the backup
+	Unknown int // what the backup does not have
+}
+
+// errDry undoes a restore that was only tried.
+var errDry = errors.New("tried only")
+
+// Restore puts a backup in the place of what the database holds, in one transaction.
+// Invalid: it does not open, is not whole, or is of a newer version. Conflict: the
+// database is not empty, somebody serves from it, or it is of another installation.
+// Forbidden: imports are switched off, or the database's role may not.
+func (b *Backups) Restore(ctx context.Context, by tenure.Principal, r io.Reader, with Unlock, o RestoreOptions, tell Progress) (Restored, error) {
+	if err := b.mayImport(by); err != nil {
+		return Restored{}, err
+	}
+	ids, err := with.identities()
+	if err != nil {
+		return Restored{}, err
+	}
+	in, err := read(r, ids, tell)
+	if err != nil {
+		return Restored{}, err
+	}
+	if err := o.Ends.of(in.Install); err != nil {
+		return Restored{}, err
+	}
+	incoming, done, err := b.upToDate(ctx, in)
+	if err != nil {
+		return Restored{}, err
+	}
+	defer done()
+	out := Restored{DryRun: o.DryRun}
+	replaced, err := b.DB.Replace(ctx, incoming, store.ReplaceOptions{
+		Over: o.Replace, Alone: !o.Serving, Ours: o.Serving,
+		Then: func(ctx context.Context, tx *store.Tx, was *store.Replaced) error {
+			var err error
+			out.Now = tx.Now()
+			if out.Lists, err = o.Ends.apply(ctx, tx, in.At); err != nil {
+				return err
+			}
+			out.KnownUntil = o.Ends.until(in.At)
+			if was.Later {
+				out.KnownUntil = tx.Now()
+			}
+			if err := tx.Append(ctx, audit.BackupRestored(by, audit.Restore{
+				At: in.At, Install: in.Install, Version: in.Version, Digest: in.digest, Rows: was.Rows, Ended: total(was.Ended) + total(was.Gone), Sessions: was.Sessions, Listed: endedByLists(out.Lists), KnownUntil: out.KnownUntil,
+			})); err != nil {
+				return err
+			}
+			if o.DryRun {
+				out.Replaced = *was
+				return errDry
+			}
+			return nil
+		},
+	})
+	out.Summary = Summary{in.Header, in.digest}
+	if o.DryRun && errors.Is(err, errDry) {
+		return out, nil
+	}
+	out.Replaced = replaced
+	if errors.Is(err, store.ErrNotEmpty) {
+		return Restored{}, &tenure.Error{Kind: tenure.Conflict, Code: "not_empty", Msg: "the database is not empty: restore into an empty one, or say that this one is to be replaced (--replace, in the API replace=true)", Err: err}
+	}
+	if err != nil {
+		return Restored{}, fmt.Errorf("restore, and nothing has changed: %w", err)
+	}
+	return out, nil
+}
+
+func total(counts map[string]int64) (n int64) {
+	for _, c := range counts {
+		n += c
+	}
+	return n
+}
+
+func endedByLists(lists []Told) (n int64) {
+	for _, l := range lists {
+		n += int64(l.Ended)
+	}
+	return n
+}
+
+// upToDate gives the rows of a backup as the present schema has them. Those of an
+// older one are put into a file of that version first, which is then migrated as any
+// database is: what a migration moves is moved.
+func (b *Backups) upToDate(ctx context.Context, in *reader) (store.Incoming, func(), error) {
+	incoming := store.Incoming{Install: in.Install, Feed: in.Feed, Audit: in.Audit, Each: in.each}
+	tables, newest, err := store.SchemaVersions()
+	switch {
+	case err != nil:
+		return incoming, nil, err
+	case in.Schema > newest:
+		return incoming, nil, newer(fmt.Sprintf("its schema is of version %d, this program knows %d", in.Schema, newest), in.Version)
+	case in.Schema >= tables:
+		return incoming, func() {}, nil
+	}
+	dir, err := os.MkdirTemp(b.Dir, "restore-")
+	if err != nil {
+		return incoming, nil, err
+	}
+	remove := func() { _ = os.RemoveAll(dir) }
+	snap, err := stage(ctx, filepath.Join(dir, "older.db"), in, incoming)
+	if err != nil {
+		remove()
+		return incoming, nil, fmt.Errorf("bring the backup up to date: %w", err)
+	}
+	incoming.Each = func(ctx context.Context, table func(string, []string, func() ([]any, error)) error) error {
+		for _, t := range snap.Tables {
+			if err := table(t.Name, t.Names(), pulled(ctx, snap.Snapshot, t)); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	return incoming, func() { snap.close(); remove() }, nil
+}
+
+// staged is an older backup in a database of its own.
+type staged struct {
+	*store.Snapshot
+	close func()
+}
+
+func stage(ctx context.Context, path string, in *reader, rows store.Incoming) (*staged, error) {
+	old, err := store.OpenSQLiteAt(ctx, path, in.Schema)
+	if err != nil {
+		return nil, err
+	}
+	_, err = old.Replace(ctx, rows, store.ReplaceOptions{Over: true, Bare: true})
+	if err = errors.Join(err, old.Close()); err != nil {
+		return nil, err
+	}
+	db, err := store.OpenSQLite(ctx, path, nil)
+	if err != nil {
+		return nil, err
+	}
+	snap, err := db.Snapshot(ctx)
+	if err != nil {
+		return nil, errors.Join(err, db.Close())
+	}
+	return &staged{snap, func() { _ = errors.Join(snap.Close(), db.Close()) }}, nil
+}
+
+// pulled gives the rows of a table one by one.
+func pulled(ctx context.Context, snap *store.Snapshot, t store.Table) func() ([]any, error) {
+	errStop := errors.New("enough")
+	next, stop := iter.Pull2(func(yield func([]any, error) bool) {
+		err := snap.Each(ctx, t, func(row []any) error {
+			if !yield(row, nil) {
+				return errStop
+			}
+			return nil
+		})
+		if err != nil && !errors.Is(err, errStop) {
+			yield(nil, err)
+		}
+	})
+	return func() ([]any, error) {
+		row, err, ok := next()
+		if !ok || err != nil {
+			stop()
+		}
+		if !ok {
+			return nil, io.EOF
+		}
+		return row, err
+	}
+}
+
+func newer(what, version string) error {
+	return &tenure.Error{Kind: tenure.Invalid, Code: "backup_newer", Msg: fmt.Sprintf("the backup was made by a newer Tenure (%s): %s; restore it with that version, or a later one", version, what)}
+}

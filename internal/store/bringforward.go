@@ -1,0 +1,157 @@
+package store
+
+import (
+	"context"
+	"strings"
+)
+
+// What a database knows to have ended is brought forward into the older state that
+// takes its place. While that comes in, it is remembered beside it, by the names
+// was_….
+
+// remembered are the columns of each table that say what has ended, or became less.
+var remembered = []struct{ table, columns string }{
+	{"api_tokens", "id, revoked_at, revoked_by, revoked_reason, expires_at, rotated_at, rotated_to"},
+	{"users", "id, active, role, deleted_at"},
+	{"service_accounts", "id, active, ended_at, expires_at, orphaned_at"},
+	{"scim_connectors", "id, deleted_at"},
+	{"workspaces", "id, deleted_at"},
+	{"tenants", "id, active"},
+	{"memberships", "workspace_id, user_id, role"},
+	{"workspace_groups", "workspace_id, group_id, role"},
+	{"group_members", "group_id, user_id"},
+	{"oidc_connections", "id"},
+	{"oidc_subjects", "user_id, issuer, subject"},
+	{"token_requests", "id, state"},
+	{"provider_credentials", "id"},
+}
+
+func (r *replacing) remember(ctx context.Context) error {
+	for _, t := range remembered {
+		if _, err := r.exec(ctx, `CREATE TEMP TABLE was_`+t.table+` AS SELECT `+t.columns+` FROM `+t.table); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// A forward is one statement that ends what is live in the table, or makes it less.
+// $1 is the instant.
+type forward struct{ kind, table, statement string }
+
+// Roles from the least to the most, to be compared.
+const (
+	tenantRank    = `CASE %.role WHEN 'super_admin' THEN 3 WHEN 'admin' THEN 2 WHEN 'auditor' THEN 1 ELSE 0 END`
+	workspaceRank = `CASE %.role WHEN 'workspace_admin' THEN 2 WHEN 'member' THEN 1 ELSE 0 END`
+)
+
+// rank is a role's, of the rows that are called so.
+func rank(form, rows string) string { return strings.ReplaceAll(form, "%", rows) }
+
+// forwards say what had ended, in the order in which it is ended again: what a thing
+// carried comes before it, so that its own time and reason are kept.
+var forwards = []forward{
+	{"tokens", "api_tokens", `UPDATE api_tokens SET revoked_at = w.revoked_at, revoked_by = w.revoked_by, revoked_reason = w.revoked_reason FROM was_api_tokens w
+		WHERE w.id = api_tokens.id AND w.revoked_at IS NOT NULL AND api_tokens.revoked_at IS NULL`},
+	{"tokens_shortened", "api_tokens", `UPDATE api_tokens SET expires_at = w.expires_at, rotated_at = w.rotated_at, rotated_to = w.rotated_to FROM was_api_tokens w
+		WHERE w.id = api_tokens.id AND api_tokens.revoked_at IS NULL AND (w.expires_at < api_tokens.expires_at OR w.expires_at IS NOT NULL AND api_tokens.expires_at IS NULL)`},
+	{"users", "users", `UPDATE users SET active = FALSE, deleted_at = COALESCE(users.deleted_at, w.deleted_at), updated_at = $1 FROM was_users w
+		WHERE w.id = users.id AND (w.active = FALSE OR w.deleted_at IS NOT NULL) AND (users.active = TRUE OR users.deleted_at IS NULL AND w.deleted_at IS NOT NULL)`},
+	{"roles", "users", `UPDATE users SET role = w.role, updated_at = $1 FROM was_users w WHERE w.id = users.id AND ` + rank(tenantRank, "w") + ` < ` + rank(tenantRank, "users")},
+	{"service_accounts", "service_accounts", `UPDATE service_accounts SET active = FALSE, updated_at = $1 FROM was_service_accounts w
+		WHERE w.id = service_accounts.id AND (w.active = FALSE OR w.ended_at IS NOT NULL) AND service_accounts.active = TRUE AND service_accounts.ended_at IS NULL`},
+	{"service_accounts_shortened", "service_accounts", `UPDATE service_accounts SET expires_at = w.expires_at, updated_at = $1 FROM was_service_accounts w
+		WHERE w.id = service_accounts.id AND (w.expires_at < service_accounts.expires_at OR w.expires_at IS NOT NULL AND service_accounts.expires_at IS NULL)`},
+	{"service_accounts_orphaned", "service_accounts", `UPDATE service_accounts SET orphaned_at = w.orphaned_at FROM was_service_accounts w
+		WHERE w.id = service_accounts.id AND w.orphaned_at IS NOT NULL AND service_accounts.orphaned_at IS NULL`},
+	{"connectors", "scim_connectors", `UPDATE scim_connectors SET deleted_at = w.deleted_at, deleted_by = 'restore' FROM was_scim_connectors w
+		WHERE w.id = scim_connectors.id AND w.deleted_at IS NOT NULL AND scim_connectors.deleted_at IS NULL`},
+	{"workspaces", "workspaces", `UPDATE workspaces SET deleted_at = w.deleted_at FROM was_workspaces w
+		WHERE w.id = workspaces.id AND w.deleted_at IS NOT NULL AND workspaces.deleted_at IS NULL`},
+	{"tenants", "tenants", `UPDATE tenants SET active = FALSE FROM was_tenants w WHERE w.id = tenants.id AND w.active = FALSE AND tenants.active = TRUE`},
+	{"workspace_roles", "memberships", `UPDATE memberships SET role = w.role FROM was_memberships w WHERE w.workspace_id = memberships.workspace_id
+		AND w.user_id = memberships.user_id AND ` + rank(workspaceRank, "w") + ` < ` + rank(workspaceRank, "memberships")},
+	{"workspace_roles", "workspace_groups", `UPDATE workspace_groups SET role = w.role FROM was_workspace_groups w WHERE w.workspace_id = workspace_groups.workspace_id
+		AND w.group_id = workspace_groups.group_id AND ` + rank(workspaceRank, "w") + ` < ` + rank(workspaceRank, "workspace_groups")},
+	{"token_requests", "token_requests", `UPDATE token_requests SET state = w.state FROM was_token_requests w
+		WHERE w.id = token_requests.id AND w.state IN ('rejected', 'withdrawn', 'collected') AND token_requests.state IN ('pending', 'approved')`},
+}
+
+// gones say what was there no more: whoever took it away, by hand or not, has ended it.
+var gones = []forward{
+	{"tokens", "api_tokens", `UPDATE api_tokens SET revoked_at = $1, revoked_by = 'restore', revoked_reason = 'not in the database that was replaced'
+		WHERE revoked_at IS NULL AND NOT EXISTS (SELECT 1 FROM was_api_tokens w WHERE w.id = api_tokens.id)`},
+	{"users", "users", `UPDATE users SET active = FALSE, updated_at = $1 WHERE active = TRUE AND NOT EXISTS (SELECT 1 FROM was_users w WHERE w.id = users.id)`},
+	{"service_accounts", "service_accounts", `UPDATE service_accounts SET active = FALSE, updated_at = $1
+		WHERE active = TRUE AND NOT EXISTS (SELECT 1 FROM was_service_accounts w WHERE w.id = service_accounts.id)`},
+	{"connectors", "scim_connectors", `UPDATE scim_connectors SET deleted_at = $1, deleted_by = 'restore'
+		WHERE deleted_at IS NULL AND NOT EXISTS (SELECT 1 FROM was_scim_connectors w WHERE w.id = scim_connectors.id)`},
+	{"workspaces", "workspaces", `UPDATE workspaces SET deleted_at = $1
+		WHERE deleted_at IS NULL AND NOT EXISTS (SELECT 1 FROM was_workspaces w WHERE w.id = workspaces.id)`},
+	{"tenants", "tenants", `UPDATE tenants SET active = FALSE WHERE active = TRUE AND NOT EXISTS (SELECT 1 FROM was_tenants w WHERE w.id = tenants.id)`},
+	{"memberships", "memberships", `DELETE FROM memberships
+		WHERE NOT EXISTS (SELECT 1 FROM was_memberships w WHERE w.workspace_id = memberships.workspace_id AND w.user_id = memberships.user_id)`},
+	{"memberships", "group_members", `DELETE FROM group_members
+		WHERE NOT EXISTS (SELECT 1 FROM was_group_members w WHERE w.group_id = group_members.group_id AND w.user_id = group_members.user_id)`},
+	{"memberships", "workspace_groups", `DELETE FROM workspace_groups
+		WHERE NOT EXISTS (SELECT 1 FROM was_workspace_groups w WHERE w.workspace_id = workspace_groups.workspace_id AND w.group_id = workspace_groups.group_id)`},
+	{"oidc_connections", "oidc_connections", `DELETE FROM oidc_connections WHERE NOT EXISTS (SELECT 1 FROM was_oidc_connections w WHERE w.id = oidc_connections.id)`},
+	{"oidc_subjects", "oidc_subjects", `DELETE FROM oidc_subjects
+		WHERE NOT EXISTS (SELECT 1 FROM was_oidc_subjects w WHERE w.user_id = oidc_subjects.user_id AND w.issuer = oidc_subjects.issuer AND w.subject = oidc_subjects.subject)`},
+}
+
+// losses are the tables whose new rows are told of as lost.
+var losses = []string{"tenants", "workspaces", "users", "api_tokens", "service_accounts", "provider_credentials", "scim_connectors", "oidc_connections"}
+
+// bringForward ends what had ended, counts what is lost, and ends every session.
+func (r *replacing) bringForward(ctx context.Context, audit int64, out *Replaced) error {
+	ended, err := r.exec(ctx, `UPDATE sessions SET ended_at = $1, ended_by = 'restore', ended_reason = 'restored from a backup' WHERE ended_at IS NULL`, stamp(r.now))
+	out.Sessions = int64(ended)
+	if err != nil || out.Empty {
+		return err
+	}
+	steps := func(list []forward, into map[string]int64) error {
+		for _, f := range list {
+			args := []any{stamp(r.now)}
+			if !strings.Contains(f.statement, "$1") {
+				args = nil
+			}
+			n, err := r.exec(ctx, f.statement, args...)
+			if err != nil {
+				return err
+			}
+			if n > 0 {
+				into[f.kind] += int64(n)
+			}
+		}
+		return nil
+	}
+	if err := steps(forwards, out.Ended); err != nil {
+		return err
+	}
+	if out.Later {
+		if err := steps(gones, out.Gone); err != nil {
+			return err
+		}
+	}
+	for _, table := range losses {
+		n, err := one(ctx, r.run, scalar[int64], `SELECT count(*) FROM was_`+table+` w WHERE NOT EXISTS (SELECT 1 FROM `+table+` t WHERE t.id = w.id)`)
+		if err != nil {
+			return err
+		}
+		if n > 0 {
+			out.Lost[table] = n
+		}
+	}
+	if out.Same {
+		if out.AuditKept, err = one(ctx, r.run, scalar[int64], `SELECT count(*) FROM audit_events WHERE seq > $1`, audit); err != nil {
+			return err
+		}
+	}
+	for _, t := range remembered {
+		if _, err := r.exec(ctx, `DROP TABLE was_`+t.table); err != nil {
+			return err
+		}
+	}
+	return nil
+}
