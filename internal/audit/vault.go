@@ -1,6 +1,10 @@
 package audit
 
-import "github.com/tenure-gateway/tenure"
+import (
+	"strconv"
+
+	"github.com/tenure-gateway/tenure"
+)
 
 func vault(replica, action, outcome string) tenure.AuditEvent {
 	return tenure.AuditEvent{
@@ -26,5 +30,14 @@ func SecretTampered(tenant tenure.TenantID, ws tenure.WorkspaceID, purpose, id s
 	e := vault("vault", "vault.tampered", Refused)
 	e.Tenant, e.Workspace, e.ObjectID, e.Object = tenant, ws, id, purpose
 	e.Reason = "it was changed or moved in the database"
+	return e
+}
+
+// VaultRewrapped tells that what is sealed was wrapped by the key-encryption key of the
+// day: how many secrets were, and how many did not open.
+func VaultRewrapped(p tenure.Principal, written, failed int) tenure.AuditEvent {
+	e := by(p, "vault.rewrapped")
+	e.Tenant, e.Object = tenure.DefaultTenant, "vault"
+	e.Detail = map[string]string{"written": strconv.Itoa(written), "failed": strconv.Itoa(failed)}
 	return e
 }

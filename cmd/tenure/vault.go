@@ -1,0 +1,42 @@
+package main
+
+import (
+	"fmt"
+	"io"
+
+	"github.com/tenure-gateway/tenure"
+	"github.com/tenure-gateway/tenure/internal/app"
+	"github.com/tenure-gateway/tenure/internal/vault"
+)
+
+type vaultCmd struct {
+	Rewrap vaultRewrap `cmd:"" help:"Wrap all that is sealed by the key-encryption key of TENURE_KEY_URL."`
+}
+
+type vaultRewrap struct {
+	local
+}
+
+// Help implements kong.HelpProvider.
+func (vaultRewrap) Help() string {
+	return "Example:\n\n" +
+		"  TENURE_KEY_URL=hashivault://tenure TENURE_KEY_URL_PREVIOUS=file:/etc/tenure/master.key tenure vault rewrap\n\n" +
+		"Tenure may serve meanwhile. It may be broken off and run again."
+}
+
+// Run implements the verb.
+func (c *vaultRewrap) Run(e *env) error {
+	return c.with(e, false, func(a *app.App, by tenure.Principal) error {
+		p, err := a.Vault.Rewrap(e.ctx, by, func(p vault.Progress) { fmt.Fprintf(e.stderr, "%d of %d\n", p.Done, p.Total) })
+		if err != nil {
+			return err
+		}
+		if p.Failed > 0 {
+			return fmt.Errorf("%d secrets were wrapped, and %d do not open: their rows were changed in the database, \"tenure doctor\" names them", p.Written, p.Failed)
+		}
+		view := map[string]any{"written": p.Written, "total": p.Total}
+		return c.print(e, view, func(w io.Writer) {
+			fmt.Fprintf(w, "%d of %d secrets were wrapped anew; no other key is needed now\n", p.Written, p.Total)
+		})
+	})
+}

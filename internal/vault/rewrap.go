@@ -1,0 +1,177 @@
+package vault
+
+import (
+	"context"
+	"encoding/json"
+
+	"github.com/tenure-gateway/tenure"
+	"github.com/tenure-gateway/tenure/internal/audit"
+	"github.com/tenure-gateway/tenure/internal/keys"
+	"github.com/tenure-gateway/tenure/internal/store"
+)
+
+// rewrapBatch is how many rows are written in one transaction.
+const rewrapBatch = 500
+
+// Progress is how far a rewrap is.
+type Progress struct {
+	Total   int // rows, in all tables
+	Done    int // looked at
+	Written int // sealed anew
+	Failed  int // that do not open, and stay as they are
+}
+
+// Rewrap wraps every data key, and then the root key, by the KEK that wraps now, in
+// batches. Each row is written only if it is still what was read; it may be broken off
+// at any time and run again, and beside others. Unavailable: a key cannot be had.
+func (k *MasterKey) Rewrap(ctx context.Context, tell func(Progress)) (Progress, error) {
+	var p Progress
+	var err error
+	if p.Total, err = k.db.CountSealed(ctx); err != nil {
+		return p, err
+	}
+	_, by, err := k.wrapSample(ctx)
+	if err != nil {
+		return p, err
+	}
+	for _, table := range store.SealedTables() {
+		after := ""
+		for {
+			rows, err := k.db.Sealed(ctx, table, after, rewrapBatch)
+			if err != nil || len(rows) == 0 {
+				if err != nil {
+					return p, err
+				}
+				break
+			}
+			after = rows[len(rows)-1].ID
+			if err := k.rewrapRows(ctx, table, by, rows, &p); err != nil {
+				return p, err
+			}
+			tell(p)
+		}
+	}
+	if p.Failed > 0 {
+		return p, nil // the KEK that wrapped these is still needed
+	}
+	return p, k.rewrapRoot(ctx, by)
+}
+
+// Rewrap is that of the vault's key, by the operator alone, and audited.
+func (v *Vault) Rewrap(ctx context.Context, by tenure.Principal, tell func(Progress)) (Progress, error) {
+	if by.Kind() != tenure.Operator {
+		return Progress{}, tenure.ErrForbidden
+	}
+	p, err := v.Key.Rewrap(ctx, tell)
+	if err != nil {
+		return p, err
+	}
+	return p, v.DB.Tx(ctx, func(ctx context.Context, tx *store.Tx) error {
+		return tx.Append(ctx, audit.VaultRewrapped(by, p.Written, p.Failed))
+	})
+}
+
+// wrapSample tells by what a key would be wrapped now.
+func (k *MasterKey) wrapSample(ctx context.Context) ([]byte, string, error) {
+	r := k.ring()
+	if r.why != nil {
+		return nil, "", sealedError(r.why)
+	}
+	wrapped, by, err := r.keks[0].Wrap(ctx, make([]byte, keys.Size), r.boundDataKey())
+	if err != nil {
+		return nil, "", k.failed(ctx, err)
+	}
+	return wrapped, by, nil
+}
+
+func (k *MasterKey) rewrapRows(ctx context.Context, table, by string, rows []store.SealedRow, p *Progress) error {
+	anew := make([]store.SealedKey, len(rows))
+	for i, row := range rows {
+		if row.KEK == by && row.Form == formNow {
+			continue
+		}
+		to, err := k.rewrap(ctx, row)
+		if err == errTampered { //nolint:errorlint // it is given as it is
+			p.Failed++
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		anew[i] = to
+	}
+	written := 0
+	err := k.db.Tx(ctx, func(ctx context.Context, tx *store.Tx) error {
+		written = 0
+		for i, to := range anew {
+			if to.KEK == "" {
+				continue
+			}
+			ok, err := tx.Reseal(ctx, table, rows[i], to)
+			if err != nil {
+				return err
+			}
+			if ok {
+				written++
+			}
+		}
+		return nil
+	})
+	p.Done += len(rows)
+	p.Written += written
+	return err
+}
+
+// rewrapRoot comes last: while it is wrapped by the KEK before, that one is needed.
+func (k *MasterKey) rewrapRoot(ctx context.Context, by string) error {
+	r := k.ring()
+	if r.why != nil || r.stored.KEK == by {
+		return r.why
+	}
+	stored, err := k.db.Meta(ctx, metaRoot)
+	if err != nil {
+		return err
+	}
+	wrapped, now, err := r.keks[0].Wrap(ctx, r.root, r.boundRoot())
+	if err != nil {
+		return k.failed(ctx, err)
+	}
+	text, err := json.Marshal(storedRoot{KEK: now, Key: wrapped, At: r.stored.At})
+	if err != nil {
+		return err
+	}
+	return k.db.Tx(ctx, func(ctx context.Context, tx *store.Tx) error {
+		_, err := tx.SwapMeta(ctx, metaRoot, stored, string(text))
+		return err
+	})
+}
+
+// rewrap gives what a row is to be sealed as now: the data key wrapped by the KEK of
+// the day, and what is of the old form sealed anew.
+func (k *MasterKey) rewrap(ctx context.Context, row store.SealedRow) (store.SealedKey, error) {
+	if row.Form != formNow {
+		secret, err := k.Open(ctx, row.SealedKey, row.Bound)
+		if err != nil {
+			return store.SealedKey{}, err
+		}
+		seal, err := k.Sealer(ctx)
+		if err != nil {
+			return store.SealedKey{}, err
+		}
+		return seal(secret, row.Bound)
+	}
+	r := k.ring()
+	if r.why != nil {
+		return store.SealedKey{}, sealedError(r.why)
+	}
+	dek, err := k.dataKey(ctx, r, row.SealedKey, row.Bound)
+	if err != nil {
+		return store.SealedKey{}, err
+	}
+	defer clear(dek)
+	to := row.SealedKey
+	if to.DataKey, to.KEK, err = r.keks[0].Wrap(ctx, dek, r.boundDataKey()); err != nil {
+		return store.SealedKey{}, k.failed(ctx, err)
+	}
+	return to, nil
+}
