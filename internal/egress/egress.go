@@ -18,6 +18,8 @@ import (
 	"sync/atomic"
 	"syscall"
 
+	"golang.org/x/net/idna"
+
 	"github.com/tenure-gateway/tenure"
 )
 
@@ -32,12 +34,16 @@ type Guard struct {
 // Refused is an address that was not connected to.
 type Refused struct {
 	Addr  netip.Addr
+	Host  string        // how it was written, where it is no address to us but may be one to others
 	What  string        // what kind of address it is, with its article
 	Needs tenure.Egress // what would have to be allowed; 0: nothing allows it
 }
 
 // Error implements error.
 func (r *Refused) Error() string {
+	if r.Host != "" {
+		return fmt.Sprintf("%s is %s, which is never connected to", r.Host, r.What)
+	}
 	if r.Needs == 0 {
 		return fmt.Sprintf("%s is %s, which is never connected to", r.Addr, r.What)
 	}
@@ -96,17 +102,40 @@ func (g *Guard) isOwn(ap netip.AddrPort) bool {
 // JudgeHost judges what a URL says by itself: an address, or the name of this
 // machine. Of any other name nothing is known before it is dialled.
 func JudgeHost(host string, allowed tenure.Egress) error {
-	if a, err := netip.ParseAddr(host); err == nil {
+	name := FoldHost(host)
+	if a, err := netip.ParseAddr(name); err == nil {
 		return Judge(a, allowed)
 	}
-	name := strings.TrimSuffix(strings.ToLower(host), ".")
-	if name == "localhost" || strings.HasSuffix(name, ".localhost") {
+	switch {
+	case endsInNumber(name):
+		return &Refused{Host: host, What: "an address that is not written as four numbers"}
+	case name == "localhost" || strings.HasSuffix(name, ".localhost"):
 		return Judge(netip.AddrFrom4([4]byte{127, 0, 0, 1}), allowed)
-	}
-	if name == "metadata.google.internal" {
+	case name == "metadata.google.internal":
 		return Judge(netip.AddrFrom4([4]byte{169, 254, 169, 254}), allowed)
 	}
 	return nil
+}
+
+// FoldHost gives the host of a URL as net/http asks for it, in lower case and without
+// the dot at its end: what is equal in this form is the same host.
+func FoldHost(host string) string {
+	if ascii, err := idna.Lookup.ToASCII(host); err == nil {
+		host = ascii // digits and dots of other scripts are digits and dots
+	}
+	return strings.TrimRight(strings.ToLower(host), ".")
+}
+
+// endsInNumber reports whether others may read a host as an IPv4 address: 127.1,
+// 0177.0.0.1 and 2130706433 are 127.0.0.1 to whoever resolves by getaddrinfo, a proxy
+// for example (URL Standard §3.5, "ends in a number").
+func endsInNumber(host string) bool {
+	last := host[strings.LastIndexByte(host, '.')+1:]
+	digits, hex := strings.CutPrefix(last, "0x")
+	if hex {
+		return strings.Trim(digits, "0123456789abcdef") == ""
+	}
+	return last != "" && strings.Trim(last, "0123456789") == ""
 }
 
 // Judge answers a *Refused for an address that is never connected to, or only where
@@ -159,12 +188,16 @@ var (
 	// link-local addresses only what is well known is named, for the message.
 	metadata = [...]netip.Prefix{
 		netip.MustParsePrefix("169.254.169.254/32"),
-		netip.MustParsePrefix("169.254.170.0/24"),   // AWS: tasks and pods
-		netip.MustParsePrefix("100.100.100.200/32"), // Alibaba
-		netip.MustParsePrefix("168.63.129.16/32"),   // Azure
-		netip.MustParsePrefix("192.0.0.192/32"),     // Oracle
-		netip.MustParsePrefix("fd00:ec2::/32"),      // AWS
-		netip.MustParsePrefix("fd20:ce::254/128"),   // Google
+		netip.MustParsePrefix("169.254.170.0/24"),       // AWS: tasks and pods
+		netip.MustParsePrefix("100.100.100.200/32"),     // Alibaba
+		netip.MustParsePrefix("168.63.129.16/32"),       // Azure
+		netip.MustParsePrefix("192.0.0.192/32"),         // Oracle
+		netip.MustParsePrefix("fd00:ec2::/32"),          // AWS
+		netip.MustParsePrefix("fd20:ce::254/128"),       // Google
+		netip.MustParsePrefix("fd00:c1::a9fe:a9fe/128"), // Oracle
+		netip.MustParsePrefix("fd00:42::42/128"),        // Scaleway
+		netip.MustParsePrefix("fd00:100::100:200/128"),  // Alibaba
+		netip.MustParsePrefix("fd00:a9fe:a9fe::1/128"),  // Linode
 	}
 	// nowhere are addresses that no service has.
 	nowhere = [...]netip.Prefix{
@@ -177,11 +210,12 @@ var (
 		netip.MustParsePrefix("192.0.0.0/24"), netip.MustParsePrefix("192.0.2.0/24"), netip.MustParsePrefix("198.18.0.0/15"),
 		netip.MustParsePrefix("198.51.100.0/24"), netip.MustParsePrefix("203.0.113.0/24"),
 		netip.MustParsePrefix("2001::/23"), netip.MustParsePrefix("2001:db8::/32"), netip.MustParsePrefix("3fff::/20"),
-		netip.MustParsePrefix("fec0::/10"), localNAT64, netip.MustParsePrefix("::/96"),
+		netip.MustParsePrefix("fec0::/10"), localNAT64, compatible, translated,
 	}
-	localNAT64  = netip.MustParsePrefix("64:ff9b:1::/48") // RFC 8215
-	publicNAT64 = netip.MustParsePrefix("64:ff9b::/96")   // RFC 6052
-	compatible  = netip.MustParsePrefix("::/96")          // RFC 4291 §2.5.5.1
+	localNAT64  = netip.MustParsePrefix("64:ff9b:1::/48")  // RFC 8215
+	publicNAT64 = netip.MustParsePrefix("64:ff9b::/96")    // RFC 6052
+	compatible  = netip.MustParsePrefix("::/96")           // RFC 4291 §2.5.5.1
+	translated  = netip.MustParsePrefix("::ffff:0:0:0/96") // RFC 7915, RFC 2765 §2.1
 )
 
 func in(a netip.Addr, networks []netip.Prefix) bool {
@@ -202,12 +236,16 @@ func embedded(a netip.Addr) []netip.Addr {
 	b := a.As16()
 	last := netip.AddrFrom4([4]byte(b[12:]))
 	switch {
-	case publicNAT64.Contains(a), compatible.Contains(a):
+	case publicNAT64.Contains(a), compatible.Contains(a), translated.Contains(a):
 		return []netip.Addr{last}
-	case localNAT64.Contains(a): // whoever runs it chooses where in it the address is
-		out := []netip.Addr{last}
-		if b[12] == 0 && b[13] == 0 && b[14] == 0 && b[15] == 0 {
-			out = []netip.Addr{netip.AddrFrom4([4]byte{b[6], b[7], b[9], b[10]})}
+	case localNAT64.Contains(a):
+		// Whoever runs it chooses how long its prefix is: 48, 56, 64 or 96 bits. What
+		// reads as an address of nobody in one place is part of another's.
+		var out []netip.Addr
+		for _, one := range [...][4]byte{{b[6], b[7], b[9], b[10]}, {b[7], b[9], b[10], b[11]}, {b[9], b[10], b[11], b[12]}, last.As4()} {
+			if v4 := netip.AddrFrom4(one); !in(v4, nowhere[:]) {
+				out = append(out, v4)
+			}
 		}
 		return out
 	}

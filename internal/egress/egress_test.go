@@ -32,6 +32,9 @@ func TestJudge(t *testing.T) {
 		"169.254.169.254": never, "169.254.0.1": never, "169.254.170.2": never, "fe80::1%eth0": never, "::ffff:169.254.169.254": never, "64:ff9b::a9fe:a9fe": never,
 		"64:ff9b:1::a9fe:a9fe": never, "64:ff9b:1:a9fe:a9:fe00::": never, "::169.254.169.254": never, "2002:a9fe:a9fe::": never, "2001::1": never,
 		"0.0.0.0": never, "0.1.2.3": never, "::": never, "224.0.0.1": never, "ff02::1": never, "100.100.100.200": never, "168.63.129.16": never, "192.0.0.192": never,
+		"fd00:c1::a9fe:a9fe": never, "fd00:42::42": never, "fd00:100::100:200": never, "fd00:a9fe:a9fe::1": never, "fd00:42::43": private,
+		"64:ff9b:1:a9fe:a9:fe00:808:808": never, "64:ff9b:1:a9:fe:a9fe::": never, "64:ff9b:1:0:a9:fea9:fe00:0": never, "64:ff9b:1:abcd::808:808": private, "64:ff9b:1::": private,
+		"::ffff:0:a9fe:a9fe": never, "::ffff:0:808:808": private, "::fffe:0:808:808": public,
 		"fd00:ec2::254": never, "fd00:ec2::23": never, "fd20:ce::254": never, "255.255.255.255": never, "240.0.0.1": never,
 	} {
 		a := netip.MustParseAddr(text)
@@ -53,9 +56,24 @@ func TestJudge(t *testing.T) {
 func TestJudgeHost(t *testing.T) {
 	for host, ok := range map[string]bool{
 		"api.openai.com": true, "8.8.8.8": true, "localhost": false, "LOCALHOST.": false, "a.localhost": false, "127.0.0.1": false, "::1": false, "10.1.2.3": false,
-		"metadata.google.internal": false, "169.254.169.254": false,
+		"metadata.google.internal": false, "metadata.google.internal.": false, "169.254.169.254": false, "::ffff:a9fe:a9fe": false, "8.8.8.8.": true,
+		"api.0x": false, "0xabc.example": true, "4.example": true, "a4": true, "": true,
 	} {
 		if err := JudgeHost(host, 0); (err == nil) != ok {
+			t.Errorf("%s: %v", host, err)
+		}
+	}
+	// However an address is spelled for which nothing is allowed.
+	for _, host := range []string{
+		"169.254.169.254.", "169.254.169.254..", "2852039166", "0xa9fea9fe", "0XA9FEA9FE", "169.254.43518", "0251.0376.0251.0376", "169.254.169.0xfe.",
+		"\uff11\uff16\uff19.254.169.254", "169\u3002254\u3002169\u3002254",
+	} {
+		if err := JudgeHost(host, tenure.EgressAll); AsRefused(err) == nil || AsRefused(err).Needs != 0 {
+			t.Errorf("%s: %v", host, err)
+		}
+	}
+	for _, host := range []string{"127.0.0.1.", "127.1", "0177.0.0.1", "127.0.0.1..", "localhost.."} {
+		if err := JudgeHost(host, tenure.EgressPrivate); AsRefused(err) == nil {
 			t.Errorf("%s: %v", host, err)
 		}
 	}

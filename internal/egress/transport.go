@@ -99,6 +99,9 @@ func AsRefused(err error) *Refused {
 // Hint says what would have to be done for an address to be reached, for whoever
 // administers tenant.
 func (r *Refused) Hint(tenant tenure.TenantID) string {
+	if r.Host != "" {
+		return "write it as 192.0.2.1 is written, or as a name"
+	}
 	if r.Needs == 0 {
 		return "name an address that is none of a machine's own link, of a cloud's metadata or of Tenure itself"
 	}
