@@ -35,6 +35,7 @@ type Policy struct {
 	AdminIdle       time.Duration // after how long without use a session no longer administers
 	Reauth          time.Duration // how old a sign-in may be for what is dangerous
 	Egress          Egress        // where providers may be, beside the public internet
+	StreamUsage     bool          // every provider is asked for the use of a stream, not OpenAI and Azure alone
 	BestEffortMax   time.Duration // how long a workspace may let its tokens go on without the database; 0: not at all
 }
 
@@ -125,6 +126,7 @@ func settings() map[string]setting {
 				return err
 			},
 		},
+		"stream_usage":    choice("Whom to ask what a streamed chat completion used, where the client did not: openai (OpenAI and Azure, which know the question), every (all providers)", "every", "openai", func(p *Policy) *bool { return &p.StreamUsage }),
 		"best_effort_max": span("The longest time for which a workspace may let its tokens go on while the database is away; 0: no workspace may", 0, MaxOutageGrace, func(p *Policy) *time.Duration { return &p.BestEffortMax }),
 		"root_token":      choice("Whether the root token is accepted; off is possible once there is a super admin", "off", "on", func(p *Policy) *bool { return &p.RootOff }),
 		"webhook_url": {

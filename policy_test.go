@@ -35,6 +35,7 @@ var policyValues = map[string]struct {
 	"session_idle":               {map[string]string{"30m": "30m", "60m": "1h", "1m": "1m", "24h": "1d"}, lifetimes("0", "59s", "25h")},
 	"session_lifetime":           {map[string]string{"5m": "5m", "30d": "30d"}, lifetimes("0", "4m", "31d")},
 	"session_limit":              {map[string]string{"1": "1", "100": "100", "007": "7"}, []string{"", "0", "101", "-1", "1.5", "many", "1d", "99999999999999999999"}},
+	"stream_usage":               {map[string]string{"every": "every", "openai": "openai"}, []string{"", "all", "true"}},
 	"best_effort_max":            {map[string]string{"0": "0", "30s": "30s", "5m": "5m"}, lifetimes("301s", "1d")},
 	"admin_idle":                 {map[string]string{"1m": "1m", "15m": "15m"}, lifetimes("0", "59s", "25h")},
 	"reauth":                     {map[string]string{"1m": "1m", "60m": "1h"}, lifetimes("0", "61m")},

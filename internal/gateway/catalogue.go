@@ -30,8 +30,14 @@ type Model struct {
 type target struct {
 	provider tenure.Provider
 	base     *url.URL
-	model    string        // as the provider knows it
-	reach    tenure.Egress // where it may be, beside the public internet
+	model    string // as the provider knows it
+	rules    rules
+}
+
+// rules are what the tenant's policy says of its providers.
+type rules struct {
+	reach  tenure.Egress // where they may be, beside the public internet
+	stream bool          // all are asked for the use of a stream
 }
 
 // Times of the catalogue.
@@ -69,7 +75,7 @@ type listing struct {
 type offer struct {
 	provider tenure.Provider
 	base     *url.URL
-	reach    tenure.Egress
+	rules    rules
 	models   []Model
 	err      error // the list could not be had
 }
@@ -114,7 +120,7 @@ func (l *listing) find(p tenure.Principal, kind tenure.ProviderKind, model strin
 		}
 		for _, m := range o.models {
 			if m.ID == model {
-				return target{o.provider, o.base, model, o.reach}, true
+				return target{o.provider, o.base, model, o.rules}, true
 			}
 		}
 		if o.err != nil {
@@ -128,13 +134,13 @@ func (l *listing) find(p tenure.Principal, kind tenure.ProviderKind, model strin
 	if name, rest, ok := strings.Cut(model, "/"); ok && rest != "" {
 		for _, o := range l.offers {
 			if o.provider.Kind == kind && o.provider.Name == name && access.Model(p, name, rest) {
-				return target{o.provider, o.base, rest, o.reach}, true
+				return target{o.provider, o.base, rest, o.rules}, true
 			}
 		}
 	}
 	if unlisted >= 0 && unlisted < len(l.offers) {
 		o := l.offers[unlisted]
-		return target{o.provider, o.base, model, o.reach}, true
+		return target{o.provider, o.base, model, o.rules}, true
 	}
 	return target{}, false
 }
@@ -305,7 +311,7 @@ func (c *catalogue) fill(ctx context.Context, tenant tenure.TenantID, ws tenure.
 	defer close(l.done)
 	ctx, cancel := context.WithTimeout(ctx, listTimeout)
 	defer cancel()
-	reach, err := c.vault.Reach(ctx, tenant)
+	policy, err := c.vault.DB.Policy(ctx, tenant)
 	if err != nil {
 		l.err = err
 		return
@@ -315,12 +321,13 @@ func (c *catalogue) fill(ctx context.Context, tenant tenure.TenantID, ws tenure.
 		l.err = err
 		return
 	}
-	ctx = context.WithValue(ctx, reachKey{}, reach)
+	say := rules{policy.Egress, policy.StreamUsage}
+	ctx = context.WithValue(ctx, reachKey{}, say.reach)
 	l.offers = make([]offer, len(providers))
 	var wg sync.WaitGroup
 	for i, p := range providers {
 		wg.Go(func() {
-			l.offers[i] = c.ask(ctx, p, reach)
+			l.offers[i] = c.ask(ctx, p, say)
 			if l.offers[i].err != nil && old != nil {
 				l.offers[i].models = old.of(p.ID)
 			}
@@ -341,8 +348,8 @@ func (l *listing) of(id tenure.ProviderID) []Model {
 }
 
 // ask gets a provider's list of models.
-func (c *catalogue) ask(ctx context.Context, p tenure.Provider, reach tenure.Egress) offer {
-	o := offer{provider: p, reach: reach}
+func (c *catalogue) ask(ctx context.Context, p tenure.Provider, say rules) offer {
+	o := offer{provider: p, rules: say}
 	o.base, o.err = url.Parse(p.BaseURL)
 	if o.err == nil {
 		o.models, o.err = c.fetchModels(ctx, p)

@@ -107,6 +107,7 @@ type call struct {
 	body     *body
 	asked    live.Model // what the provider is asked for, as its flight knows it
 	edits    edits
+	hide     bool // the figures of use were asked for by us alone
 	event    *web.Event
 	flight   *live.Flight
 	sending  atomic.Bool   // the body has been read
@@ -201,7 +202,7 @@ func (g *Gateway) aim(ctx context.Context, p tenure.Principal, c *call) error {
 	if found.thread && c.protocol == &anthropic {
 		return errThread
 	}
-	var store splice
+	var store splice // what is to be said beside the name
 	if c.protocol == &openAIResponses {
 		if store, err = forgetful(c.body.bytes()); err != nil {
 			return err
@@ -211,7 +212,7 @@ func (g *Gateway) aim(ctx context.Context, p tenure.Principal, c *call) error {
 	if c.target, err = g.catalogue.find(ctx, p, c.protocol.kind, found.model); err != nil {
 		return err
 	}
-	c.event.Provider = c.target.provider.Name
+	c.event.Provider, c.event.Credential = c.target.provider.Name, c.target.provider.ID
 	c.asked = live.Model{Provider: c.target.provider.Name, Name: c.target.model}
 	if err := g.Live.Asks(ctx, c.flight, &c.asked); err != nil {
 		if errors.Is(err, live.ErrNoModel) {
@@ -222,6 +223,9 @@ func (g *Gateway) aim(ctx context.Context, p tenure.Principal, c *call) error {
 	var name splice
 	if c.target.model != found.model {
 		name = splice{from: found.from, to: found.to, text: quote(c.target.model)}
+	}
+	if c.protocol == &openAI && found.stream && c.target.figures() {
+		store, c.hide = withUsage(c.body.bytes(), found.options)
 	}
 	c.edits = inOrder(store, name)
 	c.key, err = g.Vault.Open(ctx, p.Tenant(), c.target.provider.ID)

@@ -43,6 +43,7 @@ type world struct {
 	vault   *vault.Vault
 	log     *lockedBuffer
 	alter   atomic.Pointer[func(*tenure.Standing)] // what is different with the token
+	used    chan tenure.ModelUse                   // what each request to a model used, if there is room
 }
 
 // principal is the person with the token.
@@ -56,6 +57,15 @@ func (w *world) principal() (tenure.Principal, error) {
 		(*alter)(s)
 	}
 	return s.Admit(time.Now(), w.live.Generation())
+}
+
+func (w *world) observe(_ *http.Request, ev *web.Event) {
+	if ev.Used {
+		select {
+		case w.used <- ev.Use:
+		default:
+		}
+	}
 }
 
 // set changes the token.
@@ -93,7 +103,7 @@ func newWorld(t *testing.T, upstream string) *world {
 	if err != nil {
 		t.Fatal(err)
 	}
-	w := &world{t: t, log: &lockedBuffer{}}
+	w := &world{t: t, log: &lockedBuffer{}, used: make(chan tenure.ModelUse, 64)}
 	logger := slog.New(slog.NewJSONHandler(w.log, nil))
 	w.live = &live.Live{
 		Check: func(tenure.Principal, tenure.Action) error { return nil }, Allows: access.Model,
@@ -117,7 +127,7 @@ func newWorld(t *testing.T, upstream string) *world {
 	}
 	rt := &web.Router{
 		Known: access.Known, Now: time.Now, Log: web.NewLogWriter(io.Discard), Metrics: web.NewMetrics(prometheus.NewRegistry()),
-		Address: func(*http.Request) string { return "192.0.2.1" }, Observe: func(*http.Request, *web.Event) {},
+		Address: func(*http.Request) string { return "192.0.2.1" }, Observe: w.observe,
 		Check:        func(_ context.Context, p tenure.Principal, a tenure.Action) error { return access.Check(p, a) },
 		Authenticate: func(*http.Request, tenure.Action) (tenure.Principal, error) { return w.principal() },
 	}

@@ -15,7 +15,12 @@ type found struct {
 	model    string
 	from, to int  // where the model's name stands, quotes included
 	thread   bool // a "thread" that is not null is asked for
+	stream   bool // an answer as a stream is asked for
+	options  span // the value of "stream_options"
 }
+
+// span is where a value stands in a document, if to is not 0.
+type span struct{ from, to int }
 
 // maxModel is the longest name of a model, in bytes.
 const maxModel = 256
@@ -52,6 +57,10 @@ func findModel(doc []byte) (found, error) {
 		switch {
 		case strings.EqualFold(key, "thread"):
 			f.thread = f.thread || string(value) != "null"
+		case key == "stream":
+			f.stream = string(value) == "true"
+		case key == "stream_options":
+			f.options = span{from, s.at}
 		case !strings.EqualFold(key, "model"):
 		case seen || key != "model":
 			return f, badBody("ambiguous_model", "the body names a model more than once, or under another spelling of \"model\"")

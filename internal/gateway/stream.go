@@ -34,7 +34,7 @@ type reachKey struct{}
 // reach tells where a request to a provider may go, beside the public internet.
 func reach(r *http.Request) tenure.Egress {
 	if c, ok := r.Context().Value(callKey{}).(*call); ok {
-		return c.target.reach
+		return c.target.rules.reach
 	}
 	allowed, _ := r.Context().Value(reachKey{}).(tenure.Egress)
 	return allowed
@@ -76,10 +76,17 @@ func (g *Gateway) answer(res *http.Response) error {
 		return scrub(res, c.key)
 	}
 	c.flight.Within(g.Limits.IdleTimeout, errStalled)
-	res.Body = &stream{
+	s := &stream{
 		body: res.Body, ctx: ctx, call: c, idle: g.Limits.IdleTimeout,
 		events: strings.HasPrefix(res.Header.Get("Content-Type"), "text/event-stream"),
+		meter:  meter{use: &c.event.Use, apart: c.protocol.kind == tenure.Anthropic},
 	}
+	s.hide.on = c.hide && s.events
+	if s.hide.on && res.ContentLength >= 0 { // it gets shorter
+		res.ContentLength = -1
+		delete(res.Header, "Content-Length")
+	}
+	c.event.Used, res.Body = true, s
 	return nil
 }
 
@@ -119,6 +126,9 @@ type stream struct {
 	held []byte  // the beginning of a line, which is of no use to anybody until the rest is here
 	tail []byte  // the error event that is still to be passed on
 	over bool
+
+	meter meter
+	hide  hider
 }
 
 // Read implements io.Reader.
@@ -161,13 +171,19 @@ func (s *stream) next(p []byte) (int, error) {
 	m, err := s.body.Read(p[n:])
 	n += m
 	if m > 0 {
+		s.meter.pass(p[n-m : n])
 		s.call.flight.Within(s.idle, errStalled)
 	}
-	if !s.events || n == len(p) || errors.Is(err, io.EOF) {
-		return n, err
+	whole := n
+	if s.events && (n < len(p) || s.hide.on) && !errors.Is(err, io.EOF) {
+		if whole = bytes.LastIndexByte(p[:n], '\n') + 1; whole == 0 && n == len(p) {
+			whole = n
+		}
+		s.held = append(s.held, p[whole:n]...)
 	}
-	whole := bytes.LastIndexByte(p[:n], '\n') + 1
-	s.held = append(s.held, p[whole:n]...)
+	if s.hide.on {
+		whole = s.hide.pass(p[:whole])
+	}
 	return whole, err
 }
 

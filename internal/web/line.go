@@ -34,6 +34,9 @@ func (l *LogWriter) request(r *http.Request, ev *Event) {
 	if ev.Provider != "" {
 		b = b.text("provider", ev.Provider).number("added_us", ev.Added.Microseconds())
 	}
+	if ev.Use != (tenure.ModelUse{}) {
+		b = b.number("input_tokens", ev.Use.Input).number("cached_tokens", ev.Use.CacheReads).number("output_tokens", ev.Use.Output)
+	}
 	b = b.some("cut", ev.Cut).some("shed", ev.Shed)
 	if ev.Err != nil {
 		b = b.text("error", tenure.Redact(ev.Err.Error()))

@@ -11,6 +11,7 @@ type Metrics struct {
 	requests *prometheus.CounterVec
 	added    prometheus.Histogram
 	shed     *prometheus.CounterVec
+	tokens   *prometheus.CounterVec
 }
 
 // NewMetrics registers the figures of requests.
@@ -30,7 +31,11 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 			Help: "Requests refused for want of room, by lane and reason.",
 		}, []string{"lane", "reason"}),
 	}
-	reg.MustRegister(m.requests, m.added, m.shed)
+	m.tokens = prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "tenure_model_tokens_total",
+		Help: "Tokens of models, by provider and what they were: input, cache_read and cache_write (both of the input), output.",
+	}, []string{"provider", "what"})
+	reg.MustRegister(m.requests, m.added, m.shed, m.tokens)
 	return m
 }
 
@@ -38,5 +43,15 @@ func (m *Metrics) observe(ev *Event) {
 	m.requests.WithLabelValues(ev.Route, strconv.Itoa(ev.Status), ev.Provider).Inc()
 	if ev.Added > 0 {
 		m.added.Observe(ev.Added.Seconds())
+	}
+	m.count(ev.Provider, "input", ev.Use.Input)
+	m.count(ev.Provider, "cache_read", ev.Use.CacheReads)
+	m.count(ev.Provider, "cache_write", ev.Use.CacheWrites)
+	m.count(ev.Provider, "output", ev.Use.Output)
+}
+
+func (m *Metrics) count(provider, what string, n int64) {
+	if n > 0 {
+		m.tokens.WithLabelValues(provider, what).Add(float64(n))
 	}
 }

@@ -245,20 +245,23 @@ type eventKey struct{}
 
 // Event is the one wide record of a request: filled on the way, told once.
 type Event struct {
-	ID        string // X-Request-Id
-	Start     time.Time
-	Took      time.Duration
-	Route     string // the pattern
-	Origin    tenure.Origin
-	Principal tenure.Principal
-	Status    int // 0: nothing was answered
-	Bytes     int64
-	Model     string
-	Provider  string
-	Added     time.Duration // what we added before the first byte of a proxied answer
-	Cut       string        // why the request was cut, or ""
-	Shed      string        // why it was refused for want of room, or ""
-	Err       error
+	ID         string // X-Request-Id
+	Start      time.Time
+	Took       time.Duration
+	Route      string // the pattern
+	Origin     tenure.Origin
+	Principal  tenure.Principal
+	Status     int // 0: nothing was answered
+	Bytes      int64
+	Model      string
+	Provider   string
+	Credential tenure.ProviderID // which of that name
+	Used       bool              // a model answered
+	Use        tenure.ModelUse   // what the provider said of it
+	Added      time.Duration     // what we added before the first byte of a proxied answer
+	Cut        string            // why the request was cut, or ""
+	Shed       string            // why it was refused for want of room, or ""
+	Err        error
 
 	recorder recorder
 	context  eventContext

@@ -1,0 +1,121 @@
+package gateway
+
+import (
+	"bytes"
+	"strings"
+)
+
+// OpenAI tells what a streamed chat completion used only where it is asked, by
+// stream_options.include_usage. Where the client did not ask, the gateway does, and
+// takes what it caused out of the stream again. Servers that speak OpenAI's format
+// and do not know the question may refuse the request for it: the policy
+// stream_usage says whether they are asked.
+
+// figures reports whether the provider is asked.
+func (t *target) figures() bool {
+	host := t.base.Hostname()
+	return t.rules.stream || host == "api.openai.com" || strings.HasSuffix(host, ".api.openai.com") || strings.HasSuffix(host, ".openai.azure.com")
+}
+
+// withUsage is the edit that asks for the figures of use, and whether it is one:
+// options is where "stream_options" stands, if anywhere. What is not understood is
+// left to the provider. doc has been walked by findModel.
+func withUsage(doc []byte, options span) (splice, bool) {
+	if options.to == 0 {
+		at := bytes.IndexByte(doc, '{') + 1
+		return splice{from: at, to: at, text: []byte(`"stream_options":{"include_usage":true},`)}, true
+	}
+	value := doc[options.from:options.to]
+	if string(value) == "null" {
+		return splice{from: options.from, to: options.to, text: []byte(`{"include_usage":true}`)}, true
+	}
+	if value[0] != '{' {
+		return splice{}, false
+	}
+	members, asked := 0, splice{}
+	err := each(doc, options.from, func(key []byte, from, to int) error {
+		members++
+		if is(key, "include_usage") {
+			asked = splice{from: from, to: to, text: []byte("true")}
+		}
+		return nil
+	})
+	switch {
+	case err != nil:
+		return splice{}, false
+	case asked.to > 0:
+		if said := string(doc[asked.from:asked.to]); said == "false" || said == "null" {
+			return asked, true
+		}
+		return splice{}, false
+	}
+	at, text := options.from+1, `"include_usage":true,`
+	if members == 0 {
+		text = strings.TrimSuffix(text, ",")
+	}
+	return splice{from: at, to: at, text: []byte(text)}, true
+}
+
+// hider takes the figures of use out of an event stream, as if nobody had asked:
+// the chunk that has no choices and only tells them, and the null in all others.
+type hider struct {
+	on   bool
+	part bool // what comes next is the rest of a line
+	gone bool // an event was taken out, the blank line after it is to be
+}
+
+// pass takes the figures out of b, in its place, and gives how long it is then.
+func (h *hider) pass(b []byte) int {
+	if !h.part && !h.gone && find(b) < 0 {
+		h.part = len(b) > 0 && b[len(b)-1] != '\n'
+		return len(b)
+	}
+	kept, rest := 0, b
+	for len(rest) > 0 {
+		end := bytes.IndexByte(rest, '\n') + 1
+		if end == 0 {
+			end = len(rest)
+		}
+		line := rest[:end]
+		rest = rest[end:]
+		whole := !h.part
+		h.part = line[len(line)-1] != '\n'
+		blank := whole && len(bytes.TrimRight(line, "\r\n")) == 0
+		if h.gone && blank {
+			h.gone = false
+			continue
+		}
+		h.gone = false
+		at := find(line)
+		if at < 0 {
+			kept += copy(b[kept:], line)
+			continue
+		}
+		if whole && !h.part && tells(line, at) {
+			h.gone = true
+			continue
+		}
+		from, to := null(line, at)
+		kept += copy(b[kept:], line[:from])
+		kept += copy(b[kept:], line[to:])
+	}
+	return kept
+}
+
+// tells reports whether the line, in which the key stands at a place, is an event
+// that tells of use and nothing else. Some servers space their JSON.
+func tells(line []byte, at int) bool {
+	return bytes.HasPrefix(bytes.TrimLeft(line[at+len(needle):], ": "), []byte("{")) && bytes.HasPrefix(line, []byte("data:")) &&
+		(bytes.Contains(line, []byte(`"choices":[]`)) || bytes.Contains(line, []byte(`"choices": []`)))
+}
+
+// null tells from where to where a key at a place reaches whose value is null,
+// with the comma before it.
+func null(line []byte, at int) (from, to int) {
+	before := bytes.TrimRight(line[:at], " ")
+	after, found := bytes.CutPrefix(bytes.TrimLeft(line[at+len(needle):], ": "), []byte("null"))
+	if !found || !bytes.HasSuffix(before, []byte(",")) {
+		return at, at
+	}
+	return len(before) - 1, len(line) - len(after)
+}
