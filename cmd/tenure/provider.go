@@ -15,17 +15,23 @@ type providerCmd struct {
 	Remove providerRemove `cmd:"" help:"Remove a model provider and its key."`
 }
 
+// providerPlace says in which workspace a provider is.
+type providerPlace struct {
+	Workspace string `default:"default" placeholder:"NAME" help:"Name or id of the workspace."`
+}
+
 type providerAdd struct {
 	local
 	Name    string `arg:"" help:"Name in the workspace, for example openai."`
 	Kind    string `default:"openai" help:"openai (and anything compatible) or anthropic."`
 	BaseURL string `name:"base-url" placeholder:"URL" help:"Base URL, with /v1 for openai (default: the provider's own)."`
+	providerPlace
 	KeyFile string `name:"key-file" default:"-" placeholder:"FILE" help:"File with the key; - is standard input."`
 }
 
 // Help implements kong.HelpProvider.
 func (providerAdd) Help() string {
-	return "Example:\n\n  printf %s \"$KEY\" | tenure provider add openai\n  tenure provider add local --base-url http://127.0.0.1:11434/v1 --key-file key.txt"
+	return "Example:\n\n  printf %s \"$KEY\" | tenure provider add openai\n  tenure provider add local --base-url http://127.0.0.1:11434/v1 --key-file key.txt\n  printf %s \"$KEY\" | tenure provider add openai --workspace Research"
 }
 
 // Run implements the verb.
@@ -35,7 +41,7 @@ func (c *providerAdd) Run(e *env) error {
 		return err
 	}
 	return c.with(e, true, func(a *app.App, by tenure.Principal) error {
-		p, err := a.Vault.Add(e.ctx, by, vault.Spec{Name: c.Name, Kind: tenure.ProviderKind(c.Kind), BaseURL: c.BaseURL, Key: key})
+		p, err := a.Vault.Add(e.ctx, by, vault.Spec{Workspace: c.Workspace, Name: c.Name, Kind: tenure.ProviderKind(c.Kind), BaseURL: c.BaseURL, Key: key})
 		if err != nil {
 			return err
 		}
@@ -52,6 +58,7 @@ func providerView(p tenure.Provider) map[string]any {
 
 type providerList struct {
 	local
+	providerPlace
 }
 
 // Help implements kong.HelpProvider.
@@ -60,9 +67,9 @@ func (providerList) Help() string { return "Example:\n\n  tenure provider list" 
 // Run implements the verb.
 func (c *providerList) Run(e *env) error {
 	return c.with(e, false, func(a *app.App, by tenure.Principal) error {
-		rows, err := a.Vault.List(e.ctx, by, string(tenure.DefaultWorkspace))
+		rows, err := a.Vault.List(e.ctx, by, c.Workspace)
 		if err != nil {
-			return err
+			return noWorkspace(err, c.Workspace)
 		}
 		views := make([]map[string]any, 0, len(rows))
 		for _, p := range rows {
@@ -79,6 +86,7 @@ func (c *providerList) Run(e *env) error {
 
 type providerRemove struct {
 	local
+	providerPlace
 	Name string `arg:"" help:"Name or id."`
 }
 
@@ -88,9 +96,9 @@ func (providerRemove) Help() string { return "Example:\n\n  tenure provider remo
 // Run implements the verb.
 func (c *providerRemove) Run(e *env) error {
 	return c.with(e, false, func(a *app.App, by tenure.Principal) error {
-		rows, err := a.Vault.List(e.ctx, by, string(tenure.DefaultWorkspace))
+		rows, err := a.Vault.List(e.ctx, by, c.Workspace)
 		if err != nil {
-			return err
+			return noWorkspace(err, c.Workspace)
 		}
 		for _, p := range rows {
 			if p.Name != c.Name && string(p.ID) != c.Name {

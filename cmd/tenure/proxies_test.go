@@ -324,6 +324,19 @@ func TestNginxReplicas(t *testing.T) {
 			}
 		}
 	})
+
+	t.Run("where all have no database, one that may go on is still asked", func(t *testing.T) {
+		broken.Store(2, true)
+		for range 10 { // none is left alone for these, and nobody is answered in their place
+			if res, err := (request{"GET", "/v1/models", nil, ""}).do(at); err != nil || res.StatusCode != 503 {
+				t.Fatal(err, res.Status, res.body)
+			}
+		}
+		broken.Delete(2)
+		if res, err := (request{"GET", "/v1/models", nil, ""}).do(at); err != nil || res.StatusCode != 200 {
+			t.Fatal(err, res.Status, res.body)
+		}
+	})
 }
 
 // Three replicas on one PostgreSQL behind nginx, as docs/guides/scale.md has them: a
@@ -404,6 +417,5 @@ func TestThreeReplicas(t *testing.T) {
 		}
 		p.cmd.Env = append(p.cmd.Env, "TENURE_LISTEN="+strings.TrimPrefix(p.url, "http://"))
 		serve(t, home, p.cmd.Env)
-		time.Sleep(2 * time.Second) // as nginx-replicas.conf asks for
 	}
 }

@@ -14,7 +14,7 @@ import (
 type workspaceCmd struct {
 	Create       workspaceCreate       `cmd:"" help:"Make a workspace."`
 	List         workspaceList         `cmd:"" help:"List workspaces."`
-	Update       workspaceUpdate       `cmd:"" help:"Change a workspace: name, description, models."`
+	Update       workspaceUpdate       `cmd:"" help:"Change a workspace: name, description, models, how long it goes on without the database."`
 	Delete       workspaceDelete       `cmd:"" help:"Delete a workspace, and end what is in it."`
 	Members      workspaceMembers      `cmd:"" help:"List who is what in a workspace, and the groups that count there."`
 	AddMember    workspaceAddMember    `cmd:"" help:"Make somebody a member of a workspace, or change their role there."`
