@@ -76,6 +76,7 @@ var house = []room{
 	{path: "internal/web", layer: machinery},
 
 	{path: "internal/postgrestest", layer: leaves, only: none, by: []string{"internal/store/storetest"}, std: true},
+	{path: "internal/keys/keystest", layer: leaves, only: none, by: none, std: true},
 	{path: "internal/store/storetest", layer: helpers, only: []string{".", "internal/postgrestest", "internal/store"}, by: none},
 
 	{path: "internal/access", layer: ground},
@@ -106,7 +107,7 @@ var house = []room{
 }
 
 // testHelpers may be imported by the tests of any room.
-var testHelpers = []string{"internal/postgrestest", "internal/simulator", "internal/store/storetest"}
+var testHelpers = []string{"internal/keys/keystest", "internal/postgrestest", "internal/simulator", "internal/store/storetest"}
 
 // ioPackages are what the root does without: it is words, and words do no I/O.
 var ioPackages = []string{

@@ -18,6 +18,7 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"github.com/tenure-gateway/tenure"
+	"github.com/tenure-gateway/tenure/internal/keys/keystest"
 	"github.com/tenure-gateway/tenure/internal/postgrestest"
 	"github.com/tenure-gateway/tenure/internal/simulator"
 )
@@ -26,6 +27,7 @@ import (
 // so print what "stdout" then looks at.
 var commands = map[string]func(ts *testscript.TestScript, neg bool, args []string){
 	"simulate": simulate,                   // simulate: a provider of both kinds; the environment seeds them
+	"transit":  command((*world).transit),  // transit [seal|unseal|opened|rotate]: starts a Vault with the transit key "tenure", which the environment names; or changes it
 	"serve":    command((*world).serve),    // serve [NAME=VALUE...]: starts tenure serve, sets $URL; prints its output
 	"demo":     command((*world).demo),     // demo ARG...: starts tenure demo, writes its commands to 1.sh, 2.sh, 3.sh; prints its output
 	"halt":     command((*world).halt),     // halt: SIGTERM, and exit status 0
@@ -67,6 +69,7 @@ type world struct {
 	replicas  map[string]*process
 	server    *postgrestest.Instance // of "own"
 	simulator *httptest.Server
+	vault     *keystest.Transit // of "transit"
 	streams   map[string]*stream
 	marked    time.Time
 	promised  time.Time // what promises count from: mark, or answered

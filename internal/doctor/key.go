@@ -14,18 +14,26 @@ import (
 // key looks at whether the master key opens what is sealed.
 func (d *Doctor) key(ctx context.Context) findings {
 	const area = "key"
-	const do = "put back the key that belongs to this database (TENURE_KEY_URL). If it is lost, so are the provider keys: remove the providers, and add them anew."
+	const lost = "put back the key that belongs to this database (TENURE_KEY_URL). If it is lost, so are the provider keys: remove the providers, and add them anew."
+	what := "file"
+	if keys.FileOf(d.cfg.KeyURL) == "" {
+		what = "service"
+	}
 	var f findings
 	key, err := d.masterKey(ctx)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		f.skip(area, "file", d.cfg.KeyURL+" is not there, and nothing is sealed: the first start makes it")
+		f.skip(area, what, d.cfg.KeyURL+" is not there, and nothing is sealed: the first start makes it")
 		return f
 	case err != nil:
-		f.fail(area, "file", cause(err), do)
+		do := lost
+		if keys.Is(err, keys.Away) || keys.Is(err, keys.Denied) || keys.Is(err, keys.Exposed) {
+			do = "nothing is lost: what is sealed opens as soon as the key can be had."
+		}
+		f.fail(area, what, cause(err), do)
 		return f
 	}
-	f.ok(area, "file", d.cfg.KeyURL+" is the one that the database knows")
+	f.ok(area, what, d.cfg.KeyURL+" is the one that the database knows")
 	opened, faults, err := d.eachProvider(ctx, func(p tenure.Provider) error {
 		_, sealed, err := d.db.SealedKey(ctx, p.Tenant, p.ID)
 		if err == nil {

@@ -3,14 +3,12 @@ package secretref
 import (
 	"context"
 	"crypto"
-	"crypto/hmac"
 	"crypto/rand"
 	"crypto/rsa"
 	"crypto/sha256"
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/base64"
-	"encoding/hex"
 	"encoding/json"
 	"encoding/pem"
 	"fmt"
@@ -31,6 +29,7 @@ import (
 	"github.com/Azure/azure-sdk-for-go/sdk/azidentity"
 
 	"github.com/tenure-gateway/tenure"
+	"github.com/tenure-gateway/tenure/internal/keys/keystest"
 )
 
 // said is an answer of a double.
@@ -38,11 +37,6 @@ type said struct {
 	status int
 	body   string
 }
-
-const (
-	awsKey    = "AKIATENUREDOUBLE"
-	awsSecret = "the-secret-access-key-of-the-double"
-)
 
 // awsDouble is AWS Secrets Manager: it verifies Signature Version 4 by its documented
 // steps, and not by the SDK that signs.
@@ -53,7 +47,7 @@ func awsDouble(t *testing.T, answers map[string]said) *httptest.Server {
 		if r.Method != http.MethodPost || r.URL.Path != "/" || r.Header.Get("Content-Type") != "application/x-amz-json-1.1" || r.Header.Get("X-Amz-Target") != "secretsmanager.GetSecretValue" {
 			t.Errorf("%s %s %v", r.Method, r.URL, r.Header)
 		}
-		if want := signature(r, body); !strings.HasSuffix(r.Header.Get("Authorization"), "Signature="+want) {
+		if want := keystest.AWSSignature(r, body, "secretsmanager"); !strings.HasSuffix(r.Header.Get("Authorization"), "Signature="+want) {
 			t.Errorf("the signature is wrong: %s, want %s", r.Header.Get("Authorization"), want)
 		}
 		a, ok := answers[string(body)]
@@ -68,49 +62,9 @@ func awsDouble(t *testing.T, answers map[string]said) *httptest.Server {
 	return s
 }
 
-// signature is that of Signature Version 4, as AWS documents it.
-func signature(r *http.Request, body []byte) string {
-	_, scope, _ := strings.Cut(r.Header.Get("Authorization"), "AWS4-HMAC-SHA256 Credential="+awsKey+"/")
-	scope, rest, _ := strings.Cut(scope, ", SignedHeaders=")
-	signed, _, _ := strings.Cut(rest, ",")
-	for _, needed := range []string{"host", "x-amz-date", "x-amz-target", "content-type"} {
-		if !strings.Contains(";"+signed+";", ";"+needed+";") {
-			return needed + " is not signed"
-		}
-	}
-	var headers strings.Builder
-	for name := range strings.SplitSeq(signed, ";") {
-		value := r.Header.Get(name)
-		switch name {
-		case "host":
-			value = r.Host
-		case "content-length":
-			value = fmt.Sprint(r.ContentLength)
-		}
-		headers.WriteString(name + ":" + strings.TrimSpace(value) + "\n")
-	}
-	sum := func(b []byte) string { s := sha256.Sum256(b); return hex.EncodeToString(s[:]) }
-	canonical := strings.Join([]string{r.Method, "/", "", headers.String(), signed, sum(body)}, "\n")
-	text := strings.Join([]string{"AWS4-HMAC-SHA256", r.Header.Get("X-Amz-Date"), scope, sum([]byte(canonical))}, "\n")
-	key := []byte("AWS4" + awsSecret)
-	for part := range strings.SplitSeq(scope, "/") {
-		key = mac(key, part)
-	}
-	if !strings.HasSuffix(scope, "/eu-central-1/secretsmanager/aws4_request") {
-		return "for " + scope
-	}
-	return hex.EncodeToString(mac(key, text))
-}
-
-func mac(key []byte, text string) []byte {
-	h := hmac.New(sha256.New, key)
-	_, _ = io.WriteString(h, text)
-	return h.Sum(nil)
-}
-
 func TestAWS(t *testing.T) {
 	for name, value := range map[string]string{
-		"AWS_ACCESS_KEY_ID": awsKey, "AWS_SECRET_ACCESS_KEY": awsSecret, "AWS_SESSION_TOKEN": "", "AWS_PROFILE": "", "AWS_EC2_METADATA_DISABLED": "true",
+		"AWS_ACCESS_KEY_ID": keystest.AWSKeyID, "AWS_SECRET_ACCESS_KEY": keystest.AWSSecret, "AWS_SESSION_TOKEN": "", "AWS_PROFILE": "", "AWS_EC2_METADATA_DISABLED": "true",
 		"AWS_CONFIG_FILE": filepath.Join(t.TempDir(), "none"), "AWS_SHARED_CREDENTIALS_FILE": filepath.Join(t.TempDir(), "none"),
 	} {
 		t.Setenv(name, value)

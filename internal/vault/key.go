@@ -127,7 +127,7 @@ const sealedRetry = 5 * time.Second
 func sealedError(why error) error {
 	return &tenure.Error{
 		Kind: tenure.Unavailable, Code: "vault_sealed", RetryAfter: sealedRetry,
-		Msg: "stored secrets cannot be opened at the moment; an administrator finds the reason on the page Keys, and in the log", Err: why,
+		Msg: "stored secrets cannot be opened at the moment; an administrator finds the reason on the page System, and \"tenure doctor\" and the log tell it, too", Err: why,
 	}
 }
 

@@ -1,0 +1,250 @@
+package keystest
+
+import (
+	"crypto/aes"
+	"crypto/cipher"
+	"crypto/rand"
+	"encoding/base64"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+)
+
+// TransitToken is the token that a Transit accepts.
+const TransitToken = "hvs.root-of-the-double"
+
+// Transit answers as the documentation of Vault says that the transit engine does, and
+// notes whatever Vault would not understand. Its fields are changed by Set alone.
+type Transit struct {
+	*httptest.Server
+	Sealed bool
+	Token  string // the one that is good
+	Cut    bool   // connections, in the middle of the answer
+	Odd    string // answered instead, with 200
+	Slow   bool   // answers wait until the caller goes
+
+	mu     sync.Mutex
+	keys   map[string]*transitKey
+	calls  map[string]int
+	faults []string
+}
+
+// A transitKey has versions from 1.
+type transitKey struct {
+	versions  []cipher.AEAD
+	decrypts  int // least version that it decrypts
+	deletable bool
+}
+
+// NewTransit starts one, with the engine mounted at "transit" and no key. What Vault
+// would not have understood fails the test at its end.
+func NewTransit(t testing.TB) *Transit {
+	d := &Transit{Token: TransitToken, keys: map[string]*transitKey{}, calls: map[string]int{}}
+	d.Server = httptest.NewServer(http.HandlerFunc(d.serve))
+	t.Cleanup(func() {
+		d.CloseClientConnections()
+		d.Close()
+		for _, f := range d.faults {
+			t.Error("the double was asked wrongly: " + f)
+		}
+	})
+	return d
+}
+
+// Set changes the double.
+func (d *Transit) Set(change func(*Transit)) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	change(d)
+}
+
+// Calls tells how often an operation ("encrypt", "decrypt", …) was asked for.
+func (d *Transit) Calls(operation string) int {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.calls[operation]
+}
+
+func (d *Transit) fault(format string, args ...any) {
+	d.faults = append(d.faults, fmt.Sprintf(format, args...))
+}
+
+func (d *Transit) serve(w http.ResponseWriter, r *http.Request) {
+	body, _ := io.ReadAll(r.Body)
+	d.mu.Lock()
+	slow := d.Slow
+	d.mu.Unlock()
+	if slow {
+		<-r.Context().Done()
+		return
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.Cut {
+		cut(w)
+		return
+	}
+	if d.Odd != "" {
+		_, _ = io.WriteString(w, d.Odd)
+		return
+	}
+	if r.Header.Get("X-Vault-Request") != "true" {
+		d.fault("%s %s without X-Vault-Request", r.Method, r.URL)
+	}
+	path, ok := strings.CutPrefix(r.URL.Path, "/v1/")
+	if !ok || strings.Contains(path, "//") || r.URL.RawQuery != "" {
+		d.fault("%s", r.URL)
+	}
+	switch {
+	case d.Sealed:
+		refuse(w, http.StatusServiceUnavailable, "Vault is sealed")
+	case r.Header.Get("X-Vault-Token") != d.Token:
+		refuse(w, http.StatusForbidden, "permission denied", "invalid token")
+	case path == "sys/mounts/transit":
+		refuse(w, http.StatusBadRequest, "path is already in use at transit/")
+	default:
+		d.engine(w, r, path, body)
+	}
+}
+
+// cut ends the connection within an answer.
+func cut(w http.ResponseWriter) {
+	w.Header().Set("Content-Length", "1000")
+	_, _ = io.WriteString(w, `{"data":{"ciphertext":"vault:v1:`)
+	if c, _, err := http.NewResponseController(w).Hijack(); err == nil {
+		_ = c.Close()
+	}
+}
+
+// answer writes a body in JSON.
+func answer(w http.ResponseWriter, status int, body any) {
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(status)
+	_ = json.NewEncoder(w).Encode(body)
+}
+
+func refuse(w http.ResponseWriter, status int, said ...string) {
+	answer(w, status, map[string]any{"errors": said})
+}
+
+// engine is the transit engine: https://developer.hashicorp.com/vault/api-docs/secret/transit
+func (d *Transit) engine(w http.ResponseWriter, r *http.Request, path string, body []byte) {
+	rest, ok := strings.CutPrefix(path, "transit/")
+	operation, name, _ := strings.Cut(rest, "/")
+	name, action, _ := strings.Cut(name, "/")
+	if !ok || name == "" {
+		refuse(w, http.StatusNotFound, "no handler for route \""+path+"\". route entry not found.")
+		return
+	}
+	if operation == "keys" {
+		operation += "/" + action
+	}
+	d.calls[operation]++
+	var in map[string]any
+	if len(body) > 0 && json.Unmarshal(body, &in) != nil {
+		d.fault("%s %s with %q", r.Method, path, body)
+	}
+	key := d.keys[name]
+	switch {
+	case operation == "keys/" && r.Method == http.MethodDelete:
+		if key == nil || !key.deletable {
+			refuse(w, http.StatusBadRequest, "deletion is not allowed for this key")
+			return
+		}
+		delete(d.keys, name)
+		w.WriteHeader(http.StatusNoContent)
+	case r.Method != http.MethodPost && r.Method != http.MethodPut:
+		d.fault("%s %s", r.Method, path)
+		refuse(w, http.StatusMethodNotAllowed, "unsupported operation")
+	case operation == "keys/":
+		if key == nil {
+			d.keys[name] = &transitKey{decrypts: 1, versions: []cipher.AEAD{newVersion()}}
+		}
+		w.WriteHeader(http.StatusNoContent)
+	case key == nil && operation == "encrypt": // who may only update may not create it
+		refuse(w, http.StatusForbidden, "1 error occurred:\n\t* permission denied\n\n")
+	case key == nil:
+		refuse(w, http.StatusBadRequest, "encryption key not found")
+	case operation == "keys/rotate":
+		key.versions = append(key.versions, newVersion())
+		w.WriteHeader(http.StatusNoContent)
+	case operation == "keys/config":
+		if n, ok := in["min_decryption_version"].(float64); ok {
+			key.decrypts = int(n)
+		}
+		key.deletable = key.deletable || in["deletion_allowed"] == true
+		w.WriteHeader(http.StatusNoContent)
+	case operation == "encrypt":
+		d.encrypt(w, key, in)
+	case operation == "decrypt":
+		d.decrypt(w, key, in)
+	default:
+		d.fault("%s %s", r.Method, path)
+		refuse(w, http.StatusNotFound, "unsupported path")
+	}
+}
+
+func newVersion() cipher.AEAD {
+	key := make([]byte, 32)
+	_, _ = rand.Read(key)
+	block, _ := aes.NewCipher(key)                 // 32 bytes are a key
+	aead, _ := cipher.NewGCMWithRandomNonce(block) // AES is what it wants
+	return aead
+}
+
+// only gives the one text field that a request has.
+func (d *Transit) only(in map[string]any, field string) string {
+	text, ok := in[field].(string)
+	if !ok || len(in) != 1 {
+		d.fault("%s among %d fields", field, len(in))
+	}
+	return text
+}
+
+func (d *Transit) encrypt(w http.ResponseWriter, key *transitKey, in map[string]any) {
+	plain, err := base64.StdEncoding.DecodeString(d.only(in, "plaintext"))
+	if err != nil {
+		refuse(w, http.StatusBadRequest, "failed to base64-decode plaintext")
+		return
+	}
+	version := len(key.versions)
+	sealed := key.versions[version-1].Seal(nil, nil, plain, nil) //nolint:gosec // no nonce is given: NewGCMWithRandomNonce takes none
+	answer(w, http.StatusOK, map[string]any{"request_id": "r", "lease_id": "", "renewable": false, "lease_duration": 0, "data": map[string]any{
+		"ciphertext": fmt.Sprintf("vault:v%d:%s", version, base64.StdEncoding.EncodeToString(sealed)), "key_version": version,
+	}})
+}
+
+func (d *Transit) decrypt(w http.ResponseWriter, key *transitKey, in map[string]any) {
+	text, ok := strings.CutPrefix(d.only(in, "ciphertext"), "vault:v")
+	number, text, colon := strings.Cut(text, ":")
+	version, err := strconv.Atoi(number)
+	sealed, berr := base64.StdEncoding.DecodeString(text)
+	switch {
+	case !ok:
+		refuse(w, http.StatusBadRequest, "invalid ciphertext: no prefix")
+	case err != nil || !colon || berr != nil:
+		refuse(w, http.StatusBadRequest, "invalid ciphertext: could not decode base64")
+	case version > len(key.versions) || version < 1:
+		refuse(w, http.StatusBadRequest, "invalid ciphertext: version is too new")
+	case version < key.decrypts:
+		refuse(w, http.StatusBadRequest, "ciphertext or signature version is disallowed by policy (too old)")
+	default:
+		aead := key.versions[version-1]
+		plain := []byte(nil)
+		err := io.ErrUnexpectedEOF
+		if len(sealed) >= aead.Overhead() {
+			plain, err = aead.Open(nil, nil, sealed, nil)
+		}
+		if err != nil {
+			refuse(w, http.StatusBadRequest, "cipher: message authentication failed")
+			return
+		}
+		answer(w, http.StatusOK, map[string]any{"data": map[string]any{"plaintext": base64.StdEncoding.EncodeToString(plain)}})
+	}
+}

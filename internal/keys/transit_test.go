@@ -1,0 +1,214 @@
+package keys_test
+
+import (
+	"bytes"
+	"context"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/tenure-gateway/tenure"
+	"github.com/tenure-gateway/tenure/internal/keys"
+	"github.com/tenure-gateway/tenure/internal/keys/keystest"
+)
+
+// double starts a double of transit and points the client's environment at it.
+func double(t *testing.T) *keystest.Transit {
+	t.Helper()
+	d := keystest.NewTransit(t)
+	t.Setenv("VAULT_ADDR", d.URL)
+	t.Setenv("VAULT_TOKEN", keystest.TransitToken)
+	return d
+}
+
+// manage does what an administrator of Vault does, at the server of the environment.
+func manage(t *testing.T, method, path, body string) {
+	t.Helper()
+	r, err := http.NewRequestWithContext(t.Context(), method, os.Getenv("VAULT_ADDR")+"/v1/"+path, strings.NewReader(body))
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Header.Set("X-Vault-Token", os.Getenv("VAULT_TOKEN"))
+	r.Header.Set("X-Vault-Request", "true")
+	res, err := http.DefaultClient.Do(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = res.Body.Close()
+	if res.StatusCode >= 300 && !strings.HasPrefix(path, "sys/mounts/") { // it may be mounted already
+		t.Fatalf("%s %s: %s", method, path, res.Status)
+	}
+}
+
+// transitKey makes a key of transit, which goes with the test.
+func transitKey(t *testing.T) string {
+	t.Helper()
+	name := "tenure-test-" + tenure.NewID(time.Now())
+	manage(t, "POST", "sys/mounts/transit", `{"type":"transit"}`)
+	manage(t, "POST", "transit/keys/"+name, "")
+	return name
+}
+
+func open(t *testing.T, url string, o keys.Options) keys.KEK {
+	t.Helper()
+	kek, err := keys.Open(t.Context(), url, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return kek
+}
+
+func wrap(t *testing.T, kek keys.KEK, key []byte) (wrapped []byte, by string) {
+	t.Helper()
+	wrapped, by, err := kek.Wrap(t.Context(), key, []byte("bound"))
+	if err != nil || bytes.Contains(wrapped, key) {
+		t.Fatalf("%q, %v", wrapped, err)
+	}
+	return wrapped, by
+}
+
+// opens reports the error of unwrapping, and demands the key where there is none.
+func opens(t *testing.T, kek keys.KEK, wrapped, key []byte) error {
+	t.Helper()
+	got, err := kek.Unwrap(t.Context(), wrapped, []byte("bound"))
+	if err == nil && !bytes.Equal(got, key) {
+		t.Errorf("another key opens: %q", got)
+	}
+	return err
+}
+
+var dek = []byte("0123456789abcdef0123456789abcdef")
+
+// says demands of an error its kind, the key's name and what to do, and nothing that
+// is secret.
+func says(t *testing.T, err error, problem keys.Problem, parts ...string) {
+	t.Helper()
+	if !keys.Is(err, problem) {
+		t.Errorf("%v is not of kind %d", err, problem)
+		return
+	}
+	for _, part := range parts {
+		if !strings.Contains(err.Error(), part) {
+			t.Errorf("%q does not say %q", err, part)
+		}
+	}
+	for _, secret := range []string{keystest.TransitToken, string(dek), "MDEyMzQ1Njc4OWFi"} {
+		if strings.Contains(err.Error(), secret) {
+			t.Errorf("it shows a secret: %v", err)
+		}
+	}
+}
+
+// A key of transit wraps and unwraps, and goes on when it is rotated there: at the
+// double or, where VAULT_ADDR and VAULT_TOKEN name one, at a real server.
+func TestTransit(t *testing.T) {
+	if os.Getenv("VAULT_ADDR") == "" {
+		double(t)
+	}
+	name := transitKey(t)
+	url := "hashivault://" + name
+	kek := open(t, url, keys.Options{})
+	one, by := wrap(t, kek, dek)
+	if by != url+"#v1" || kek.ID() != url {
+		t.Errorf("by %s of %s", by, kek.ID())
+	}
+	if err := opens(t, kek, one, dek); err != nil {
+		t.Error(err)
+	}
+	manage(t, "POST", "transit/keys/"+name+"/rotate", "")
+	two, by := wrap(t, kek, dek)
+	if by != url+"#v2" {
+		t.Errorf("after the rotation by %s", by)
+	}
+	for _, wrapped := range [][]byte{one, two} {
+		if err := opens(t, kek, wrapped, dek); err != nil {
+			t.Error(err)
+		}
+	}
+	changed := bytes.Clone(two)
+	changed[len(changed)-9] ^= 1
+	says(t, opens(t, kek, changed, dek), keys.Wrong, url)
+	says(t, opens(t, kek, []byte("no ciphertext"), dek), keys.Wrong, url)
+	other := open(t, "hashivault://"+transitKey(t), keys.Options{})
+	says(t, opens(t, other, one, dek), keys.Wrong)
+	manage(t, "POST", "transit/keys/"+name+"/config", `{"min_decryption_version":2,"deletion_allowed":true}`)
+	says(t, opens(t, kek, one, dek), keys.Denied, url, "min_decryption_version")
+	if err := opens(t, kek, two, dek); err != nil {
+		t.Error(err)
+	}
+	manage(t, "DELETE", "transit/keys/"+name, "")
+	says(t, opens(t, kek, two, dek), keys.Missing, url, "that the key is there")
+	says(t, opens(t, open(t, url+"?engine=elsewhere", keys.Options{}), two, dek), keys.Missing, "transit engine")
+	t.Setenv("VAULT_TOKEN", "hvs.of-nobody")
+	says(t, opens(t, open(t, url, keys.Options{}), two, dek), keys.Denied, url, "VAULT_TOKEN lives")
+}
+
+// A token that an agent keeps in a file is read anew for each request.
+func TestTransitTokenFile(t *testing.T) {
+	d := double(t)
+	name := transitKey(t)
+	t.Setenv("VAULT_TOKEN", "")
+	file := filepath.Join(t.TempDir(), "token")
+	write := func(text string) {
+		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write(keystest.TransitToken + "\n")
+	kek := open(t, "hashivault://"+name+"?token_file="+file, keys.Options{})
+	wrapped, _ := wrap(t, kek, dek)
+	d.Set(func(d *keystest.Transit) { d.Token = "hvs.renewed" })
+	says(t, opens(t, kek, wrapped, dek), keys.Denied)
+	write("hvs.renewed")
+	if err := opens(t, kek, wrapped, dek); err != nil {
+		t.Error(err)
+	}
+}
+
+// A transit that is ill is told by what ails it, and is waited for no longer than five
+// seconds; well again, it is used by the same KEK.
+func TestTransitIll(t *testing.T) {
+	d := double(t)
+	url := "hashivault://" + transitKey(t)
+	kek := open(t, url, keys.Options{})
+	wrapped, _ := wrap(t, kek, dek)
+	ill := func(problem keys.Problem, ail func(*keystest.Transit), parts ...string) {
+		t.Helper()
+		d.Set(ail)
+		says(t, opens(t, kek, wrapped, dek), problem, append(parts, url)...)
+		_, _, err := kek.Wrap(t.Context(), dek, nil)
+		says(t, err, problem, append(parts, url)...)
+		d.Set(func(d *keystest.Transit) { d.Sealed, d.Cut, d.Slow, d.Odd = false, false, false, "" })
+		if err := opens(t, kek, wrapped, dek); err != nil {
+			t.Error("well again:", err)
+		}
+	}
+	ill(keys.Away, func(d *keystest.Transit) { d.Sealed = true }, "Vault is sealed", "unseal it")
+	ill(keys.Away, func(d *keystest.Transit) { d.Cut = true }, "cannot be reached")
+	for _, odd := range []string{`{}`, `{"data":{}}`, `{"data":{"plaintext":7,"ciphertext":7}}`, `{"data":{"plaintext":"","ciphertext":""}}`, `<html>`, `{"data":null}`} {
+		ill(keys.Away, func(d *keystest.Transit) { d.Odd = odd })
+	}
+	from := time.Now()
+	d.Set(func(d *keystest.Transit) { d.Slow = true })
+	says(t, opens(t, kek, wrapped, dek), keys.Away, url, "that it runs")
+	if took := time.Since(from); took > 9*time.Second {
+		t.Errorf("it waited for %v", took)
+	}
+	d.Close()
+	says(t, opens(t, kek, wrapped, dek), keys.Away, url, "that it runs")
+}
+
+// Whoever asks and goes is not held.
+func TestTransitLeft(t *testing.T) {
+	d := double(t)
+	kek := open(t, "hashivault://"+transitKey(t), keys.Options{Timeout: time.Minute})
+	wrapped, _ := wrap(t, kek, dek)
+	d.Set(func(d *keystest.Transit) { d.Slow = true })
+	ctx, leave := context.WithTimeout(t.Context(), 100*time.Millisecond)
+	defer leave()
+	_, err := kek.Unwrap(ctx, wrapped, nil)
+	says(t, err, keys.Away)
+}
