@@ -85,8 +85,8 @@ func (g *Gateway) Routes() []web.Route {
 		{Pattern: "POST /v1/embeddings", Action: tenure.CreateEmbedding, Handle: embeddings, Fail: openAI.fail},
 		{Pattern: "POST /v1/messages", Action: tenure.CreateMessage, Handle: messages, Fail: anthropic.fail},
 		{Pattern: "POST /v1/messages/count_tokens", Action: tenure.CountTokens, Handle: count, Fail: anthropic.fail},
-		{Pattern: "GET /v1/models", Action: tenure.ListModels, Handle: g.listModels, Fail: failModels},
-		{Pattern: "GET /v1/models/{id...}", Action: tenure.ReadModel, Handle: g.readModel, Fail: failModels},
+		{Pattern: "GET /v1/models", Action: tenure.ListModels, Handle: g.shared(g.listModels), Fail: failModels},
+		{Pattern: "GET /v1/models/{id...}", Action: tenure.ReadModel, Handle: g.shared(g.readModel), Fail: failModels},
 		{Pattern: "/v1/", Action: tenure.Unrouted, Handle: nothingHere, Fail: failModels},
 	}
 }
@@ -129,17 +129,10 @@ func (c *call) unblock(rc *http.ResponseController) {
 
 // model makes the handler of a route that asks a model.
 func (g *Gateway) model(pr *protocol, action tenure.Action, path string) func(http.ResponseWriter, *http.Request) error {
-	return func(w http.ResponseWriter, r *http.Request) error {
+	return g.shared(func(w http.ResponseWriter, r *http.Request) error {
 		p := web.Principal(r.Context())
 		rc := http.NewResponseController(w)
-		ev := web.EventOf(r.Context())
-		owner, err := g.shares.take(p)
-		if err != nil {
-			ev.Shed = web.ShedOwner
-			return err
-		}
-		defer g.shares.give(owner)
-		c := &call{protocol: pr, path: path, event: ev}
+		c := &call{protocol: pr, path: path, event: web.EventOf(r.Context())}
 		ctx, flight, err := g.Live.Enter(r.Context(), p, action, func() { c.unblock(rc) })
 		if err != nil {
 			return err
@@ -160,7 +153,7 @@ func (g *Gateway) model(pr *protocol, action tenure.Action, path string) func(ht
 			_ = rc.SetWriteDeadline(time.Time{})
 		}
 		return c.event.Err
-	}
+	})
 }
 
 // What ends a request in which nothing moves.

@@ -97,6 +97,11 @@ var limits = gateway.Limits{
 // of both kinds. Every request comes from one person with one token.
 func newWorld(t *testing.T, upstream string) *world {
 	t.Helper()
+	return newWorldWithin(t, upstream, limits)
+}
+
+func newWorldWithin(t *testing.T, upstream string, limits gateway.Limits) *world {
+	t.Helper()
 	ctx, stop := context.WithCancel(context.Background())
 	dir := t.TempDir()
 	db, err := store.OpenSQLite(ctx, filepath.Join(dir, "tenure.db"), nil)

@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"cmp"
+	"net/http"
 	"sync"
 
 	"github.com/tenure-gateway/tenure"
@@ -15,6 +16,21 @@ type shares struct {
 
 	mu sync.Mutex
 	of map[string]int // by the id of the person or service account
+}
+
+// shared makes a handler that is counted in the share of whoever asks: a list of models
+// waits for providers, too.
+func (g *Gateway) shared(h func(http.ResponseWriter, *http.Request) error) func(http.ResponseWriter, *http.Request) error {
+	return func(w http.ResponseWriter, r *http.Request) error {
+		ev := web.EventOf(r.Context())
+		owner, err := g.shares.take(ev.Principal)
+		if err != nil {
+			ev.Shed = web.ShedOwner
+			return err
+		}
+		defer g.shares.give(owner)
+		return h(w, r)
+	}
 }
 
 // take counts one request more of whoever asks, and gives by what name it is given
