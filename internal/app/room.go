@@ -1,12 +1,16 @@
 package app
 
 import (
-	"bytes"
+	"io/fs"
+	"iter"
 	"math"
 	"os"
+	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
+	"time"
 
 	"github.com/tenure-gateway/tenure/internal/web"
 )
@@ -21,6 +25,9 @@ const (
 	otherRoom     = 1000     // requests at once on each route that asks no model
 	listenersRoom = 10_000   // pages that listen for the end of their session
 	listeners     = "GET /events"
+	networkRoom   = otherRoom / 10   // of them, those of one network that nobody is known to have asked
+	writeTime     = 10 * time.Second // for a piece of an answer to leave
+	readTime      = 5 * time.Second  // for a body of nobody known to come
 )
 
 // inflight is how many model requests may be in flight: what the setting says or,
@@ -29,7 +36,7 @@ func (a *App) inflight() int {
 	if a.Config.MaxInflight > 0 {
 		return a.Config.MaxInflight
 	}
-	return int(max(leastInflight, min(mostInflight, memory()/2/flightMemory, fitFiles())))
+	return int(max(leastInflight, min(mostInflight, memory(os.DirFS("/"))/2/flightMemory, fitFiles())))
 }
 
 // perOwner is how many of them one person or service account may have.
@@ -50,30 +57,48 @@ func fitFiles() int64 {
 	return (files - files/spareFiles) / flightFiles
 }
 
-// memory is how many bytes this process may have, as far as Linux tells: the limit of
-// its control group, or all that the machine has.
-func memory() int64 {
-	for _, file := range [...]string{"/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"} {
-		text, err := os.ReadFile(file)
+// memory is how many bytes this process may have, as far as Linux tells: what the machine
+// has, or the least limit of its control group and those above.
+func memory(root fs.FS) int64 {
+	least := int64(math.MaxInt64)
+	number := func(text string, unit int64) {
+		if n, err := strconv.ParseInt(strings.TrimSpace(text), 10, 64); err == nil && n <= math.MaxInt64/unit { // "max" is no number
+			least = min(least, n*unit)
+		}
+	}
+	read := func(file string) iter.Seq[string] {
+		text, err := fs.ReadFile(root, file)
 		if err != nil {
+			return func(func(string) bool) {}
+		}
+		return strings.Lines(string(text))
+	}
+	for line := range read("proc/meminfo") {
+		if fields := strings.Fields(line); len(fields) == 3 && fields[0] == "MemTotal:" {
+			number(fields[1], 1<<10)
+		}
+	}
+	// Each line is a number, controllers and a path (cgroups(7)); version 2 names no controller.
+	for line := range read("proc/self/cgroup") {
+		_, rest, _ := strings.Cut(strings.TrimSpace(line), ":")
+		controllers, group, _ := strings.Cut(rest, ":")
+		base, file := "sys/fs/cgroup", "memory.max"
+		if controllers != "" {
+			base, file = "sys/fs/cgroup/memory", "memory.limit_in_bytes"
+		}
+		if controllers != "" && !slices.Contains(strings.Split(controllers, ","), "memory") {
 			continue
 		}
-		if n, err := strconv.ParseInt(string(bytes.TrimSpace(text)), 10, 64); err == nil {
-			return n // "max" is no number
-		}
-	}
-	text, err := os.ReadFile("/proc/meminfo")
-	if err != nil {
-		return math.MaxInt64
-	}
-	for line := range strings.Lines(string(text)) {
-		if fields := strings.Fields(line); len(fields) == 3 && fields[0] == "MemTotal:" {
-			if kb, err := strconv.ParseInt(fields[1], 10, 64); err == nil {
-				return kb << 10
+		for group = filepath.Clean("/" + group); ; group = filepath.Dir(group) {
+			for limit := range read(filepath.Join(base, group, file)) {
+				number(limit, 1)
+			}
+			if group == "/" {
+				break
 			}
 		}
 	}
-	return math.MaxInt64
+	return least
 }
 
 // together gives routes one room that they share.
@@ -88,7 +113,7 @@ func together(lane *web.Lane, routes []web.Route) []web.Route {
 // and so is whoever ends access.
 func apart(routes []web.Route) []web.Route {
 	for i := range routes {
-		routes[i].Lane = &web.Lane{Name: routes[i].Pattern, Max: otherRoom}
+		routes[i].Lane = &web.Lane{Name: routes[i].Pattern, Max: otherRoom, PerNetwork: networkRoom}
 		if routes[i].Pattern == listeners {
 			routes[i].Lane.Max = listenersRoom
 		}

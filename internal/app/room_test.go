@@ -1,9 +1,12 @@
 package app
 
 import (
+	"math"
 	"strings"
 	"testing"
+	"testing/fstest"
 
+	"github.com/tenure-gateway/tenure"
 	"github.com/tenure-gateway/tenure/internal/config"
 	"github.com/tenure-gateway/tenure/internal/web"
 )
@@ -12,12 +15,25 @@ import (
 // taken by another's load.
 func TestRooms(t *testing.T) {
 	a := install(t, "teams")
+	if a.router.Patience.Read == 0 || a.router.Patience.Write == 0 {
+		t.Errorf("clients are waited for as long as they like: %+v", a.router.Patience)
+	}
+	listen := int64(0)
 	models := map[*web.Lane]bool{}
 	others := map[*web.Lane]string{}
 	for _, route := range a.router.Routes() {
 		_, path, ok := strings.Cut(route.Pattern, " ")
 		if !ok {
 			path = route.Pattern
+		}
+		if route.Pattern == listeners {
+			listen = route.Lane.Max
+		}
+		if route.Streams != (route.Pattern == listeners || strings.HasPrefix(route.Pattern, "POST /v1/")) {
+			t.Errorf("%s streams: %t", route.Pattern, route.Streams)
+		}
+		if anybody := route.Action == tenure.Public || route.Action == tenure.RevokeHeld; anybody && route.Lane.PerNetwork < 1 {
+			t.Errorf("%s is bound for no network", route.Pattern)
 		}
 		switch {
 		case route.Lane == nil || route.Lane.Max < 1:
@@ -30,9 +46,12 @@ func TestRooms(t *testing.T) {
 			others[route.Lane] = route.Pattern
 		}
 	}
+	if len(models) != 1 || listen != listenersRoom {
+		t.Errorf("%d rooms of the model routes; %d pages may listen", len(models), listen)
+	}
 	for lane := range models {
-		if len(models) != 1 || lane.Max != int64(a.inflight()) || others[lane] != "" {
-			t.Errorf("%d rooms of the model routes, of %d, %d wanted", len(models), lane.Max, a.inflight())
+		if lane.Max != int64(a.inflight()) || others[lane] != "" {
+			t.Errorf("the room of the model routes is %d, %d wanted", lane.Max, a.inflight())
 		}
 	}
 }
@@ -51,6 +70,33 @@ func TestRoomOfTheMachine(t *testing.T) {
 		}
 		if room != c.room || one != c.one {
 			t.Errorf("%+v: %d and %d", c, room, one)
+		}
+	}
+}
+
+// Of all limits of memory the least counts, wherever above the process it is.
+func TestMemory(t *testing.T) {
+	const total = "MemFree: 7 kB\nMemTotal:        8000 kB\n"
+	for name, c := range map[string]struct {
+		files map[string]string
+		want  int64
+	}{
+		"nothing is told":        {nil, math.MaxInt64},
+		"the machine's":          {map[string]string{"proc/meminfo": total}, 8000 << 10},
+		"a container's":          {map[string]string{"proc/meminfo": total, "proc/self/cgroup": "0::/\n", "sys/fs/cgroup/memory.max": "4096\n"}, 4096},
+		"more than the machine":  {map[string]string{"proc/meminfo": total, "proc/self/cgroup": "0::/\n", "sys/fs/cgroup/memory.max": "9000000000\n"}, 8000 << 10},
+		"none":                   {map[string]string{"proc/meminfo": total, "proc/self/cgroup": "0::/\n", "sys/fs/cgroup/memory.max": "max\n"}, 8000 << 10},
+		"a service's":            {map[string]string{"proc/meminfo": total, "proc/self/cgroup": "0::/system.slice/tenure.service\n", "sys/fs/cgroup/system.slice/tenure.service/memory.max": "2048\n", "sys/fs/cgroup/system.slice/memory.max": "max\n"}, 2048},
+		"its slice's":            {map[string]string{"proc/meminfo": total, "proc/self/cgroup": "0::/system.slice/tenure.service\n", "sys/fs/cgroup/system.slice/tenure.service/memory.max": "2048\n", "sys/fs/cgroup/system.slice/memory.max": "1024\n"}, 1024},
+		"version 1, none":        {map[string]string{"proc/meminfo": total, "proc/self/cgroup": "9:memory:/docker/x\n1:cpu,cpuacct:/y\n", "sys/fs/cgroup/memory/memory.limit_in_bytes": "9223372036854771712\n"}, 8000 << 10},
+		"version 1, a container": {map[string]string{"proc/meminfo": total, "proc/self/cgroup": "9:memory:/docker/x\n0::/z\n", "sys/fs/cgroup/memory/docker/x/memory.limit_in_bytes": "512\n"}, 512},
+	} {
+		root := fstest.MapFS{}
+		for file, text := range c.files {
+			root[file] = &fstest.MapFile{Data: []byte(text)}
+		}
+		if got := memory(root); got != c.want {
+			t.Errorf("%s: %d, want %d", name, got, c.want)
 		}
 	}
 }

@@ -64,7 +64,7 @@ func (a *App) router() (*web.Router, error) {
 			si.Observe(r, ev)
 			a.noteUsage(ev)
 		},
-		Log: a.logs, Metrics: web.NewMetrics(a.Metrics), Now: time.Now,
+		Log: a.logs, Metrics: web.NewMetrics(a.Metrics), Now: time.Now, Patience: web.Patience{Write: writeTime, Read: readTime},
 		Check: func(ctx context.Context, p tenure.Principal, action tenure.Action) error {
 			if err := access.Admits(p, action); err != nil {
 				return err

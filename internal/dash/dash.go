@@ -101,7 +101,7 @@ func (d *Dash) Routes() ([]web.Route, error) {
 		d.route("POST /settings/sessions/end-others", tenure.EndSession, d.endOthers),
 		d.route("GET /settings/sessions/{id}/end", tenure.ListSession, d.askEndSession),
 		d.route("POST /settings/sessions/{id}/end", tenure.EndSession, d.endSession),
-		d.route("GET /events", tenure.ViewPages, d.events),
+		{Pattern: "GET /events", Action: tenure.ViewPages, Fail: d.Fail, Handle: d.secured(d.events), Streams: true},
 		d.route("GET /ended", tenure.Public, d.ended),
 		d.route("GET /admin", tenure.ReadOverview, d.overview),
 		d.route("GET /admin/streams", tenure.ListStreams, d.streams),

@@ -80,11 +80,11 @@ func (g *Gateway) Routes() []web.Route {
 	messages := g.model(&anthropic, tenure.CreateMessage, "/v1/messages")
 	count := g.model(&anthropic, tenure.CountTokens, "/v1/messages/count_tokens")
 	return []web.Route{
-		{Pattern: "POST /v1/chat/completions", Action: tenure.ChatCompletions, Handle: chat, Fail: openAI.fail},
-		{Pattern: "POST /v1/responses", Action: tenure.CreateResponse, Handle: responses, Fail: openAI.fail},
-		{Pattern: "POST /v1/embeddings", Action: tenure.CreateEmbedding, Handle: embeddings, Fail: openAI.fail},
-		{Pattern: "POST /v1/messages", Action: tenure.CreateMessage, Handle: messages, Fail: anthropic.fail},
-		{Pattern: "POST /v1/messages/count_tokens", Action: tenure.CountTokens, Handle: count, Fail: anthropic.fail},
+		{Pattern: "POST /v1/chat/completions", Action: tenure.ChatCompletions, Handle: chat, Fail: openAI.fail, Streams: true},
+		{Pattern: "POST /v1/responses", Action: tenure.CreateResponse, Handle: responses, Fail: openAI.fail, Streams: true},
+		{Pattern: "POST /v1/embeddings", Action: tenure.CreateEmbedding, Handle: embeddings, Fail: openAI.fail, Streams: true},
+		{Pattern: "POST /v1/messages", Action: tenure.CreateMessage, Handle: messages, Fail: anthropic.fail, Streams: true},
+		{Pattern: "POST /v1/messages/count_tokens", Action: tenure.CountTokens, Handle: count, Fail: anthropic.fail, Streams: true},
 		{Pattern: "GET /v1/models", Action: tenure.ListModels, Handle: g.shared(g.listModels), Fail: failModels},
 		{Pattern: "GET /v1/models/{id...}", Action: tenure.ReadModel, Handle: g.shared(g.readModel), Fail: failModels},
 		{Pattern: "/v1/", Action: tenure.Unrouted, Handle: nothingHere, Fail: failModels},

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/tenure-gateway/tenure"
+	"github.com/tenure-gateway/tenure/internal/web"
 )
 
 // How many authentications may fail. Nobody guesses a token of 238 random bits:
@@ -61,7 +62,7 @@ func (t *Throttle) Failed(address, presented string) time.Duration {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	now := t.Now().UnixNano()
-	if network, ok := networkOf(address); ok {
+	if network, ok := web.NetworkOf(address); ok {
 		wait = t.take(source{network: network}, now)
 	}
 	if _, ours := tenure.KindOfToken(presented); ours && len(presented) >= tenure.TokenPrefixLength {
@@ -71,22 +72,6 @@ func (t *Throttle) Failed(address, presented string) time.Duration {
 		t.refused.Add(1)
 	}
 	return wait
-}
-
-// networkOf is what an address is counted under: itself, or for IPv6 the /64 that
-// one customer has at least.
-func networkOf(address string) (netip.Prefix, bool) {
-	a, err := netip.ParseAddr(address)
-	if err != nil {
-		return netip.Prefix{}, false
-	}
-	a = a.Unmap().WithZone("")
-	bits := a.BitLen()
-	if a.Is6() {
-		bits = 64
-	}
-	p, err := a.Prefix(bits)
-	return p, err == nil
 }
 
 // take takes one out of the source's bucket, or tells how long until it can.

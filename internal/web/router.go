@@ -33,6 +33,9 @@ type Route struct {
 	Fail func(http.ResponseWriter, *http.Request, error)
 	// Lane bounds how many requests are in hand; nil bounds nothing.
 	Lane *Lane
+	// Streams is set where the handler keeps the time of its own answer, which may
+	// stand still for long.
+	Streams bool
 }
 
 // Router serves routes. Its fields are set before Mount.
@@ -49,6 +52,8 @@ type Router struct {
 	Log     *LogWriter
 	Metrics *Metrics
 	Now     func() time.Time
+	// Patience is how long clients may keep requests in hand.
+	Patience Patience
 
 	mux     http.ServeMux
 	routes  []Route
@@ -135,7 +140,7 @@ func (rt *Router) Routes() []Route { return slices.Clone(rt.routes) }
 
 // otherMethods answers the methods that a path does not have.
 func (rt *Router) otherMethods(path string, like Route) Route {
-	like.Pattern, like.Action = path, tenure.Unrouted
+	like.Pattern, like.Action, like.Streams = path, tenure.Unrouted, false
 	like.Handle = func(w http.ResponseWriter, r *http.Request) error {
 		allow := slices.Compact(slices.Sorted(slices.Values(rt.methods[path])))
 		w.Header().Set("Allow", strings.Join(allow, ", "))
@@ -188,6 +193,9 @@ func (rt *Router) handler(route Route) http.Handler {
 		ev := &Event{ID: tenure.NewID(now), Start: now, Route: route.Pattern}
 		ev.Origin = tenure.Origin{RequestID: ev.ID, Address: rt.Address(r), UserAgent: r.UserAgent(), Background: len(r.Header[background]) > 0}
 		ev.recorder, ev.context = recorder{ResponseWriter: w, ev: ev}, eventContext{r.Context(), ev}
+		if !route.Streams {
+			ev.recorder.within = rt.Patience.Write
+		}
 		w.Header()["X-Request-Id"] = []string{ev.ID}
 		r = r.WithContext(&ev.context) //nolint:contextcheck // it wraps the request's own
 		defer func() { rt.finish(route, r, ev, recover()) }()
@@ -208,6 +216,20 @@ func (rt *Router) run(route Route, w http.ResponseWriter, r *http.Request, ev *E
 		return err
 	}
 	ev.Principal = p
+	if !p.Valid() {
+		give, err := route.Lane.share(ev)
+		if err != nil {
+			return err
+		}
+		defer give()
+		if body := rt.Patience.body(w, r); body != nil {
+			err := route.Handle(w, r)
+			if err != nil && body.late {
+				return errLate
+			}
+			return err
+		}
+	}
 	if route.Action != tenure.Public && route.Action != tenure.RevokeHeld {
 		if err := rt.Check(r.Context(), p, route.Action); err != nil {
 			return err
@@ -226,6 +248,7 @@ func (rt *Router) finish(route Route, r *http.Request, ev *Event, thrown any) {
 			thrown = nil
 		}
 	}
+	ev.recorder.last()
 	ev.Took = rt.Now().Sub(ev.Start)
 	rt.Metrics.observe(ev)
 	if ev.Shed != "" && route.Lane != nil {
@@ -308,6 +331,8 @@ func Principal(ctx context.Context) tenure.Principal { return EventOf(ctx).Princ
 type recorder struct {
 	http.ResponseWriter
 	ev *Event
+	// within is how long a piece of the answer has to leave; 0: the handler says.
+	within time.Duration
 }
 
 // WriteHeader implements http.ResponseWriter.
@@ -327,7 +352,7 @@ func (w *recorder) Write(b []byte) (int, error) {
 	if w.ev.Status == 0 {
 		w.ev.Status = http.StatusOK
 	}
-	n, err := w.ResponseWriter.Write(b)
+	n, err := w.pass(b)
 	w.ev.Bytes += int64(n)
 	return n, err
 }
