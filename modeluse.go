@@ -1,9 +1,35 @@
 package tenure
 
+import "time"
+
 // ModelUse is how many tokens of a model were used, as the provider counted them.
 type ModelUse struct {
 	Input       int64 // all that the model read, from its cache too
 	CacheReads  int64 // of Input, what it had in its cache
 	CacheWrites int64 // of Input, what it put there
 	Output      int64
+}
+
+// Plus is the sum of two uses.
+func (u ModelUse) Plus(v ModelUse) ModelUse {
+	return ModelUse{u.Input + v.Input, u.CacheReads + v.CacheReads, u.CacheWrites + v.CacheWrites, u.Output + v.Output}
+}
+
+// By what the use of models is summed up.
+const (
+	UseByDay       = "day"
+	UseByWorkspace = "workspace"
+	UseByUser      = "user" // people, and service accounts
+	UseByToken     = "token"
+	UseByProvider  = "provider"
+	UseByModel     = "model"
+)
+
+// ModelUses is what models used, of one of what it is summed up by.
+type ModelUses struct {
+	ID       string // of a workspace, person, service account, token or provider; the model; the day as YYYY-MM-DD
+	Name     string // for people; empty: it is not there any more
+	Requests int64
+	ModelUse
+	LastAt time.Time // of the last request, to the second
 }

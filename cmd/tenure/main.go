@@ -59,6 +59,7 @@ type cli struct {
 	Policy    policyCmd    `cmd:"" help:"The tenant's policy: lifetimes, who may mint, what is open."`
 	OIDC      oidcCmd      `cmd:"" name:"oidc" help:"OIDC connections: the identity providers by which people sign in."`
 	Provider  providerCmd  `cmd:"" help:"Model providers."`
+	Usage     usageCmd     `cmd:"" help:"What models used, in tokens, as their providers counted it."`
 	Vault     vaultCmd     `cmd:"" help:"Sealed secrets, and the key-encryption key."`
 	Workspace workspaceCmd `cmd:"" help:"Workspaces, their members, and what groups are in them."`
 	Access    accessCmd    `cmd:"" help:"Who may do what, and why."`

@@ -74,6 +74,7 @@ func (a *API) Routes() []web.Route {
 	a.mountSelf(m)
 	a.mountUsers(m)
 	a.mountReport(m)
+	a.mountUsage(m)
 	a.mountStreams(m)
 	a.mountAudit(m)
 	a.mountNotices(m)

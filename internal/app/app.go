@@ -50,6 +50,7 @@ type App struct {
 	Live      *live.Live
 	Uses      *store.LastUse
 	Usage     *store.Usage
+	ModelUse  *store.ModelUse
 	Tokens    *token.Tokens
 	Directory *directory.Directory
 	// Connectors are the identity providers' ways in.
@@ -165,6 +166,7 @@ func (a *App) build(ctx context.Context) error {
 		Options: live.Options{Now: time.Now, MaxStaleness: cfg.MaxStaleness, StreamStaleness: cfg.StreamStaleness, Seen: filepath.Join(cfg.Home, "seen.json")},
 	}
 	a.Usage = &store.Usage{DB: a.Store}
+	a.ModelUse = &store.ModelUse{DB: a.Store}
 	a.Live.Note = a.Usage.NoteEnd
 	a.Live.Metrics = live.NewMetrics(a.Metrics, a.Live)
 	a.Uses = &store.LastUse{DB: a.Store, FirstUse: firstUse}
@@ -176,7 +178,7 @@ func (a *App) build(ctx context.Context) error {
 		Configured: configured(cfg), Single: !cfg.Teams,
 	}
 	a.Directory = &directory.Directory{
-		DB: a.Store, Live: a.Live, Uses: a.Uses, Usage: a.Usage, Admins: cfg.Admins,
+		DB: a.Store, Live: a.Live, Uses: a.Uses, Usage: a.Usage, ModelUse: a.ModelUse, Admins: cfg.Admins,
 		RequireSCIM: cfg.RequireSCIM, SessionIdle: cfg.SessionIdle, SessionLife: cfg.SessionLife, RootStands: a.Tokens.RootStands,
 	}
 	a.Live.EndAgain, a.Live.TellBack = a.Directory.EndAgain, a.Directory.TellBack
@@ -329,6 +331,7 @@ func (a *App) serve(ctx context.Context, ln net.Listener, h http.Handler, ready 
 	report := func(err error) { a.Log.Error("write behind", "error", err) }
 	wg.Go(func() { a.Uses.Run(behind, report) })
 	wg.Go(func() { a.Usage.Run(behind, report) })
+	wg.Go(func() { a.ModelUse.Run(behind, report) })
 	wg.Go(func() { a.events.Run(behind, report) })
 	wg.Go(func() { a.outage.Run(behind, report) })
 	wg.Go(func() { a.Connectors.Use.Run(behind, report) })

@@ -127,6 +127,9 @@ func (a *App) noteUsage(ev *web.Event) {
 	refused := ev.Err != nil && (ev.Status == http.StatusUnauthorized || ev.Status == http.StatusForbidden || ev.Status == http.StatusTooManyRequests)
 	tenant := cmp.Or(ev.Principal.Tenant(), tenure.DefaultTenant)
 	a.Usage.Note(tenant, ev.Start, strings.HasPrefix(ev.Route, "POST /v1/"), refused, ev.Status >= http.StatusInternalServerError)
+	if ev.Used {
+		a.ModelUse.Note(ev.Principal, ev.Credential, ev.Provider, ev.Asked, ev.Start, ev.Use)
+	}
 }
 
 // signIn completes who is believed, and by what: what a proxy has signed, and

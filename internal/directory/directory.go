@@ -31,6 +31,8 @@ type Directory struct {
 	Uses *store.LastUse
 	// Usage holds the figures that an Overview shows.
 	Usage *store.Usage
+	// ModelUse holds what models used and is not written yet.
+	ModelUse *store.ModelUse
 	// Admins are the folded userNames that hold the role super_admin of the
 	// default tenant from their first sign-in.
 	Admins map[string]bool

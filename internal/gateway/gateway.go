@@ -206,6 +206,7 @@ func (g *Gateway) aim(ctx context.Context, p tenure.Principal, c *call) error {
 		return err
 	}
 	c.event.Provider, c.event.Credential = c.target.provider.Name, c.target.provider.ID
+	c.event.Asked = c.target.model
 	c.asked = live.Model{Provider: c.target.provider.Name, Name: c.target.model}
 	if err := g.Live.Asks(ctx, c.flight, &c.asked); err != nil {
 		if errors.Is(err, live.ErrNoModel) {

@@ -51,6 +51,8 @@ const (
 	INSERT INTO idempotency (tenant_id, actor, key_hash, request, created_at) SELECT t, '', '', '', now() FROM unnest('{a,b}'::text[]) t;
 	INSERT INTO audit_events (id, at, tenant_id, action, actor_kind, outcome) SELECT 'e' || t, now(), t, '', '', '' FROM unnest('{a,b}'::text[]) t;
 	INSERT INTO usage_minutes (tenant_id, minute) SELECT t, 1 FROM unnest('{a,b}'::text[]) t;
+	INSERT INTO model_usage (tenant_id, day, token_id, workspace_id, provider_id, model, user_id, service_account_id, provider, requests, input, cache_reads, cache_writes, output, last_at)
+		SELECT t, 1, '', 'w' || t, '', '', '', '', '', 0, 0, 0, 0, 0, now() FROM unnest('{a,b}'::text[]) t;
 	INSERT INTO revocations (id, tenant_id, at, what, took_us) SELECT 'v' || t, t, now(), '', 0 FROM unnest('{a,b}'::text[]) t`
 )
 

@@ -17,6 +17,7 @@ var leftOut = map[string]string{
 	"changes":          "the feed numbers the commits of one database",
 	"goose_db_version": "which migrations were made is the database's own",
 	"idempotency":      "what was answered to requests may not be there any more",
+	"usage_batches":    "what was counted already, of the batches of one run",
 	"oidc_seen":        "what was used once in a sign-in is good for minutes; kept when a database is replaced",
 }
 

@@ -279,6 +279,7 @@ type Event struct {
 	Model      string
 	Provider   string
 	Credential tenure.ProviderID // which of that name
+	Asked      string            // the model, by the provider's name for it
 	Used       bool              // a model answered
 	Use        tenure.ModelUse   // what the provider said of it
 	Added      time.Duration     // what we added before the first byte of a proxied answer

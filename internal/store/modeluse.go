@@ -1,0 +1,253 @@
+package store
+
+import (
+	"cmp"
+	"context"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/tenure-gateway/tenure"
+)
+
+// ModelUse adds up what models used: noted on the request's path without waiting
+// for anything, written behind in batches. Rows are merged by addition, so that
+// replicas do not wait for each other's figures; each batch has an id, and one of
+// which nobody knows whether it was written is tried again and counts once. A crash
+// loses usageFlush of it.
+type ModelUse struct {
+	DB *DB
+
+	mu    sync.Mutex
+	noted map[modelKey]*modelRow
+
+	flushing sync.Mutex
+	batch    modelBatch // what is being written
+	swept    int64      // the day on which old rows were removed last
+}
+
+type modelKey struct {
+	tenant   tenure.TenantID
+	day      int64
+	token    tenure.TokenID
+	space    tenure.WorkspaceID
+	provider tenure.ProviderID
+	model    string
+}
+
+type modelRow struct {
+	modelKey
+	user     tenure.UserID
+	account  tenure.ServiceAccountID
+	provided string // the provider's name
+	requests int64
+	use      tenure.ModelUse
+	last     int64 // second
+}
+
+type modelBatch struct {
+	id   string
+	rows []*modelRow
+}
+
+const (
+	// modelUseKept is how long the use of models is remembered.
+	modelUseKept = 400 * 24 * time.Hour
+	// modelUseWaiting is how many rows wait while the database is silent; what
+	// would need another one is lost.
+	modelUseWaiting = 100_000
+	// batchesKept is how long a batch can be tried again.
+	batchesKept = 24 * time.Hour
+)
+
+// Note adds one request that a model answered. It never waits for the database.
+func (m *ModelUse) Note(p tenure.Principal, provider tenure.ProviderID, name, model string, at time.Time, use tenure.ModelUse) {
+	key := modelKey{p.Tenant(), day(at), p.Token(), cmp.Or(p.Workspace(), tenure.DefaultWorkspace), provider, model}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	row, ok := m.noted[key]
+	if !ok {
+		if len(m.noted) >= modelUseWaiting {
+			return
+		}
+		if m.noted == nil {
+			m.noted = make(map[modelKey]*modelRow)
+		}
+		row = &modelRow{modelKey: key, user: p.User(), account: p.Account(), provided: name}
+		m.noted[key] = row
+	}
+	row.requests++
+	row.use = row.use.Plus(use)
+	row.last = max(row.last, at.Unix())
+}
+
+func day(t time.Time) int64 { return t.Unix() / (24 * 60 * 60) }
+
+// Run writes behind until ctx ends, and then once more.
+func (m *ModelUse) Run(ctx context.Context, report func(error)) {
+	tick := time.NewTicker(usageFlush)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			last, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
+			defer cancel()
+			if err := m.Flush(last); err != nil {
+				report(err)
+			}
+			return
+		case <-tick.C:
+			if err := m.Flush(ctx); err != nil && ctx.Err() == nil {
+				report(err)
+			}
+		}
+	}
+}
+
+// Flush writes what has been noted, of all tenants, whoever asks for it.
+func (m *ModelUse) Flush(ctx context.Context) error {
+	m.flushing.Lock()
+	defer m.flushing.Unlock()
+	for {
+		if len(m.batch.rows) == 0 {
+			m.batch = m.take()
+		}
+		if len(m.batch.rows) == 0 {
+			return nil
+		}
+		err := m.DB.Tx(tenure.Everywhere(tenure.WithoutAsker(ctx)), m.write)
+		if err != nil {
+			return err
+		}
+		m.batch, m.swept = modelBatch{}, day(m.DB.Now())
+	}
+}
+
+// take begins a batch of what was noted, in the order of the rows' keys: of two
+// replicas that write at once, none waits for the other in a circle.
+func (m *ModelUse) take() modelBatch {
+	m.mu.Lock()
+	noted := m.noted
+	m.noted = nil
+	m.mu.Unlock()
+	b := modelBatch{id: tenure.NewID(m.DB.Now())}
+	for _, row := range noted {
+		b.rows = append(b.rows, row)
+	}
+	slices.SortFunc(b.rows, func(x, y *modelRow) int {
+		return cmp.Or(cmp.Compare(x.tenant, y.tenant), cmp.Compare(x.day, y.day), cmp.Compare(x.token, y.token),
+			cmp.Compare(x.space, y.space), cmp.Compare(x.provider, y.provider), cmp.Compare(x.model, y.model))
+	})
+	return b
+}
+
+// write adds the batch, unless it was already.
+func (m *ModelUse) write(ctx context.Context, tx *Tx) error {
+	n, err := tx.exec(ctx, `INSERT INTO usage_batches (id, at) VALUES ($1, $2) ON CONFLICT (id) DO NOTHING`, m.batch.id, stamp(tx.now))
+	if err != nil || n == 0 {
+		return err
+	}
+	for rest := m.batch.rows; len(rest) > 0; {
+		size := 1
+		for _, s := range []int{64, 8} { // few texts, which are kept prepared
+			if len(rest) >= s {
+				size = s
+				break
+			}
+		}
+		if err := addModelUse(ctx, tx, rest[:size]); err != nil {
+			return err
+		}
+		rest = rest[size:]
+	}
+	if today := day(tx.now); m.swept != today {
+		if _, err := tx.exec(ctx, `DELETE FROM model_usage WHERE day < $1`, day(tx.now.Add(-modelUseKept))); err != nil {
+			return err
+		}
+		_, err = tx.exec(ctx, `DELETE FROM usage_batches WHERE at < $1`, stamp(tx.now.Add(-batchesKept)))
+	}
+	return err
+}
+
+func addModelUse(ctx context.Context, tx *Tx, rows []*modelRow) error {
+	var w where
+	values := make([]string, 0, len(rows))
+	for _, r := range rows {
+		var in []string
+		for _, v := range []any{
+			r.tenant, r.day, r.token, r.space, r.provider, r.model, r.user, r.account, r.provided,
+			r.requests, r.use.Input, r.use.CacheReads, r.use.CacheWrites, r.use.Output, stamp(time.Unix(r.last, 0)),
+		} {
+			in = append(in, w.arg(v))
+		}
+		values = append(values, `(`+strings.Join(in, `, `)+`)`)
+	}
+	_, err := tx.exec(ctx, `INSERT INTO model_usage (tenant_id, day, token_id, workspace_id, provider_id, model, user_id, service_account_id, provider,
+		requests, input, cache_reads, cache_writes, output, last_at) VALUES `+strings.Join(values, `, `)+`
+		ON CONFLICT (tenant_id, day, token_id, workspace_id, provider_id, model) DO UPDATE SET provider = excluded.provider,
+		requests = model_usage.requests + excluded.requests, input = model_usage.input + excluded.input,
+		cache_reads = model_usage.cache_reads + excluded.cache_reads, cache_writes = model_usage.cache_writes + excluded.cache_writes,
+		output = model_usage.output + excluded.output,
+		last_at = CASE WHEN excluded.last_at > model_usage.last_at THEN excluded.last_at ELSE model_usage.last_at END`, w.args...)
+	return err
+}
+
+// ModelUseFilter chooses what is summed up of a tenant's use of models.
+type ModelUseFilter struct {
+	Tenant   tenure.TenantID
+	From, To time.Time     // days, both included
+	User     tenure.UserID // "": of everybody
+	By       string        // tenure.UseByDay, …
+}
+
+// by says what each row of a sum is of, and its name. People and service accounts
+// have ids of one kind, so that either may stand in a column.
+var useBy = map[string][2]string{
+	tenure.UseByDay:       {`m.day`, `''`},
+	tenure.UseByModel:     {`m.model`, `m.model`},
+	tenure.UseByProvider:  {`m.provider_id`, `MAX(m.provider)`},
+	tenure.UseByWorkspace: {`m.workspace_id`, `COALESCE((SELECT w.name FROM workspaces w WHERE w.id = m.workspace_id AND w.tenant_id = m.tenant_id), '')`},
+	tenure.UseByToken:     {`m.token_id`, `COALESCE((SELECT t.name FROM api_tokens t WHERE t.id = m.token_id AND t.tenant_id = m.tenant_id), '')`},
+	tenure.UseByUser: {`m.user_id || m.service_account_id`, `COALESCE((SELECT u.user_name FROM users u WHERE u.id = m.user_id || m.service_account_id AND u.tenant_id = m.tenant_id),
+		(SELECT a.name FROM service_accounts a WHERE a.id = m.user_id || m.service_account_id AND a.tenant_id = m.tenant_id), '')`},
+}
+
+// ModelUses sums up what models used, by the day from the earliest, by anything
+// else from what asked most tokens. Invalid: there is no such sum.
+func (r reads) ModelUses(ctx context.Context, f ModelUseFilter) ([]tenure.ModelUses, error) {
+	by, ok := useBy[f.By]
+	if !ok {
+		return nil, tenure.InvalidField("by", "expected day, workspace, user, token, provider or model")
+	}
+	group := by[0]
+	if f.By == tenure.UseByUser {
+		group = `m.user_id, m.service_account_id` // of which one is ''
+	}
+	var w where
+	w.and(`m.tenant_id = ?`, f.Tenant)
+	w.and(`m.day >= ?`, day(f.From))
+	w.and(`m.day <= ?`, day(f.To))
+	if f.User != "" {
+		w.and(`m.user_id = ?`, f.User)
+	}
+	order := `SUM(m.input) + SUM(m.output) DESC, 1`
+	if f.By == tenure.UseByDay {
+		order = `1`
+	}
+	return many(ctx, r.run, func(row scanner) (tenure.ModelUses, error) {
+		var u tenure.ModelUses
+		var days int64
+		id := any(&u.ID)
+		if f.By == tenure.UseByDay {
+			id = &days
+		}
+		err := row.Scan(id, &u.Name, &u.Requests, &u.Input, &u.CacheReads, &u.CacheWrites, &u.Output, into(&u.LastAt))
+		if f.By == tenure.UseByDay {
+			u.ID = time.Unix(days*24*60*60, 0).UTC().Format(time.DateOnly)
+			u.Name = u.ID
+		}
+		return u, err
+	}, `SELECT `+by[0]+`, `+by[1]+`, SUM(m.requests), SUM(m.input), SUM(m.cache_reads), SUM(m.cache_writes), SUM(m.output), MAX(m.last_at)
+		FROM model_usage m`+w.String()+` GROUP BY m.tenant_id, `+group+` ORDER BY `+order, w.args...)
+}

@@ -1,0 +1,80 @@
+package storetest
+
+import (
+	"testing"
+	"time"
+
+	"github.com/tenure-gateway/tenure"
+	"github.com/tenure-gateway/tenure/internal/store"
+)
+
+// modelUse of two replicas is added up by day, token, provider and model, and each
+// batch counts once.
+func modelUse(t *testing.T, f *fixture) {
+	one, two := &store.ModelUse{DB: f.db}, &store.ModelUse{DB: f.db}
+	today := f.db.Now().UTC().Truncate(24 * time.Hour)
+	as := func(tenant tenure.TenantID, user tenure.UserID, token tenure.TokenID) tenure.Principal {
+		s := &tenure.Standing{
+			Kind: tenure.PAT, Tenant: tenant, TenantActive: true, Workspace: tenure.DefaultWorkspace, WorkspaceRole: tenure.Member,
+			User: user, UserActive: true, Token: token, Scopes: tenure.DataPlane,
+		}
+		p, err := s.Admit(time.Now(), 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return p
+	}
+	use := tenure.ModelUse{Input: 10, CacheReads: 3, CacheWrites: 1, Output: 5}
+	for range 2 {
+		one.Note(as(tenure.DefaultTenant, "ada", "t1"), "p1", "openai", "gpt", today.Add(time.Hour), use)
+		two.Note(as(tenure.DefaultTenant, "ada", "t1"), "p1", "openai", "gpt", today, use)
+		for _, m := range []*store.ModelUse{one, two, one} { // the second time there is nothing to write
+			if err := m.Flush(ofDefault(f.ctx)); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	for i := range 80 { // more than one statement takes
+		two.Note(as(tenure.DefaultTenant, "bob", tenure.TokenID(rune('a'+i))), "p2", "claude", "sonnet", today.Add(-24*time.Hour), tenure.ModelUse{Input: 1})
+	}
+	two.Note(as("other", "eve", "t2"), "p3", "openai", "gpt", today, use)
+	if err := two.Flush(f.ctx); err != nil {
+		t.Fatal(err)
+	}
+	sums := func(by string, user tenure.UserID, from time.Time) []tenure.ModelUses {
+		rows, err := f.db.ModelUses(f.ctx, store.ModelUseFilter{Tenant: tenure.DefaultTenant, From: from, To: today, User: user, By: by})
+		if err != nil {
+			t.Fatal(by, err)
+		}
+		return rows
+	}
+	ada := tenure.ModelUses{
+		ID: "p1", Name: "openai", Requests: 4, LastAt: today.Add(time.Hour),
+		ModelUse: tenure.ModelUse{Input: 40, CacheReads: 12, CacheWrites: 4, Output: 20},
+	}
+	yesterday := today.Add(-24 * time.Hour)
+	if rows := sums(tenure.UseByProvider, "", yesterday); len(rows) != 2 || rows[0].ID != "p2" || rows[0].Requests != 80 || rows[0].Input != 80 || !same(rows[1], ada) {
+		t.Errorf("by provider: %+v", rows)
+	}
+	if rows := sums(tenure.UseByDay, "", yesterday); len(rows) != 2 || rows[0].ID != yesterday.Format(time.DateOnly) || rows[1].Requests != 4 {
+		t.Errorf("by day: %+v", rows)
+	}
+	for _, by := range []string{tenure.UseByWorkspace, tenure.UseByUser, tenure.UseByToken, tenure.UseByModel} {
+		rows := sums(by, "ada", yesterday)
+		if len(rows) != 1 || rows[0].Requests != 4 || rows[0].ModelUse != ada.ModelUse {
+			t.Errorf("by %s: %+v", by, rows)
+		}
+		if rows := sums(by, "", today); len(rows) != 1 {
+			t.Errorf("by %s, today: %+v", by, rows)
+		}
+	}
+	if _, err := f.db.ModelUses(f.ctx, store.ModelUseFilter{By: "colour"}); !tenure.IsKind(err, tenure.Invalid) {
+		t.Errorf("by colour: %v", err)
+	}
+}
+
+func same(a, b tenure.ModelUses) bool {
+	at := a.LastAt.Equal(b.LastAt)
+	a.LastAt, b.LastAt = time.Time{}, time.Time{}
+	return at && a == b
+}
