@@ -194,7 +194,7 @@ func (a *App) build(ctx context.Context) error {
 	}
 	a.Vault = &vault.Vault{DB: a.Store, Live: a.Live, Key: key}
 	if cfg.PublicURL != nil {
-		a.Vault.Public = cfg.PublicURL.Host
+		a.Vault.Public = cfg.PublicURL
 	}
 	a.guard = &egress.Guard{Roots: roots}
 	if err := a.secrets(); err != nil {
@@ -269,10 +269,12 @@ func seeds(cfg *config.Checked) []vault.Spec {
 }
 
 // addressRefused tells the audit log of a provider that was not connected to.
-func (a *App) addressRefused(ctx context.Context, p tenure.Provider, why *egress.Refused) {
-	if err := a.events.Record(ctx, audit.ProviderAddressRefused(p, why.Error())); err != nil {
+func (a *App) addressRefused(ctx context.Context, p tenure.Provider, why *egress.Refused) error {
+	err := a.events.Record(ctx, audit.ProviderAddressRefused(p, why.Error()))
+	if err != nil {
 		a.Log.Error("audit of a refused address", "provider", p.Name, "error", err)
 	}
+	return err
 }
 
 // Close ends what Open began.

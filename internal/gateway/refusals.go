@@ -13,20 +13,22 @@ import (
 const (
 	tellEvery   = time.Hour // of one provider
 	mostRefused = 1000      // providers; beyond them all are told of anew
+	tellWithin  = 10 * time.Second
 )
 
 // refusals tell that a provider was not connected to, because of its address: each
 // provider's once an hour, however many ask for it.
 type refusals struct {
-	note func(context.Context, tenure.Provider, *egress.Refused) // nil: nobody is told
+	note func(context.Context, tenure.Provider, *egress.Refused) error // nil: nobody is told
 
 	mu   sync.Mutex
 	told map[tenure.ProviderID]time.Time
 }
 
 // OnRefused sets who is told of a provider that was not connected to because of its
-// address. It is called before the gateway serves.
-func (g *Gateway) OnRefused(note func(context.Context, tenure.Provider, *egress.Refused)) {
+// address: beside the request, which does not wait, and again with the next one where
+// note fails. It is called before the gateway serves.
+func (g *Gateway) OnRefused(note func(context.Context, tenure.Provider, *egress.Refused) error) {
 	g.refusals.note = note
 }
 
@@ -48,7 +50,17 @@ func (r *refusals) tell(ctx context.Context, p tenure.Provider, err error) {
 	}
 	r.mu.Unlock()
 	if !again {
-		r.note(context.WithoutCancel(ctx), p, refused)
+		go r.record(context.WithoutCancel(ctx), p, refused)
+	}
+}
+
+func (r *refusals) record(ctx context.Context, p tenure.Provider, why *egress.Refused) {
+	ctx, cancel := context.WithTimeout(ctx, tellWithin)
+	defer cancel()
+	if r.note(ctx, p, why) != nil {
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		delete(r.told, p.ID)
 	}
 }
 

@@ -2,6 +2,7 @@ package gateway_test
 
 import (
 	"context"
+	"errors"
 	"net/http"
 	"strings"
 	"sync/atomic"
@@ -29,15 +30,23 @@ func (w *world) networks(value string) {
 }
 
 // A policy that closes this machine's networks counts for the next request, though a
-// connection is open; whoever asks is not told the address, and it is told once.
+// connection is open; whoever asks is not told the address, and does not
+// wait until it is told: once, unless that failed.
 func TestPolicyClosesNetworks(t *testing.T) {
 	_, _, url := simulate(t)
 	w := newWorld(t, url)
 	var told atomic.Int32
-	w.gateway.OnRefused(func(_ context.Context, p tenure.Provider, why *egress.Refused) {
-		if p.Name == "up" && why.Needs == tenure.EgressLoopback {
-			told.Add(1)
+	busy, failed := make(chan struct{}), make(chan struct{})
+	w.gateway.OnRefused(func(_ context.Context, p tenure.Provider, why *egress.Refused) error {
+		if p.Name != "up" || why.Needs != tenure.EgressLoopback {
+			return nil
 		}
+		if told.Add(1) > 1 {
+			return nil
+		}
+		<-busy
+		defer close(failed)
+		return errors.New("the database is away")
 	})
 	ask := func() (int, string) {
 		res := w.post("/v1/chat/completions", `{"model":"up/sim-gpt-4o","messages":[{"role":"user","content":"hi"}]}`)
@@ -54,6 +63,17 @@ func TestPolicyClosesNetworks(t *testing.T) {
 	}
 	if told.Load() != 1 {
 		t.Errorf("told %d times", told.Load())
+	}
+	close(busy)
+	<-failed
+	for deadline := time.Now().Add(10 * time.Second); told.Load() < 2 && time.Now().Before(deadline); time.Sleep(time.Millisecond) {
+		ask()
+	}
+	for range 3 {
+		ask()
+	}
+	if told.Load() != 2 {
+		t.Errorf("told %d times, once again wanted after it failed", told.Load())
 	}
 	w.networks("loopback")
 	if status, body := ask(); status != http.StatusOK {

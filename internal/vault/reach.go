@@ -1,7 +1,9 @@
 package vault
 
 import (
+	"cmp"
 	"context"
+	"net"
 	"net/url"
 
 	"github.com/tenure-gateway/tenure"
@@ -21,7 +23,7 @@ func (v *Vault) judge(ctx context.Context, tenant tenure.TenantID, base string) 
 	if err != nil {
 		return tenure.InvalidField("base_url", "this is no URL")
 	}
-	if v.Public != "" && u.Host == v.Public {
+	if v.Public != nil && place(u) == place(v.Public) {
 		return tenure.InvalidField("base_url", "%s is Tenure itself (TENURE_PUBLIC_URL); name the provider's own address", u.Host)
 	}
 	allowed, err := v.Reach(ctx, tenant)
@@ -32,4 +34,9 @@ func (v *Vault) judge(ctx context.Context, tenant tenure.TenantID, base string) 
 		return tenure.InvalidField("base_url", "%s; %s", refused, refused.Hint(tenant))
 	}
 	return nil
+}
+
+// place is host and port of a URL, however they are spelled.
+func place(u *url.URL) string {
+	return net.JoinHostPort(egress.FoldHost(u.Hostname()), cmp.Or(u.Port(), map[bool]string{true: "443", false: "80"}[u.Scheme == "https"]))
 }

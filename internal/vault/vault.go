@@ -29,8 +29,8 @@ type Vault struct {
 	DB   *store.DB
 	Live *live.Live
 	Key  *MasterKey
-	// Public is host and port under which Tenure itself is reached; "": not known.
-	Public string
+	// Public is the URL under which Tenure itself is reached; nil: not known.
+	Public *url.URL
 
 	mu   sync.RWMutex
 	open map[tenure.ProviderID]opened

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"log/slog"
+	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -245,5 +246,20 @@ func TestOpenWithoutTheDatabase(t *testing.T) {
 	w.ahead.Store(int64(2 * time.Minute))
 	if _, err := w.Open(w.ctx, other.Tenant, other.ID); err == nil {
 		t.Error("a key that was not opened before opens")
+	}
+}
+
+// Tenure is no provider of its own, however its public address is spelled.
+func TestAddRefusesTenureItself(t *testing.T) {
+	w := newWorld(t)
+	w.Public = &url.URL{Scheme: "https", Host: "Tenure.example.com"}
+	for base, itself := range map[string]bool{
+		"https://tenure.example.com/v1": true, "https://TENURE.example.com:443/v1": true, "https://tenure.example.com./v1": true,
+		"https://tenure.example.com:8443/v1": false, "https://other.example.com/v1": false,
+	} {
+		_, err := w.Add(w.ctx, w.by, vault.Spec{Name: "p" + tenure.NewID(time.Now()), Kind: tenure.OpenAI, BaseURL: base, Key: tenure.NewSecret(secret)})
+		if refused := tenure.IsKind(err, tenure.Invalid); refused != itself || !itself && err != nil {
+			t.Errorf("%s: %v", base, err)
+		}
 	}
 }
