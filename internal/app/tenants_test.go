@@ -281,8 +281,12 @@ func (w *walk) provisioning() {
 }
 
 // sayable are the pairs that a field may be filled with. What is said in free text
-// is told again to those who read it, so no name of the other tenant is.
+// is told again to those who read it, so no name of the other tenant is. A passphrase
+// names nothing, and what is encrypted with it is another text each time.
 func sayable(field string, pairs [][2]string) [][2]string {
+	if field == "passphrase" {
+		return nil
+	}
 	if !slices.Contains([]string{"about", "description", "reason", "key", "client_id", "client_secret", "username_claim"}, field) {
 		return pairs
 	}
