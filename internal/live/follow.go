@@ -27,7 +27,7 @@ func (l *Live) Follow(ctx context.Context, ready func()) error {
 		return err
 	}
 	defer func() { _ = feed.Close() }()
-	defer func() { l.keep(feed) }()
+	defer func() { l.keep(feed.Mark()) }()
 	// What was cached before the feed was open may have changed unseen.
 	l.advance(store.Change{})
 	l.clock.usual.Store(int64(2*feed.Every + 2*store.FeedPoll))
@@ -69,7 +69,7 @@ func (l *Live) Follow(ctx context.Context, ready func()) error {
 		if now := l.Options.Now(); healthy && now.Sub(trimmed) > trimEvery {
 			trimmed = now
 			beside.Go(func() { l.trim(ctx) }) // it waits for the writer; the feed does not
-			l.keep(feed)
+			l.keepBeside(&beside, feed.Mark())
 		}
 	}
 }
@@ -118,12 +118,23 @@ func (l *Live) endStale() {
 
 // keep leaves what was seen for the next start; while the database has not been told
 // what it forgot, the next start is to find that too.
-func (l *Live) keep(feed *store.Feed) {
+func (l *Live) keep(mark store.Mark) {
 	if l.clock.behind.Load() {
 		return
 	}
-	if err := l.memory.keep(l.Options.Seen, feed.Mark()); err != nil {
+	if err := l.memory.keep(l.Options.Seen, mark); err != nil {
 		l.Log.Warn("keep what was seen of the database", "error", err)
+	}
+}
+
+// keepBeside is keep for whoever must not wait for a disk. While one waits, no second
+// one begins.
+func (l *Live) keepBeside(beside *sync.WaitGroup, mark store.Mark) {
+	if l.keeping.CompareAndSwap(false, true) {
+		beside.Go(func() {
+			defer l.keeping.Store(false)
+			l.keep(mark)
+		})
 	}
 }
 
@@ -137,26 +148,44 @@ func (l *Live) poll(ctx context.Context, feed *store.Feed) error {
 		return err
 	}
 	l.hear(news)
-	if err := l.settle(ctx); err != nil {
-		l.unknown = true // these news are not told again
-		return err
-	}
 	changes := news.Changes
 	if news.Lost || l.unknown {
 		changes = []store.Change{{}} // everything is looked up anew
 	}
+	// Before anything else is asked of the database, which may be gone by then.
 	for _, c := range changes {
 		l.advance(c)
 	}
-	l.unknown = false
-	for _, c := range changes {
-		_, known := l.recheck(ctx, subjectOf(c), true)
-		l.unknown = !known || l.unknown
+	flights := l.concerned(changes)
+	if err := l.settle(ctx); err != nil {
+		l.unknown = true // these news are not told again
+		for _, f := range flights {
+			f.grace.Store(0) // until it is known again
+		}
+		return err
 	}
+	_, known := l.recheck(ctx, flights, true)
+	l.unknown = !known
 	// The view is as fresh as the moment at which it was asked for.
 	l.heard(asked)
 	l.clock.applied.Store(number)
 	return nil
+}
+
+// concerned lists the flights that changes may concern, each once: they are looked at
+// together, so that a database which hangs is waited for once.
+func (l *Live) concerned(changes []store.Change) []*Flight {
+	var out []*Flight
+	listed := map[*Flight]bool{}
+	for _, c := range changes {
+		for _, f := range l.flights.list(subjectOf(c)) {
+			if !listed[f] {
+				listed[f] = true
+				out = append(out, f)
+			}
+		}
+	}
+	return out
 }
 
 // expire ends the flights whose token has reached its end, and those in which

@@ -53,7 +53,8 @@ type Live struct {
 	memory  memory
 	// horizons are those of the last feedMemory, the oldest first; of one trim at a time.
 	horizons []seenAt
-	unknown  bool // the follower could not know of some flight, and asks again
+	unknown  bool        // the follower could not know of some flight, and asks again
+	keeping  atomic.Bool // what was seen is being kept
 }
 
 // Options are the limits of not knowing.
@@ -188,8 +189,8 @@ func (l *Live) again(ctx context.Context, f *Flight) error {
 	ctx, cancel := context.WithTimeout(ctx, recheckTimeout)
 	defer cancel()
 	now, err := l.Recheck(ctx, f.Principal)
-	if err == nil && l.memory.has(now.Standing()) {
-		err = tenure.ErrStale // the next poll tells whether it lives again, or was forgotten
+	if err == nil {
+		err = l.memory.stands(now.Standing())
 	}
 	if err == nil {
 		f.endAt(now)
@@ -318,7 +319,7 @@ func (l *Live) Changed(ctx context.Context, c store.Change) int {
 	// Whoever asked may have left; what was committed counts all the same. What
 	// cannot be known here, the feed tells again.
 	who := subjectOf(c)
-	n, _ := l.recheck(context.WithoutCancel(ctx), who, false)
+	n, _ := l.recheck(context.WithoutCancel(ctx), l.flights.list(who), false)
 	return n + l.flights.claim(who, l.Options.Now())
 }
 
@@ -350,14 +351,14 @@ func (l *Live) advance(c store.Change) {
 	l.clock.generation.Add(1)
 }
 
-// recheck asks of every flight of the subject whether it still stands, and ends
-// those that do not. It tells how many it ended, and whether all of them could be
-// known; a flight of which nothing can be known goes on, until
-// Options.StreamStaleness ends it, whatever its workspace chose: something did change. byFeed tells that no act is there to count them.
-func (l *Live) recheck(ctx context.Context, who Subject, byFeed bool) (cut int, known bool) {
+// recheck asks of every one of flights whether it still stands, and ends those that do
+// not. It tells how many it ended, and whether all of them could be known; a flight of
+// which nothing can be known goes on, until Options.StreamStaleness ends it, whatever
+// its workspace chose: something did change. byFeed tells that no act is there to count
+// them.
+func (l *Live) recheck(ctx context.Context, flights []*Flight, byFeed bool) (cut int, known bool) {
 	var ended, unknown atomic.Int64
 	var wg sync.WaitGroup
-	flights := l.flights.list(who)
 	stands := make([]bool, len(flights))
 	var next atomic.Int64
 	for range min(rechecksAtOnce, len(flights)) {

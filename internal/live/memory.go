@@ -2,7 +2,6 @@ package live
 
 import (
 	"cmp"
-	"context"
 	"encoding/json"
 	"errors"
 	"os"
@@ -26,8 +25,11 @@ type memory struct {
 	mu    sync.RWMutex
 	ended map[thing]told // in the order of telling
 	count uint64
+	// unwritten are those of ended that the database has forgotten, and did not take
+	// again: what rests on them is refused here, whatever it says.
+	unwritten map[thing]bool
+	kept      store.Mark // what is in the file
 
-	kept store.Mark // what is in the file
 	// What the last polls told and is not settled yet. Of the follower alone.
 	unheard  bool           // there are ends that were not told singly
 	since    time.Time      // since when they are to be looked for in the rows, too
@@ -38,6 +40,8 @@ type memory struct {
 	total    int            // how many ends were owed
 	again    int            // and how many of them it had forgotten
 	reported bool           // the audit log was told of it
+	fault    error          // why it did not take the last that it did not take
+	tried    time.Time      // when those were tried last
 }
 
 type thing struct{ kind, id string }
@@ -59,6 +63,9 @@ func (m *memory) note(late bool, changes ...store.Change) {
 		if was, ok := m.ended[t]; late && ok && was.at.After(c.At) {
 			continue
 		}
+		if !late || !c.Ended {
+			delete(m.unwritten, t) // the database has it
+		}
 		if !c.Ended {
 			delete(m.ended, t)
 			continue
@@ -72,42 +79,98 @@ func (m *memory) note(late bool, changes ...store.Change) {
 	if len(m.ended) <= endsRemembered+endsRemembered/4 {
 		return
 	}
-	for _, c := range m.list()[:len(m.ended)-endsRemembered] {
+	for _, c := range inOrder(m.list())[:len(m.ended)-endsRemembered] {
 		delete(m.ended, thing{c.Kind, c.ID})
+		delete(m.unwritten, thing{c.Kind, c.ID})
 	}
 }
 
-// list gives what is remembered, in the order of telling. It needs the lock.
+// list gives what is remembered. It needs the lock.
 func (m *memory) list() []store.Change {
 	out := make([]store.Change, 0, len(m.ended))
 	for t, end := range m.ended {
-		out = append(out, store.Change{Kind: t.kind, ID: t.id, Ended: true, At: end.at, Seq: int64(end.n)})
+		out = append(out, t.end(end))
 	}
-	slices.SortFunc(out, func(a, b store.Change) int { return cmp.Compare(a.Seq, b.Seq) })
 	return out
 }
 
-func (m *memory) all() []store.Change {
-	m.mu.RLock()
-	defer m.mu.RUnlock()
-	return m.list()
+func (t thing) end(as told) store.Change {
+	return store.Change{Kind: t.kind, ID: t.id, Ended: true, At: as.at, Seq: int64(as.n)}
 }
 
-// forget drops ends of things that live.
+// inOrder sorts ends by the order of telling.
+func inOrder(ends []store.Change) []store.Change {
+	slices.SortFunc(ends, func(a, b store.Change) int { return cmp.Compare(a.Seq, b.Seq) })
+	return ends
+}
+
+// all gives what is remembered, in the order of telling.
+func (m *memory) all() []store.Change {
+	m.mu.RLock()
+	ends := m.list()
+	m.mu.RUnlock()
+	return inOrder(ends)
+}
+
+// forget drops ends of things that live, but for those that live because their end
+// could not be written.
 func (m *memory) forget(living []store.Change) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	for _, c := range living {
-		delete(m.ended, thing{c.Kind, c.ID})
+		if t := (thing{c.Kind, c.ID}); !m.unwritten[t] {
+			delete(m.ended, t)
+		}
 	}
+}
+
+// wrote notes of ends that the database has them, or that it does not take them.
+func (m *memory) wrote(ends []store.Change, fault error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, c := range ends {
+		t := thing{c.Kind, c.ID}
+		_, remembered := m.ended[t]
+		if unwritten := remembered && fault != nil; unwritten == m.unwritten[t] {
+			continue
+		} else if !unwritten {
+			delete(m.unwritten, t)
+		} else {
+			if m.unwritten == nil {
+				m.unwritten = make(map[thing]bool)
+			}
+			m.unwritten[t], m.fault = true, fault
+		}
+		m.kept = store.Mark{} // the file is to tell of it
+	}
+}
+
+// missing gives up to limit ends that the database did not take, of more any.
+func (m *memory) missing(limit int) []store.Change {
+	m.mu.RLock()
+	defer m.mu.RUnlock()
+	out := make([]store.Change, 0, min(limit, len(m.unwritten)))
+	for t := range m.unwritten {
+		if len(out) == limit {
+			break
+		}
+		out = append(out, t.end(m.ended[t]))
+	}
+	return out
 }
 
 // has reports whether an end of something that a credential rests on is remembered.
 func (m *memory) has(s *tenure.Standing) bool {
+	ended, _ := m.look(s)
+	return ended
+}
+
+// look is has, and tells whether the database did not take such an end.
+func (m *memory) look(s *tenure.Standing) (ended, unwritten bool) {
 	m.mu.RLock()
 	defer m.mu.RUnlock()
 	if len(m.ended) == 0 {
-		return false
+		return false, false
 	}
 	for _, t := range [...]thing{
 		{"token", string(s.Token)},
@@ -118,10 +181,10 @@ func (m *memory) has(s *tenure.Standing) bool {
 		{"workspace", string(s.Workspace)},
 	} {
 		if _, ok := m.ended[t]; ok && t.id != "" {
-			return true
+			ended, unwritten = true, unwritten || m.unwritten[t]
 		}
 	}
-	return false
+	return ended, unwritten
 }
 
 // owe takes everything that is remembered as what must be told again.
@@ -134,167 +197,12 @@ func (m *memory) owe() {
 	})
 }
 
-// hear takes in what a poll told.
-func (l *Live) hear(news store.News) {
-	m := &l.memory
-	m.note(false, news.Changes...)
-	if news.Unheard {
-		if !m.unheard || news.Since.Before(m.since) {
-			m.since = news.Since
-		}
-		m.unheard = true
-	}
-	if news.Moved || l.clock.doubt.Swap(false) {
-		m.moved = true
-	}
-	if news.Back && !m.back {
-		m.back = true
-		l.alarm()
-	}
-	if m.back || m.moved {
-		// Nobody is admitted here until what has ended has ended again.
-		l.clock.behind.Store(true)
-		m.owes = m.owes && !news.Back && !news.Moved
-	}
-}
-
-// alarm says that the database is at an earlier state than this process has seen.
-func (l *Live) alarm() {
-	l.Metrics.back.Inc()
-	l.Log.Error("the database went back to an earlier state: a standby took over without the last commits, or a backup was put back; " +
-		"what this process has seen to end is ended again, everything else that was written since then is lost")
-}
-
-// settle learns what was not told singly, and writes again what a database has
-// forgotten. While that cannot be done the process knows nothing.
-func (l *Live) settle(ctx context.Context) error {
-	m := &l.memory
-	if !m.unheard && !l.clock.behind.Load() {
-		return nil
-	}
-	ctx, cancel := context.WithTimeout(ctx, endAgainTimeout)
-	defer cancel()
-	if m.unheard {
-		if err := l.learn(ctx); err != nil {
-			return err
-		}
-		m.unheard, m.since = false, time.Time{}
-	}
-	if !l.clock.behind.Load() {
-		return nil
-	}
-	if !m.owes {
-		m.owe()
-	}
-	return l.endAgain(ctx)
-}
-
-// learn looks up the ends that were not told singly.
-func (l *Live) learn(ctx context.Context) error {
-	m := &l.memory
-	if !m.since.IsZero() {
-		// It takes as long as there are tokens: not for the price of knowing nothing.
-		looking, cancel := context.WithTimeout(ctx, learnTimeout)
-		ends, err := l.DB.EndedSince(looking, m.since.Add(-feedMemory), endsRemembered)
-		cancel()
-		if err != nil {
-			l.Log.Warn("look up what ended while nothing was heard", "since", m.since, "error", err)
-		}
-		m.note(true, ends...)
-	}
-	told, err := l.DB.ToldChanges(ctx, 2*endsRemembered)
-	if err != nil {
-		return err
-	}
-	m.note(true, told...)
-	if m.back || m.moved {
-		return nil
-	}
-	// What lives, lives again: it was not heard.
-	living, err := l.DB.Living(ctx, m.all())
-	m.forget(living)
-	return err
-}
-
-// learnTimeout bounds the look for ends in the rows themselves.
-const learnTimeout = 3 * time.Second
-
-// endAgain writes again what a database has forgotten. While it cannot be written
-// the process stays behind; a fault that is none of the way to the database is
-// logged, and does not keep everybody out for good. Where it had forgotten something
-// of which the numbers of changes did not tell, that is when the alarm is raised.
-func (l *Live) endAgain(ctx context.Context) error {
-	m := &l.memory
-	for len(m.owed) > 0 {
-		batch := m.owed[:min(endAgainBatch, len(m.owed))]
-		again, err := l.EndAgain(ctx, batch)
-		if tenure.IsKind(err, tenure.Unavailable) || ctx.Err() != nil {
-			return errors.Join(err, ctx.Err())
-		}
-		if err != nil {
-			l.Log.Error("what ended before the database went back could not be ended again", "error", err)
-		}
-		m.again += again
-		m.owed = m.owed[len(batch):]
-	}
-	if m.again > 0 && !m.back {
-		m.back = true
-		l.alarm()
-	}
-	if m.back && !m.reported {
-		err := l.TellBack(ctx, m.total, m.again)
-		if tenure.IsKind(err, tenure.Unavailable) {
-			return err
-		}
-		l.Log.Warn("what ended before the database went back has ended again", "remembered", m.total, "ended_again", m.again, "error", err)
-		m.reported = true
-	}
-	// What lives all the same was changed since then: it lives again on purpose.
-	living, err := l.DB.Living(ctx, m.all())
-	if err != nil {
-		return err
-	}
-	m.forget(living)
-	m.back, m.moved, m.owes, m.reported, m.owed = false, false, false, false, nil
-	l.clock.behind.Store(false)
-	return nil
-}
-
-// Stands answers an error when a credential, as the database gives it, rests on
-// something that this process has heard to end. Either it lives again, and a poll that
-// begins now tells so; or the database has forgotten, and it is ended there again.
-func (l *Live) Stands(ctx context.Context, s *tenure.Standing) error {
-	if !l.memory.has(s) {
-		return nil
-	}
-	ctx, cancel := context.WithTimeout(ctx, recheckTimeout)
-	defer cancel()
-	tick := time.NewTicker(standsTick)
-	defer tick.Stop()
-	for next := l.clock.begun.Load() + 1; l.clock.applied.Load() < next; {
-		select {
-		case <-ctx.Done():
-			return tenure.ErrStale
-		case <-tick.C:
-		}
-	}
-	if !l.memory.has(s) {
-		return nil
-	}
-	l.clock.doubt.Store(true)
-	return tenure.ErrStale
-}
-
-// standsTick is how often it is asked whether a poll was answered.
-const standsTick = 5 * time.Millisecond
-
-// endAgainBatch is how many ends are written at once: what is done is not done again.
-const endAgainBatch = 1000
-
 // keptFile is what a process leaves for its next start. It holds ids, and no secret.
 type keptFile struct {
 	Mark  store.Mark     `json:"seen"`
 	Ended []store.Change `json:"ended"`
+	// Unwritten are those of Ended that the database did not take again.
+	Unwritten []store.Change `json:"unwritten,omitempty"`
 }
 
 // restore reads what an earlier run of this process has seen. A file that is not
@@ -306,16 +214,24 @@ func (m *memory) restore(file string) store.Mark {
 		return store.Mark{}
 	}
 	m.note(false, k.Ended...)
+	m.wrote(k.Unwritten, errOfBefore)
 	m.kept = k.Mark
 	return k.Mark
 }
 
+// errOfBefore is why the database did not take what an earlier run has left.
+var errOfBefore = errors.New("refused to an earlier run of this process")
+
 // keep writes what was seen, whole or not at all.
 func (m *memory) keep(file string, mark store.Mark) error {
-	if file == "" || mark == m.kept {
+	m.mu.RLock()
+	k, kept := keptFile{Mark: mark, Ended: m.list()}, m.kept
+	m.mu.RUnlock()
+	if file == "" || mark == kept {
 		return nil
 	}
-	k := keptFile{Mark: mark, Ended: m.all()}
+	inOrder(k.Ended)
+	k.Unwritten = m.missing(endsRemembered)
 	text, err := json.Marshal(k)
 	if err == nil {
 		err = os.WriteFile(file+".new", text, 0o600)
@@ -324,7 +240,11 @@ func (m *memory) keep(file string, mark store.Mark) error {
 		err = os.Rename(file+".new", file)
 	}
 	if err == nil {
-		m.kept = mark
+		m.mu.Lock()
+		defer m.mu.Unlock()
+		if m.kept == kept {
+			m.kept = mark
+		}
 	}
 	return err
 }

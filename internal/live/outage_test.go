@@ -3,6 +3,7 @@ package live_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"sync"
 	"sync/atomic"
@@ -195,5 +196,49 @@ func TestBestEffortEndsWithNews(t *testing.T) {
 	o.pass(90 * time.Second)
 	if err := ends(t, "whose workspace is strict again", lowered, time.Second); !errors.Is(err, tenure.ErrStale) {
 		t.Errorf("ended by %v", err)
+	}
+}
+
+// A poll tells of many people, and the database hangs right then: it is waited for once,
+// and not once for each of them, until nobody goes on for longer than others do.
+func TestBestEffortOfManyIsLostAtOnce(t *testing.T) {
+	o := newOutage(t)
+	recheck, hang := o.Recheck, make(chan struct{})
+	o.Recheck = func(ctx context.Context, p tenure.Principal) (tenure.Principal, error) {
+		select {
+		case <-hang:
+			<-ctx.Done()
+			return tenure.Principal{}, ctx.Err()
+		default:
+			return recheck(ctx, p)
+		}
+	}
+	all := map[tenure.UserID]context.Context{}
+	for i := range 30 {
+		user := tenure.UserID(fmt.Sprint("u", i))
+		all[user], _ = o.enter(t, o.of(user, 5*time.Minute))
+	}
+	close(hang)
+	generation := o.Generation()
+	err := o.DB.Tx(t.Context(), func(ctx context.Context, tx *store.Tx) error {
+		for user := range all {
+			if err := tx.SetMembership(ctx, "default", tenure.WorkspaceID("w-"+user), user, tenure.Member); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for deadline := time.Now().Add(2 * time.Second); o.Generation() == generation && time.Now().Before(deadline); {
+		time.Sleep(time.Millisecond)
+	}
+	o.pass(2 * time.Minute)
+	limit := time.Now().Add(10 * time.Second) // of 60 one after another
+	for user, ctx := range all {
+		if err := ends(t, string(user), ctx, time.Until(limit)); !errors.Is(err, tenure.ErrStale) {
+			t.Errorf("%s ended by %v", user, err)
+		}
 	}
 }

@@ -1,6 +1,7 @@
 package token
 
 import (
+	"reflect"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -18,8 +19,11 @@ type Cache struct {
 	known  map[tenure.Digest]*tenure.Standing
 	byID   map[string][]tenure.Digest // of the token, its user, its service account
 	graces map[time.Duration]int      // how many go on for how long in an outage of the database
-	hits   atomic.Uint64
-	misses atomic.Uint64
+	// refused counts, for some digests together, how often one was seen to have changed:
+	// a row that was read before is not cached after.
+	refused [4096]uint64
+	hits    atomic.Uint64
+	misses  atomic.Uint64
 }
 
 // NewCache makes a cache of at most limit standings, about 600 bytes each.
@@ -57,14 +61,32 @@ func (c *Cache) get(d tenure.Digest) (*tenure.Standing, bool) {
 	return s, ok
 }
 
-// put adds a standing if current, asked under the lock, still holds.
-func (c *Cache) put(d tenure.Digest, s *tenure.Standing, current func() bool) {
+// seen is what put is to be told of a digest: take it before its row is read.
+func (c *Cache) seen(d tenure.Digest) uint64 {
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	return *c.refusals(d)
+}
+
+// refusals needs the lock.
+func (c *Cache) refusals(d tenure.Digest) *uint64 {
+	return &c.refused[(int(d[0])<<8|int(d[1]))%len(c.refused)]
+}
+
+// put adds a standing if current, asked under the lock, still holds, and nothing of it
+// was forgotten since seen. Of two that differ it is not known which is the later one:
+// then none is kept.
+func (c *Cache) put(d tenure.Digest, s *tenure.Standing, seen uint64, current func() bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if !current() {
+	if !current() || *c.refusals(d) != seen {
 		return
 	}
-	if _, ok := c.known[d]; ok {
+	if was, ok := c.known[d]; ok {
+		if !reflect.DeepEqual(was, s) {
+			*c.refusals(d)++
+			c.remove(d)
+		}
 		return
 	}
 	for len(c.known) >= c.max {
@@ -95,6 +117,7 @@ func (c *Cache) drop(id string) {
 func (c *Cache) forget(d tenure.Digest) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	*c.refusals(d)++
 	c.remove(d)
 }
 

@@ -149,3 +149,45 @@ func TestBestEffortForgetsWhatItSawChange(t *testing.T) {
 		}
 	}
 }
+
+// Of two requests with a token that is not in memory, while the feed is late, one reads
+// its row before the token ends and goes on after the other was refused: what it read is
+// not kept. Nor is any of two rows that differ.
+func TestARowFromBeforeARefusalIsNotCached(t *testing.T) {
+	f := newFixture(t)
+	f.choose(t, 4*time.Minute)
+	row, secret := f.mint(t, f.alice)
+	f.late()
+	digest := tenure.DigestOf(secret)
+	seen, generation := f.Cache.seen(digest), f.Live.Generation()
+	current := func() bool { return f.Live.Generation() == generation }
+	s, err := f.look(f.ctx, digest)
+	if err != nil {
+		t.Fatal(err)
+	}
+	narrower := *s
+	narrower.Scopes = 0
+	f.Cache.put(digest, s, seen, current)
+	f.Cache.put(digest, &narrower, seen, current)
+	if _, ok := f.Cache.get(digest); ok {
+		t.Error("of two rows that differ one is kept")
+	}
+	seen = f.Cache.seen(digest)
+	if err := f.DB.Tx(f.ctx, func(ctx context.Context, tx *store.Tx) error {
+		_, err := tx.RevokeToken(ctx, row.Tenant, row.ID, "me", "")
+		return err
+	}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := f.ResolveForModels(f.ctx, secret); !tenure.IsKind(err, tenure.Unauthenticated) {
+		t.Fatal(err)
+	}
+	f.Cache.put(digest, s, seen, current) // as byDigest goes on
+	if err := f.DB.Close(); err != nil {
+		t.Fatal(err)
+	}
+	f.Live.Options.Now = func() time.Time { return time.Now().Add(2 * time.Minute) }
+	if p, err := f.ResolveForModels(f.ctx, secret); err == nil {
+		t.Errorf("admitted two minutes later, best effort %t", p.BestEffort())
+	}
+}

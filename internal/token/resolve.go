@@ -42,7 +42,11 @@ func (t *Tokens) byDigest(ctx context.Context, digest tenure.Digest, bestEffort 
 		return tenure.Principal{}, stale
 	}
 	generation := t.Live.Generation()
+	seen := t.Cache.seen(digest)
 	known, hit := t.Cache.get(digest)
+	if hit && t.Live.Remembers(known) { // it was told, and is not forgotten yet
+		known, hit = nil, false
+	}
 	grace := time.Duration(0)
 	if bestEffort && hit {
 		grace = known.OutageGrace
@@ -61,6 +65,9 @@ func (t *Tokens) byDigest(ctx context.Context, digest tenure.Digest, bestEffort 
 		}
 		if s == known {
 			stale = t.Live.Fresh() // which the waiting may have ended
+			if t.Live.Remembers(s) {
+				return tenure.Principal{}, tenure.ErrStale
+			}
 		}
 	}
 	p, err := s.Admit(t.DB.Now(), generation)
@@ -79,7 +86,7 @@ func (t *Tokens) byDigest(ctx context.Context, digest tenure.Digest, bestEffort 
 	case !hit:
 		// Only while nothing has changed since before the row was read: a row
 		// read before a revocation is never cached after it.
-		t.Cache.put(digest, s, func() bool { return t.Live.Generation() == generation })
+		t.Cache.put(digest, s, seen, func() bool { return t.Live.Generation() == generation })
 	}
 	if stale != nil && err == nil {
 		p = p.ByMemory()

@@ -278,7 +278,7 @@ func TestStaleRowIsNotCached(t *testing.T) {
 			if _, err := f.Revoke(f.ctx, f.alice, row.ID, ""); err != nil {
 				t.Fatal(err)
 			}
-			f.Cache.put(digest, s, func() bool { return naive || f.Live.Generation() == generation })
+			f.Cache.put(digest, s, f.Cache.seen(digest), func() bool { return naive || f.Live.Generation() == generation })
 			_, err = f.Resolve(f.ctx, secret)
 			if revived := err == nil; revived != naive {
 				t.Errorf("the revoked token resolves: %t, want %t", revived, naive)
@@ -430,7 +430,7 @@ func TestCacheIsBoundedAndForgets(t *testing.T) {
 	always := func() bool { return true }
 	for i := range 100 {
 		id := fmt.Sprint(i)
-		c.put(tenure.DigestOf(id), &tenure.Standing{Token: tenure.TokenID("t" + id), User: "u"}, always)
+		c.put(tenure.DigestOf(id), &tenure.Standing{Token: tenure.TokenID("t" + id), User: "u"}, 0, always)
 	}
 	if len(c.known) != 10 || len(c.byID["u"]) != 10 || len(c.byID) != 11 {
 		t.Errorf("%d standings, %d of the user, %d ids", len(c.known), len(c.byID["u"]), len(c.byID))
