@@ -27,7 +27,7 @@ type service struct {
 var (
 	vaultKey = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9_.-]*$`)
 	gcpKey   = regexp.MustCompile(`^projects/[^/]+/locations/[^/]+/keyRings/[^/]+/cryptoKeys/[^/]+$`)
-	azureKey = regexp.MustCompile(`^[A-Za-z0-9-]+\.(vault|managedhsm)\.[a-z0-9.-]+/keys/[A-Za-z0-9-]+/[0-9a-zA-Z]+$`)
+	azureKey = regexp.MustCompile(`^[A-Za-z0-9-]+\.vault\.[a-z0-9.-]+/keys/[A-Za-z0-9-]+/[0-9a-zA-Z]+$`)
 )
 
 // checkService says what is wrong with the URL of a key service.
