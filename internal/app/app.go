@@ -379,6 +379,20 @@ func (a *App) serve(ctx context.Context, ln net.Listener, h http.Handler, ready 
 	}
 	stop()
 	wg.Wait()
+	return a.kept(err)
+}
+
+// kept is err, or that the disk failed also of a server that was ending anyway: what it
+// wrote last may be lost.
+func (a *App) kept(err error) error {
+	select {
+	case <-a.Store.Unsafe():
+		if !errors.Is(err, errUnsafe) {
+			a.Log.Error("fsync failed", "error", errUnsafe.Msg)
+			return errors.Join(errUnsafe, err)
+		}
+	default:
+	}
 	return err
 }
 

@@ -158,17 +158,13 @@ func TestFsyncFailsSQLite(t *testing.T) {
 	}
 }
 
-func fsyncFails(t *testing.T, when string) {
+// noFsync makes each fsync of a replica fail, or those that strace's "when" chooses.
+func noFsync(t *testing.T, r *replica, when string) *exec.Cmd {
+	t.Helper()
 	strace, err := exec.LookPath("strace")
 	if err != nil {
 		t.Fatal("this test needs Debian's package strace (scripts/tools installs it)")
 	}
-	w := newWorld(t, "")
-	home := filepath.Join(w.dir, "home")
-	r := w.replica("TENURE_HOME=" + home)
-	alice := w.mint(r, "alice@example.com")
-	s := openChat(t, r, alice.secret)
-	time.Sleep(time.Second)
 	tracer := exec.Command(strace, "-f", "-qq", "-o", "/dev/null", "-e", "trace=fsync,fdatasync", "-e", "inject=fsync,fdatasync:error=EIO"+when, "-p", fmt.Sprint(r.cmd.Process.Pid))
 	tracer.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	if err := tracer.Start(); err != nil {
@@ -179,6 +175,39 @@ func fsyncFails(t *testing.T, when string) {
 		return !strings.Contains(string(status), "TracerPid:\t0\n")
 	})
 	time.Sleep(300 * time.Millisecond) // all of its threads
+	return tracer
+}
+
+// A disk that fails while the server drains is told by its exit status all the same.
+func TestFsyncFailsWhileDrainingSQLite(t *testing.T) {
+	w := newWorld(t, "")
+	home := filepath.Join(w.dir, "home")
+	r := w.replica("TENURE_HOME="+home, "TENURE_SHUTDOWN_GRACE=6s")
+	alice := w.mint(r, "alice@example.com")
+	openChat(t, r, alice.secret)
+	if err := r.cmd.Process.Signal(syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, 10*time.Second, "it drains", func() bool { return r.log.has(`"msg":"draining"`) })
+	tracer := noFsync(t, r, "") // what the stream used is written at its end
+	if err := r.end(startWait); err == nil || r.status() != 5 {
+		t.Errorf("it ended as if all were well: %v, exit status %d", err, r.status())
+	}
+	_ = tracer.Process.Signal(syscall.SIGTERM)
+	_ = tracer.Wait()
+	if !r.log.has(`"level":"ERROR","msg":"fsync failed"`) {
+		t.Errorf("the log says nothing:\n%s", r.log.tail(2000))
+	}
+}
+
+func fsyncFails(t *testing.T, when string) {
+	w := newWorld(t, "")
+	home := filepath.Join(w.dir, "home")
+	r := w.replica("TENURE_HOME=" + home)
+	alice := w.mint(r, "alice@example.com")
+	s := openChat(t, r, alice.secret)
+	time.Sleep(time.Second)
+	tracer := noFsync(t, r, when)
 	began := time.Now()
 	for i := range 10 {
 		a := revoke(r, "alice@example.com", alice)
