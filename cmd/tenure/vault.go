@@ -34,9 +34,12 @@ func (c *vaultRewrap) Run(e *env) error {
 		if p.Failed > 0 {
 			return fmt.Errorf("%d secrets were wrapped, and %d do not open: their rows were changed in the database, \"tenure doctor\" names them", p.Written, p.Failed)
 		}
+		if p.Left > 0 {
+			return fmt.Errorf("%d secrets were sealed by another key again and again meanwhile: give every replica the new TENURE_KEY_URL, restart it, and run this again", p.Left)
+		}
 		view := map[string]any{"written": p.Written, "total": p.Total}
 		return c.print(e, view, func(w io.Writer) {
-			fmt.Fprintf(w, "%d of %d secrets were wrapped anew; no other key is needed now\n", p.Written, p.Total)
+			fmt.Fprintf(w, "%d of %d secrets were wrapped anew; TENURE_KEY_URL_PREVIOUS is not needed any more, but by backups that are older than this\n", p.Written, p.Total)
 		})
 	})
 }

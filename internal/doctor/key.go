@@ -14,7 +14,7 @@ import (
 // key looks at whether the master key opens what is sealed.
 func (d *Doctor) key(ctx context.Context) findings {
 	const area = "key"
-	const lost = "put back the key that belongs to this database (TENURE_KEY_URL). If it is lost, so are the provider keys: remove the providers, and add them anew."
+	const lost = "put back the key that belongs to this database (TENURE_KEY_URL). If it is lost, so is everything that it has sealed."
 	what := "file"
 	if keys.FileOf(d.cfg.KeyURL) == "" {
 		what = "service"
@@ -45,7 +45,7 @@ func (d *Doctor) key(ctx context.Context) findings {
 	case err != nil:
 		f.fail(area, "sealed", cause(err), "see what the database says.")
 	case len(faults) > 0:
-		f.fail(area, "sealed", fmt.Sprintf("these provider keys do not open: %s", some(faults)), "their rows were changed or moved in the database: remove these providers, and add them anew.")
+		f.fail(area, "sealed", fmt.Sprintf("these provider keys do not open: %s", some(faults)), "the key that wrapped them is missing (TENURE_KEY_URL_PREVIOUS) or its service is away; if not, their rows were changed or moved in the database, and only then remove these providers and add them anew.")
 	case opened == 0:
 		f.ok(area, "sealed", "no provider key is sealed")
 	default:

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"strings"
+	"unicode"
 	"unicode/utf8"
 
 	"github.com/tenure-gateway/tenure"
@@ -75,7 +76,7 @@ func findModel(doc []byte) (found, error) {
 	if s.space(); s.at != len(doc) {
 		return f, s.broken()
 	}
-	if f.model == "" || len(f.model) > maxModel || !utf8.ValidString(f.model) {
+	if f.model == "" || len(f.model) > maxModel || !utf8.ValidString(f.model) || strings.ContainsFunc(f.model, unicode.IsControl) {
 		return f, badBody("missing_model", "model: expected the name of a model, for example \"gpt-4o\"")
 	}
 	return f, nil

@@ -49,6 +49,7 @@ func TestFindModelRefuses(t *testing.T) {
 		`{"model":"a"}x`: "invalid_json", `{"model":"a",}`: "invalid_json", `{"model" "a"}`: "invalid_json", `{"a":[1,}`: "invalid_json",
 		`{"a":"unterminated}`: "invalid_json", `{"a":"\"}`: "invalid_json", `{model:"a"}`: "invalid_json", `{"a":}`: "invalid_json",
 		`{}`: "missing_model", `{"model":""}`: "missing_model", `{"model":"` + strings.Repeat("x", 300) + `"}`: "missing_model",
+		`{"model":"openai/x\u0000"}`: "missing_model", `{"model":"gpt\n4"}`: "missing_model", // no database has such names
 		`{"model":7}`: "invalid_model", `{"model":null}`: "missing_model", `{"model":["a"]}`: "invalid_model",
 		`{"model":"a","model":"b"}`: "ambiguous_model", `{"model":"a","Model":"b"}`: "ambiguous_model", `{"MODEL":"a"}`: "ambiguous_model",
 		`{"model":"a","mod\u0065l":"b"}`: "ambiguous_model",

@@ -9,26 +9,30 @@ import (
 // takes its place. While that comes in, it is remembered beside it, by the names
 // was_….
 
-// remembered are the columns of each table that say what has ended, or became less.
-var remembered = []struct{ table, columns string }{
-	{"api_tokens", "id, revoked_at, revoked_by, revoked_reason, expires_at, rotated_at, rotated_to"},
-	{"users", "id, active, role, deleted_at"},
-	{"service_accounts", "id, active, ended_at, expires_at, orphaned_at"},
-	{"scim_connectors", "id, deleted_at"},
-	{"workspaces", "id, deleted_at"},
-	{"tenants", "id, active"},
-	{"memberships", "workspace_id, user_id, role"},
-	{"workspace_groups", "workspace_id, group_id, role"},
-	{"group_members", "group_id, user_id"},
-	{"oidc_connections", "id"},
-	{"oidc_subjects", "user_id, issuer, subject"},
-	{"token_requests", "id, state"},
-	{"provider_credentials", "id"},
+// remembered are the columns of each table by which a row is found again, and those that
+// say that it has ended, or became less.
+var remembered = []struct{ table, key, rest string }{
+	{"api_tokens", "id", ", revoked_at, revoked_by, revoked_reason, expires_at, rotated_at, rotated_to"},
+	{"users", "id", ", active, role, deleted_at"},
+	{"service_accounts", "id", ", active, ended_at, expires_at, orphaned_at"},
+	{"scim_connectors", "id", ", deleted_at"},
+	{"workspaces", "id", ", deleted_at"},
+	{"tenants", "id", ", active"},
+	{"memberships", "workspace_id, user_id", ", role"},
+	{"workspace_groups", "workspace_id, group_id", ", role"},
+	{"group_members", "group_id, user_id", ""},
+	{"oidc_connections", "id", ""},
+	{"oidc_subjects", "user_id, issuer, subject", ""},
+	{"token_requests", "id", ", state"},
+	{"provider_credentials", "id", ""},
 }
 
 func (r *replacing) remember(ctx context.Context) error {
 	for _, t := range remembered {
-		if _, err := r.exec(ctx, `CREATE TEMP TABLE was_`+t.table+` AS SELECT `+t.columns+` FROM `+t.table); err != nil {
+		if _, err := r.exec(ctx, `CREATE TEMP TABLE was_`+t.table+` AS SELECT `+t.key+t.rest+` FROM `+t.table); err != nil {
+			return err
+		}
+		if _, err := r.exec(ctx, `CREATE INDEX was_`+t.table+`_key ON was_`+t.table+` (`+t.key+`)`); err != nil {
 			return err
 		}
 	}

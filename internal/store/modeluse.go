@@ -109,8 +109,10 @@ func (m *ModelUse) Run(ctx context.Context, report func(error)) {
 func (m *ModelUse) Flush(ctx context.Context) error {
 	m.flushing.Lock()
 	defer m.flushing.Unlock()
-	for {
-		if len(m.batch.rows) == 0 {
+	// What an earlier attempt left, and then once what was noted since: of what comes
+	// meanwhile there is no end while there is traffic.
+	for left := true; left; {
+		if left = len(m.batch.rows) > 0; !left {
 			m.batch = m.take()
 		}
 		if len(m.batch.rows) == 0 {
@@ -122,6 +124,7 @@ func (m *ModelUse) Flush(ctx context.Context) error {
 		}
 		m.batch, m.swept = modelBatch{}, day(m.DB.Now())
 	}
+	return nil
 }
 
 // take begins a batch of what was noted, in the order of the rows' keys: of two

@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"path/filepath"
+	"sync"
 	"testing"
 	"time"
 
@@ -12,19 +13,7 @@ import (
 // A batch of which nobody knew whether it was written is tried again, and counts once.
 func TestABatchCountsOnce(t *testing.T) {
 	ctx := tenure.Everywhere(context.Background())
-	db, err := OpenSQLite(ctx, filepath.Join(t.TempDir(), "tenure.db"), nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = db.Close() })
-	s := &tenure.Standing{
-		Kind: tenure.PAT, Tenant: tenure.DefaultTenant, TenantActive: true, Workspace: tenure.DefaultWorkspace, WorkspaceRole: tenure.Member,
-		User: "u", UserActive: true, Token: "t", Scopes: tenure.DataPlane,
-	}
-	p, err := s.Admit(time.Now(), 0)
-	if err != nil {
-		t.Fatal(err)
-	}
+	db, p := useOfModels(ctx, t)
 	m := &ModelUse{DB: db}
 	m.Note(p, "p", "openai", "gpt", time.Now(), tenure.ModelUse{Input: 7})
 	m.batch = m.take()
@@ -39,4 +28,51 @@ func TestABatchCountsOnce(t *testing.T) {
 	if err != nil || len(rows) != 1 || rows[0].Input != 10 || rows[0].Requests != 2 {
 		t.Errorf("%+v %v", rows, err)
 	}
+}
+
+// While requests come, what was noted before is written once, and whoever waits for
+// that does not wait for them.
+func TestAFlushEndsUnderTraffic(t *testing.T) {
+	ctx := tenure.Everywhere(context.Background())
+	db, p := useOfModels(ctx, t)
+	m := &ModelUse{DB: db}
+	traffic, stop := context.WithCancel(ctx)
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		for traffic.Err() == nil {
+			m.Note(p, "p", "openai", "gpt", time.Now(), tenure.ModelUse{Input: 1})
+			time.Sleep(10 * time.Microsecond)
+		}
+	})
+	for range 5 {
+		time.Sleep(5 * time.Millisecond) // that there is something
+		if err := m.Flush(ctx); err != nil {
+			t.Error(err)
+		}
+	}
+	stop()
+	wg.Wait()
+	n, err := one(ctx, db.run, scalar[int], `SELECT count(*) FROM usage_batches`)
+	if err != nil || n == 0 || n > 5 {
+		t.Errorf("%d batches in five flushes, %v", n, err)
+	}
+}
+
+// useOfModels is a database, and somebody who asks models.
+func useOfModels(ctx context.Context, t *testing.T) (*DB, tenure.Principal) {
+	t.Helper()
+	db, err := OpenSQLite(ctx, filepath.Join(t.TempDir(), "tenure.db"), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = db.Close() })
+	s := &tenure.Standing{
+		Kind: tenure.PAT, Tenant: tenure.DefaultTenant, TenantActive: true, Workspace: tenure.DefaultWorkspace, WorkspaceRole: tenure.Member,
+		User: "u", UserActive: true, Token: "t", Scopes: tenure.DataPlane,
+	}
+	p, err := s.Admit(time.Now(), 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return db, p
 }

@@ -307,8 +307,11 @@ func (r *ring) hasFile(check string) bool {
 // failed judges what a KEK answered to a request. What it refuses of one row says
 // nothing of the others while the root key opens.
 func (k *MasterKey) failed(ctx context.Context, err error) error {
+	if ctx.Err() != nil { // whoever asked has left, or was cut: that says nothing of the KEK
+		return sealedError(err)
+	}
 	r := k.ring()
-	if r.why == nil && (keys.Is(err, keys.Away) || k.probe(ctx, r) != nil) {
+	if r.why == nil && (keys.Is(err, keys.Away) || k.probe(context.WithoutCancel(ctx), r) != nil) {
 		k.lose(r, err)
 	}
 	return sealedError(err)

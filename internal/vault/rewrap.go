@@ -19,7 +19,11 @@ type Progress struct {
 	Done    int // looked at
 	Written int // sealed anew
 	Failed  int // that do not open, and stay as they are
+	Left    int // that another KEK has wrapped meanwhile, each time that this one was through
 }
+
+// rewrapPasses is how often a rewrap goes through everything while others write.
+const rewrapPasses = 5
 
 // Rewrap wraps every data key, and then the root key, by the KEK that wraps now, in
 // batches. Each row is written only if it is still what was read; it may be broken off
@@ -34,27 +38,51 @@ func (k *MasterKey) Rewrap(ctx context.Context, tell func(Progress)) (Progress, 
 	if err != nil {
 		return p, err
 	}
-	for _, table := range store.SealedTables() {
-		after := ""
-		for {
-			rows, err := k.db.Sealed(ctx, table, after, rewrapBatch)
-			if err != nil || len(rows) == 0 {
-				if err != nil {
-					return p, err
-				}
-				break
-			}
-			after = rows[len(rows)-1].ID
-			if err := k.rewrapRows(ctx, table, by, rows, &p); err != nil {
+	for range rewrapPasses {
+		p.Done, p.Failed = 0, 0
+		for _, table := range store.SealedTables() {
+			if err := k.rewrapTable(ctx, table, by, &p, tell); err != nil {
 				return p, err
 			}
-			tell(p)
+		}
+		if p.Left, err = k.otherwise(ctx, by); err != nil {
+			return p, err
+		}
+		if p.Left -= p.Failed; p.Left <= 0 {
+			break
 		}
 	}
-	if p.Failed > 0 {
+	if p.Failed > 0 || p.Left > 0 {
 		return p, nil // the KEK that wrapped these is still needed
 	}
 	return p, k.rewrapRoot(ctx, by)
+}
+
+func (k *MasterKey) rewrapTable(ctx context.Context, table, by string, p *Progress, tell func(Progress)) error {
+	after := ""
+	for {
+		rows, err := k.db.Sealed(ctx, table, after, rewrapBatch)
+		if err != nil || len(rows) == 0 {
+			return err
+		}
+		after = rows[len(rows)-1].ID
+		if err := k.rewrapRows(ctx, table, by, rows, p); err != nil {
+			return err
+		}
+		tell(*p)
+	}
+}
+
+// otherwise counts what is sealed by another KEK, or in an older form.
+func (k *MasterKey) otherwise(ctx context.Context, by string) (int, error) {
+	counts, err := k.db.SealedCounts(ctx)
+	n := 0
+	for _, c := range counts {
+		if c.KEK != by || c.Form != formNow {
+			n += c.Count
+		}
+	}
+	return n, err
 }
 
 // Rewrap is that of the vault's key, by the operator alone, and audited.
@@ -141,7 +169,10 @@ func (k *MasterKey) rewrapRoot(ctx context.Context, by string) error {
 		return err
 	}
 	return k.db.Tx(ctx, func(ctx context.Context, tx *store.Tx) error {
-		_, err := tx.SwapMeta(ctx, metaRoot, stored, string(text))
+		ok, err := tx.SwapMeta(ctx, metaRoot, stored, string(text))
+		if err == nil && !ok {
+			err = &tenure.Error{Kind: tenure.Conflict, Code: "root_key_changed", Msg: "the root key was wrapped anew by somebody else meanwhile: run it again"}
+		}
 		return err
 	})
 }

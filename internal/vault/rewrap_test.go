@@ -57,17 +57,39 @@ func TestRewrap(t *testing.T) {
 		t.Fatal("not broken off:", first, err)
 	}
 	start := time.Now()
-	second, err := key.Rewrap(w.ctx, func(vault.Progress) {})
+	// A replica that has not heard of the new key seals behind where it is.
+	late := false
+	second, err := key.Rewrap(w.ctx, func(vault.Progress) {
+		if late {
+			return
+		}
+		late = true
+		p := w.row("a")
+		err := w.DB.Tx(w.ctx, func(ctx context.Context, tx *store.Tx) error {
+			seal, err := old.Sealer(ctx)
+			if err != nil {
+				return err
+			}
+			sealed, err := seal(tenure.NewSecret(secret), store.BoundProvider(p))
+			if err != nil {
+				return err
+			}
+			return tx.InsertProvider(ctx, p, sealed)
+		})
+		if err != nil {
+			t.Error(err)
+		}
+	})
 	t.Logf("%d rows in %v: %.0f a second", second.Written, time.Since(start), float64(second.Written)/time.Since(start).Seconds())
-	if err != nil || first.Written+second.Written != many+1 || second.Failed != 0 {
+	if err != nil || first.Written+second.Written != many+2 || second.Left != 0 || second.Failed != 0 {
 		t.Error(first, second, err)
 	}
 	alone, err := vault.OpenKey(w.ctx, w.DB, vault.KeyURLs{Present: next}, keys.Options{})
 	if _, why := alone.Sealed(); err != nil || why != nil {
 		t.Fatal(err, why)
 	}
-	rows, err := w.DB.Sealed(w.ctx, "provider_credentials", "", many+2)
-	if err != nil || len(rows) != many+1 {
+	rows, err := w.DB.Sealed(w.ctx, "provider_credentials", "", many+3)
+	if err != nil || len(rows) != many+2 {
 		t.Fatal(len(rows), err)
 	}
 	for _, row := range rows {
