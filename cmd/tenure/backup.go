@@ -43,6 +43,19 @@ func (u unlocking) unlock() (backup.Unlock, error) {
 	return out, nil
 }
 
+// open opens a backup to be read, - being standard input.
+func (u unlocking) open(file string) (backup.Unlock, io.ReadCloser, error) {
+	with, err := u.unlock()
+	if err != nil {
+		return with, nil, err
+	}
+	if file == "-" {
+		return with, io.NopCloser(os.Stdin), nil
+	}
+	f, err := os.Open(file)
+	return with, f, err
+}
+
 // passphrase reads the file, or TENURE_BACKUP_PASSPHRASE where none is named.
 func passphrase(file string) (tenure.Secret, error) {
 	if file == "" {
@@ -166,11 +179,7 @@ func (backupVerify) Help() string {
 
 // Run implements the verb.
 func (c *backupVerify) Run(e *env) error {
-	with, err := c.unlock()
-	if err != nil {
-		return err
-	}
-	f, err := openFile(c.File)
+	with, f, err := c.open(c.File)
 	if err != nil {
 		return err
 	}
@@ -201,11 +210,7 @@ func (backupInspect) Help() string {
 
 // Run implements the verb.
 func (c *backupInspect) Run(e *env) error {
-	with, err := c.unlock()
-	if err != nil {
-		return err
-	}
-	f, err := openFile(c.File)
+	with, f, err := c.open(c.File)
 	if err != nil {
 		return err
 	}
@@ -222,11 +227,4 @@ func (c *backupInspect) Run(e *env) error {
 			}
 		}
 	})
-}
-
-func openFile(name string) (io.ReadCloser, error) {
-	if name == "-" {
-		return io.NopCloser(os.Stdin), nil
-	}
-	return os.Open(name)
 }

@@ -39,15 +39,11 @@ Stop every server first. The database may be another kind than the backup was ma
 
 // Run implements the verb.
 func (c *backupRestore) Run(e *env) error {
-	with, err := c.unlock()
-	if err != nil {
-		return err
-	}
 	ends, err := c.ends()
 	if err != nil {
 		return err
 	}
-	f, err := openFile(c.File)
+	with, f, err := c.open(c.File)
 	if err != nil {
 		return err
 	}

@@ -2,7 +2,6 @@ package audit
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"strconv"
@@ -88,26 +87,9 @@ func (o *Outage) Uses() uint64 { return o.uses.Load() }
 
 // Run writes what is kept once the database is back, until ctx ends, and then once more.
 func (o *Outage) Run(ctx context.Context, report func(error)) {
-	tick := time.NewTicker(outageEvery)
-	defer tick.Stop()
-	for {
-		select {
-		case <-tick.C:
-			if err := o.Flush(ctx); err != nil && ctx.Err() == nil {
-				report(err)
-			}
-		case <-ctx.Done():
-			last, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
-			defer cancel()
-			err := o.Flush(last)
-			if n := o.waiting(); n > 0 {
-				err = errors.Join(err, fmt.Errorf("audit: the uses of %d tokens without the database are in the log only", n))
-			}
-			if err != nil {
-				report(err)
-			}
-			return
-		}
+	store.WriteBehind(ctx, outageEvery, o.Flush, report)
+	if n := o.waiting(); n > 0 {
+		report(fmt.Errorf("audit: the uses of %d tokens without the database are in the log only", n))
 	}
 }
 

@@ -63,23 +63,7 @@ func network(address string) string {
 
 // Run writes the counts until ctx ends, and then once more.
 func (l *Log) Run(ctx context.Context, report func(error)) {
-	tick := time.NewTicker(refusalsEvery)
-	defer tick.Stop()
-	for {
-		select {
-		case <-tick.C:
-			if err := l.Flush(ctx); err != nil && ctx.Err() == nil {
-				report(err)
-			}
-		case <-ctx.Done():
-			last, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
-			defer cancel()
-			if err := l.Flush(last); err != nil {
-				report(err)
-			}
-			return
-		}
-	}
+	store.WriteBehind(ctx, refusalsEvery, l.Flush, report)
 }
 
 // Flush writes what has been counted; what could not be written is kept.

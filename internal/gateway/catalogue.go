@@ -2,10 +2,8 @@ package gateway
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"net/http"
 	"net/url"
@@ -345,64 +343,6 @@ func (l *listing) of(id tenure.ProviderID) []Model {
 		}
 	}
 	return nil
-}
-
-// ask gets a provider's list of models.
-func (c *catalogue) ask(ctx context.Context, p tenure.Provider, say rules) offer {
-	o := offer{provider: p, rules: say}
-	o.base, o.err = url.Parse(p.BaseURL)
-	if o.err == nil {
-		o.models, o.err = c.fetchModels(ctx, p)
-	}
-	if o.err != nil {
-		c.log.Warn("list of models", "provider", p.Name, "error", o.err)
-		c.refusals.tell(ctx, p, o.err)
-	}
-	return o
-}
-
-// fetchModels speaks GET /v1/models of either kind of provider.
-func (c *catalogue) fetchModels(ctx context.Context, p tenure.Provider) ([]Model, error) {
-	key, err := c.vault.Open(ctx, p.Tenant, p.ID)
-	if err != nil {
-		return nil, err
-	}
-	pr, path := &openAI, "/models"
-	if p.Kind == tenure.Anthropic {
-		pr, path = &anthropic, "/v1/models?limit=1000"
-	}
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, p.BaseURL+path, nil)
-	if err != nil {
-		return nil, err
-	}
-	pr.authorize(req.Header, key)
-	res, err := c.client.Do(req)
-	if err != nil {
-		return nil, err
-	}
-	defer func() { _ = res.Body.Close() }()
-	if res.StatusCode != http.StatusOK {
-		return nil, fmt.Errorf("status %s", res.Status)
-	}
-	var list struct {
-		Data []struct {
-			ID          string    `json:"id"`
-			DisplayName string    `json:"display_name"`
-			Created     int64     `json:"created"`
-			CreatedAt   time.Time `json:"created_at"`
-		} `json:"data"`
-	}
-	if err := json.NewDecoder(io.LimitReader(res.Body, maxList)).Decode(&list); err != nil {
-		return nil, err
-	}
-	models := make([]Model, 0, len(list.Data))
-	for _, m := range list.Data {
-		if m.Created != 0 {
-			m.CreatedAt = time.Unix(m.Created, 0)
-		}
-		models = append(models, Model{ID: m.ID, DisplayName: m.DisplayName, Created: m.CreatedAt, Provider: p.Name})
-	}
-	return models, nil
 }
 
 // forget drops listings when providers, workspaces or policies change.

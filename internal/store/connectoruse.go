@@ -89,23 +89,7 @@ func (n *connectorUse) seen(first, last time.Time) {
 // Run writes until ctx ends, and then once more: a clean stop loses nothing.
 // Failures are given to report; what could not be written is tried again.
 func (u *ConnectorUse) Run(ctx context.Context, report func(error)) {
-	tick := time.NewTicker(connectorFlush)
-	defer tick.Stop()
-	for {
-		select {
-		case <-tick.C:
-			if err := u.Flush(ctx); err != nil {
-				report(err)
-			}
-		case <-ctx.Done():
-			last, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
-			defer cancel()
-			if err := u.Flush(last); err != nil {
-				report(err)
-			}
-			return
-		}
-	}
+	WriteBehind(ctx, connectorFlush, u.Flush, report)
 }
 
 // Flush writes what has been noted; what could not be written is kept.

@@ -82,23 +82,7 @@ func (l *LastUse) Waiting() int { return int(l.waiting.Load()) }
 // Run flushes until ctx ends, and then once more: a clean stop loses nothing.
 // Failures are given to report; what could not be written is tried again.
 func (l *LastUse) Run(ctx context.Context, report func(error)) {
-	tick := time.NewTicker(FlushEvery)
-	defer tick.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			last, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
-			defer cancel()
-			if err := l.Flush(last); err != nil {
-				report(err)
-			}
-			return
-		case <-tick.C:
-			if err := l.Flush(ctx); err != nil && ctx.Err() == nil {
-				report(err)
-			}
-		}
-	}
+	WriteBehind(ctx, FlushEvery, l.Flush, report)
 }
 
 // Flush writes what has been noted, of all tenants, whoever asks for it.

@@ -86,23 +86,7 @@ func day(t time.Time) int64 { return t.Unix() / (24 * 60 * 60) }
 
 // Run writes behind until ctx ends, and then once more.
 func (m *ModelUse) Run(ctx context.Context, report func(error)) {
-	tick := time.NewTicker(usageFlush)
-	defer tick.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			last, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
-			defer cancel()
-			if err := m.Flush(last); err != nil {
-				report(err)
-			}
-			return
-		case <-tick.C:
-			if err := m.Flush(ctx); err != nil && ctx.Err() == nil {
-				report(err)
-			}
-		}
-	}
+	WriteBehind(ctx, usageFlush, m.Flush, report)
 }
 
 // Flush writes what has been noted, of all tenants, whoever asks for it.

@@ -105,7 +105,7 @@ func (u *Usage) Run(ctx context.Context, report func(error)) {
 		flush := u.Flush
 		select {
 		case <-ctx.Done():
-			last, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
+			last, cancel := context.WithTimeout(context.WithoutCancel(ctx), lastFlush)
 			defer cancel()
 			if err := u.Flush(last); err != nil {
 				report(err)

@@ -1,0 +1,128 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"sync"
+	"time"
+
+	"github.com/tenure-gateway/tenure"
+	"github.com/tenure-gateway/tenure/internal/store"
+)
+
+// serve runs the server and what works behind it.
+func (a *App) serve(ctx context.Context, ln net.Listener, h http.Handler, ready func(net.Addr)) error {
+	// What ended while nothing ran stays ended, whatever is asked first.
+	if _, err := a.Directory.Housekeep(ctx); err != nil {
+		return errors.Join(fmt.Errorf("service accounts: %w", err), ln.Close())
+	}
+	// The work behind outlives the server: the last requests still use it.
+	behind, stop := context.WithCancel(context.WithoutCancel(ctx))
+	var wg sync.WaitGroup
+	report := func(err error) { a.Log.Error("write behind", "error", err) }
+	wg.Go(func() { a.Uses.Run(behind, report) })
+	wg.Go(func() { a.Usage.Run(behind, report) })
+	wg.Go(func() { a.ModelUse.Run(behind, report) })
+	wg.Go(func() { a.events.Run(behind, report) })
+	wg.Go(func() { a.outage.Run(behind, report) })
+	wg.Go(func() { a.Connectors.Use.Run(behind, report) })
+	wg.Go(func() { a.Notices.Run(behind, report) })
+	wg.Go(func() { a.Secrets.Run(behind) })
+	wg.Go(func() { a.Vault.Key.Keep(behind, a.sealing) })
+	wg.Go(func() { a.Directory.KeepHouse(behind, report) })
+	wg.Go(func() { a.Tokens.WatchReuse(behind, report) })
+	following := make(chan struct{})
+	failed := make(chan error, 2)
+	wg.Go(func() {
+		if err := a.Live.Follow(behind, sync.OnceFunc(func() { close(following) })); err != nil {
+			failed <- fmt.Errorf("change feed: %w", err)
+		}
+	})
+	srv := &http.Server{
+		// The model routes keep their own time for bodies, and lift this limit.
+		Handler: h, ReadHeaderTimeout: 10 * time.Second, ReadTimeout: a.Config.BodyTimeout + 10*time.Second, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 64 << 10, DisableGeneralOptionsHandler: true,
+		ErrorLog: slog.NewLogLogger(a.Log.Handler(), slog.LevelWarn),
+	}
+	srv.RegisterOnShutdown(func() { a.Live.Dismiss(tenure.ErrShutdown) }) // pages that listen would never end
+	select {
+	case <-following:
+		go func() { failed <- srv.Serve(ln) }()
+		for _, name := range a.Config.Unheeded {
+			a.Log.Warn("a setting that this version does not heed", "name", name)
+		}
+		a.Log.Info("serving", "address", ln.Addr().String(), "teams", a.Config.Teams, "home", a.Config.Home, "max_inflight", a.inflight(), "max_inflight_per_owner", a.perOwner())
+		if fit := fitFiles(); int64(a.inflight()) > fit {
+			a.Log.Warn("TENURE_MAX_INFLIGHT is more than the limit of open files holds: raise that limit, or nobody will be able to connect", "max_inflight", a.inflight(), "fit", fit)
+		}
+		ready(ln.Addr())
+	case err := <-failed:
+		failed <- errors.Join(err, ln.Close())
+	}
+	var err error
+	select {
+	case <-ctx.Done():
+		err = a.drain(context.WithoutCancel(ctx), srv)
+	case <-a.Store.Unsafe():
+		err = a.abandon(context.WithoutCancel(ctx), srv)
+	case err = <-failed:
+	}
+	stop()
+	wg.Wait()
+	return a.kept(err)
+}
+
+// kept is err, or that the disk failed also of a server that was ending anyway: what it
+// wrote last may be lost.
+func (a *App) kept(err error) error {
+	select {
+	case <-a.Store.Unsafe():
+		if !errors.Is(err, errUnsafe) {
+			a.Log.Error("fsync failed", "error", errUnsafe.Msg)
+			return errors.Join(errUnsafe, err)
+		}
+	default:
+	}
+	return err
+}
+
+// drain stops accepting and lets open requests finish within the grace; what is
+// still open then is cut with a retryable error.
+func (a *App) drain(ctx context.Context, srv *http.Server) error {
+	a.Log.Info("draining", "open", a.Live.Open(), "grace", a.Config.ShutdownGrace.String())
+	grace, cancel := context.WithTimeout(ctx, a.Config.ShutdownGrace)
+	defer cancel()
+	if srv.Shutdown(grace) == nil {
+		return nil
+	}
+	a.Live.CutAll(tenure.ErrShutdown)
+	last, done := context.WithTimeout(ctx, 3*time.Second)
+	defer done()
+	if srv.Shutdown(last) == nil {
+		return nil
+	}
+	err := srv.Close()
+	for a.Live.Open() > 0 && last.Err() == nil { // those that were cut still tell their end
+		time.Sleep(10 * time.Millisecond)
+	}
+	return err
+}
+
+// errUnsafe is why a server ends whose disk cannot be relied on.
+var errUnsafe = &tenure.Error{
+	Kind: tenure.Unavailable, Code: store.CodeUnsafe,
+	Msg: "the disk failed to make a write durable (fsync); what it holds is not known, so nothing more is written: look at the disk, then start again",
+}
+
+// abandon ends serving at once, with what is open: nothing can be written any more, and
+// what is answered from memory would soon be no longer true.
+func (a *App) abandon(ctx context.Context, srv *http.Server) error {
+	a.Log.Error("fsync failed", "error", errUnsafe.Msg, "open", a.Live.Open())
+	a.Live.CutAll(tenure.ErrShutdown)
+	last, done := context.WithTimeout(ctx, 3*time.Second)
+	defer done()
+	return errors.Join(errUnsafe, srv.Shutdown(last), srv.Close())
+}
