@@ -94,6 +94,50 @@ func TestGitleaksFindsTokens(t *testing.T) {
 	}
 }
 
+// The project's own rules are those that it gives to others, and what they pass over in
+// its own files hides nothing that is planted there.
+func TestGitleaksFindsWhatIsPlantedHere(t *testing.T) {
+	own := filepath.Join("..", "..", ".gitleaks.toml")
+	text, err := os.ReadFile(own)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var rules, stderr bytes.Buffer
+	if status := run([]string{"leaks", "rule", "--format", "gitleaks"}, &rules, &stderr); status != 0 {
+		t.Fatal(status, stderr.String())
+	}
+	_, printed, _ := strings.Cut(rules.String(), "\n\n")
+	if !bytes.Contains(text, []byte(printed)) {
+		t.Errorf("%s has not the rules that are printed:\n%s", own, printed)
+	}
+	dir := t.TempDir()
+	random := tenure.NewToken(tenure.KindPAT).Reveal()[5:]
+	planted := map[string]string{
+		"token.go":        "const token = \"" + tenure.NewToken(tenure.KindService).Reveal() + "\"",
+		"backup_test.go":  "secretKey = \"AGE-SECRET-KEY-1" + strings.Repeat("QPZRY9X8GF2TVDW0", 3) + "S3JN54KHCE\"",
+		"openai.env":      "OPENAI_API_KEY=sk-proj-" + random + random[:28] + "T3BlbkFJ" + random + random[:28],
+		"anthropic.txtar": "sk-ant-api03-" + random + random + "x" + "AA",
+		"aws.md":          "AKIA" + "QYLPMN5HHHFPZAM2",
+	}
+	for name, content := range planted {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(content+"\n"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	report := filepath.Join(dir, "report.json")
+	out, _ := exec.Command(gitleaks(t), "dir", "--no-banner", "--config", own, "--report-path", report, dir).CombinedOutput()
+	var found []struct{ File string }
+	if text, err := os.ReadFile(report); err != nil || json.Unmarshal(text, &found) != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	for _, f := range found {
+		delete(planted, filepath.Base(f.File))
+	}
+	for name, content := range planted {
+		t.Errorf("not found: %s: %s", name, content)
+	}
+}
+
 // A token is found wherever a window ends, once, and with its line.
 func TestLookThroughFindsAcrossWindows(t *testing.T) {
 	for _, kind := range []tenure.TokenKind{tenure.KindPAT, tenure.KindRoot} {
