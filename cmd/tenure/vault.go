@@ -5,12 +5,58 @@ import (
 	"io"
 
 	"github.com/tenure-gateway/tenure"
+	"github.com/tenure-gateway/tenure/internal/api"
 	"github.com/tenure-gateway/tenure/internal/app"
 	"github.com/tenure-gateway/tenure/internal/vault"
 )
 
 type vaultCmd struct {
+	Status vaultStatus `cmd:"" help:"Tell which keys there are, what they have wrapped, and what is wrong."`
 	Rewrap vaultRewrap `cmd:"" help:"Wrap all that is sealed by the key-encryption key of TENURE_KEY_URL."`
+}
+
+type vaultStatus struct {
+	local
+}
+
+// Help implements kong.HelpProvider.
+func (vaultStatus) Help() string {
+	return "Example:\n\n  tenure vault status --json"
+}
+
+// Run implements the verb.
+func (c *vaultStatus) Run(e *env) error {
+	return c.with(e, false, func(a *app.App, by tenure.Principal) error {
+		s, err := a.Vault.Status(e.ctx, by)
+		if err != nil {
+			return err
+		}
+		return c.print(e, api.ShowKeys(s), func(w io.Writer) {
+			for _, k := range s.Keys {
+				what := "opens what it has wrapped"
+				if k.Wraps {
+					what = "wraps"
+				}
+				fmt.Fprintf(w, "key\t%s\t%s\t%s\n", k.Label, k.ID, what)
+			}
+			if s.RootBy != "" {
+				fmt.Fprintf(w, "root key\tof %s\tby %s\n", short(s.RootAt), s.RootBy)
+			}
+			for _, n := range s.Wrapped {
+				by := n.KEK
+				if by == "" {
+					by = "a file, in the old form"
+				}
+				fmt.Fprintf(w, "%s\t%d\tby %s\tform %d\n", n.Table, n.Count, by, n.Form)
+			}
+			if !s.SealedSince.IsZero() {
+				fmt.Fprintf(w, "sealed\tsince %s\n", short(s.SealedSince))
+			}
+			for _, p := range s.Problems {
+				fmt.Fprintf(w, "wrong: %s\n", p)
+			}
+		})
+	})
 }
 
 type vaultRewrap struct {

@@ -83,6 +83,7 @@ func (a *API) Routes() []web.Route {
 	a.mountRequests(m)
 	a.mountRotation(m)
 	a.mountProviders(m)
+	a.mountKeys(m)
 	a.mountConnectors(m)
 	a.mountPolicy(m)
 	a.mountWorkspaces(m)

@@ -70,6 +70,7 @@ func TestOtherTenantAsks(t *testing.T) {
 			for _, who := range []string{"super admin", "service token"} {
 				in.must(http.StatusForbidden, askers[who](), http.MethodPost, "/api/v1/admin/root-token/rotate", "")
 				in.must(http.StatusForbidden, askers[who](), http.MethodGet, "/api/v1/admin/health", "")
+				in.must(http.StatusForbidden, askers[who](), http.MethodGet, "/api/v1/admin/keys", "")
 			}
 			if got := in.ask(askers["super admin"](), http.MethodPost, "/settings/root/rotate", ""); got.status < 400 || tenure.HoldsToken(got.body) {
 				t.Errorf("the page answers %d %s", got.status, got.body)

@@ -1,0 +1,91 @@
+package vault
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/tenure-gateway/tenure"
+	"github.com/tenure-gateway/tenure/internal/access"
+	"github.com/tenure-gateway/tenure/internal/store"
+)
+
+// Status is what is known of the key-encryption keys, and of what they have wrapped.
+type Status struct {
+	SealedSince time.Time // zero: it is not sealed
+	Keys        []KeyStatus
+	RootBy      string    // what wrapped the root key; "": there is none yet, or it is not known
+	RootAt      time.Time // when the root key was made
+	Wrapped     []Wrapped
+	Problems    []string // what is wrong, and what to do
+}
+
+// KeyStatus is one key that is at hand.
+type KeyStatus struct {
+	ID, Label string
+	Wraps     bool // it wraps what is sealed now; the others only open
+}
+
+// Wrapped is how many secrets of a table were wrapped in the same way.
+type Wrapped struct {
+	store.SealedCount
+	Opens bool // the key that wrapped them is at hand
+	Old   bool // "tenure vault rewrap" is to be run: by another key or version, or of the old form
+}
+
+// Status tells which keys are at hand, what they have wrapped, and what is wrong.
+func (v *Vault) Status(ctx context.Context, by tenure.Principal) (Status, error) {
+	if err := access.Check(by, tenure.ReadHealth); err != nil {
+		return Status{}, err
+	}
+	counts, err := v.DB.SealedCounts(ctx)
+	if err != nil {
+		return Status{}, err
+	}
+	r := v.Key.ring()
+	s := Status{RootBy: r.stored.KEK, RootAt: r.stored.At}
+	if r.why != nil {
+		s.SealedSince = r.since
+		s.Problems = append(s.Problems, r.why.Error())
+	}
+	for _, absent := range r.absent {
+		s.Problems = append(s.Problems, absent.Error())
+	}
+	for i, kek := range r.keks {
+		s.Keys = append(s.Keys, KeyStatus{ID: kek.ID(), Label: kek.Label(), Wraps: i == 0})
+	}
+	for _, c := range counts {
+		w := r.judge(c)
+		s.Wrapped = append(s.Wrapped, w)
+		switch {
+		case !w.Opens && r.why == nil:
+			s.Problems = append(s.Problems, fmt.Sprintf("%d of %s are wrapped by %s, which neither TENURE_KEY_URL nor TENURE_KEY_URL_PREVIOUS names", c.Count, c.Table, byWhat(c)))
+		case w.Opens && w.Old:
+			s.Problems = append(s.Problems, fmt.Sprintf("%d of %s are wrapped by %s still: run \"tenure vault rewrap\"", c.Count, c.Table, byWhat(c)))
+		}
+	}
+	return s, nil
+}
+
+// judge tells of secrets that were wrapped in one way whether they open, and whether
+// they are to be wrapped anew. Whether a service has a newer version of its key is not
+// asked.
+func (r *ring) judge(c store.SealedCount) Wrapped {
+	w := Wrapped{SealedCount: c}
+	if c.Form == formOld {
+		w.Opens, w.Old = len(r.files()) > 0, true
+		return w
+	}
+	kek := r.find(c.KEK)
+	w.Opens = kek != nil
+	w.Old = kek == nil || kek.ID() != r.keks[0].ID()
+	return w
+}
+
+// byWhat names what wrapped; the old form did not say.
+func byWhat(c store.SealedCount) string {
+	if c.KEK == "" {
+		return "a file, in the old form"
+	}
+	return c.KEK
+}
