@@ -57,7 +57,7 @@ type App struct {
 	Connections *federation.Connections
 	Policies    *policy.Policies
 	// Secrets resolves those that are kept elsewhere.
-	Secrets *secretref.Lasting
+	Secrets *secretref.Resolver
 	Vault   *vault.Vault
 	// Notices tell people what they should know.
 	Notices *notice.Notices

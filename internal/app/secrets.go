@@ -21,8 +21,8 @@ func NewResolver(s config.SecretSources, guard *egress.Guard) (*secretref.Resolv
 	}
 	// The operator names these systems, so that they may be on private networks.
 	client := guard.Client(&http.Transport{ForceAttemptHTTP2: true, MaxIdleConnsPerHost: 4, IdleConnTimeout: time.Minute}, 5*time.Second, true, tenure.EgressAll)
-	files := &secretref.Files{Allow: rules}
-	r := &secretref.Resolver{Allow: rules, Now: time.Now, Systems: map[string]secretref.System{
+	files := &secretref.Files{}
+	r := &secretref.Resolver{Allow: rules, Grace: s.Grace, Now: time.Now, Systems: map[string]secretref.System{
 		secretref.SchemeFile: files, secretref.SchemeK8s: files, secretref.SchemeEnv: secretref.Environment{},
 		secretref.SchemeGCP:   &secretref.Google{Client: client, Endpoint: "https://secretmanager.googleapis.com", Token: secretref.GoogleToken()},
 		secretref.SchemeAzure: &secretref.Azure{Client: client, Suffix: ".vault.azure.net", Token: secretref.AzureToken(), Now: time.Now},
@@ -57,7 +57,8 @@ func (a *App) secrets() error {
 	if err != nil {
 		return err
 	}
-	a.Secrets = &secretref.Lasting{Resolver: r, Grace: a.Config.Secrets.Grace, Told: a.secretOutage}
+	r.Told = a.secretOutage
+	a.Secrets = r
 	if r.Allow.Uses(secretref.SchemeEnv) {
 		a.Log.Warn(fmt.Sprintf("%s:// addresses are allowed: whoever may look at this process sees such secrets; they are for development", secretref.SchemeEnv))
 	}

@@ -11,7 +11,6 @@ import (
 
 	"github.com/tenure-gateway/tenure"
 	"github.com/tenure-gateway/tenure/internal/config"
-	"github.com/tenure-gateway/tenure/internal/secretref"
 	"github.com/tenure-gateway/tenure/internal/store"
 )
 
@@ -47,9 +46,9 @@ func TestSecretsBySettings(t *testing.T) {
 	}
 	now := time.Now()
 	r.Now = func() time.Time { return now }
-	lasting := &secretref.Lasting{Resolver: r, Grace: cfg.Secrets.Grace, Told: in.secretOutage}
+	r.Told = in.secretOutage
 	get := func() string {
-		secret, _, err := lasting.Resolve(t.Context(), tenure.DefaultTenant, "vault://secret/tenure/openai#key")
+		secret, _, err := r.Resolve(t.Context(), tenure.DefaultTenant, "vault://secret/tenure/openai#key")
 		if err != nil {
 			return tenure.AsError(err).Code
 		}

@@ -27,6 +27,10 @@ type Address struct {
 	Path    string // of k8s and file absolute, of the others without a slash before it
 	Version string // "": the newest
 	Field   string // of the secret, which is a JSON object then; "": the secret itself
+
+	// within is the directory that no link leads out of, where it is a file: of the
+	// rule by which its tenant may name it.
+	within string
 }
 
 // String gives the address as it is written.
@@ -114,6 +118,9 @@ func (a Address) fault() string {
 		if a.Scheme == SchemeAzure && strings.ContainsAny(a.Path, "._") {
 			return "names of Key Vault have letters, digits and dashes"
 		}
+		if strings.ContainsAny(a.Version, ".@:+=") { // it becomes a part of a path
+			return "a version has letters, digits, dashes and underscores"
+		}
 	}
 	if absolute {
 		return "there is no slash before the path"
@@ -182,19 +189,33 @@ func checkRule(address string) error {
 
 // Names reports whether a tenant may name an address.
 func (r Rules) Names(tenant tenure.TenantID, a Address) bool {
+	_, ok := r.bound(tenant, a)
+	return ok
+}
+
+// bound gives an address with the directory that it stays in, where a tenant may name
+// it: the deepest that a rule of that tenant names, or that of a file which a rule names
+// by itself.
+func (r Rules) bound(tenant tenure.TenantID, a Address) (Address, bool) {
+	allowed := false
 	for _, rule := range r[tenant] {
 		scheme, path, _ := strings.Cut(rule, "://")
-		if scheme != a.Scheme {
-			continue
-		}
-		if path == a.Path || strings.HasSuffix(path, "/") && strings.HasPrefix(a.Path, path) {
-			return true
-		}
-		if begin, ok := strings.CutSuffix(path, "*"); ok && scheme == SchemeEnv && strings.HasPrefix(a.Path, begin) {
-			return true
+		begin, names := strings.CutSuffix(path, "*")
+		switch {
+		case scheme != a.Scheme:
+		case path == a.Path:
+			a.within = a.Path[:strings.LastIndexByte(a.Path, '/')+1]
+			return a, true
+		case strings.HasSuffix(path, "/") && strings.HasPrefix(a.Path, path):
+			allowed = true
+			if len(path) > len(a.within) {
+				a.within = path
+			}
+		case names && scheme == SchemeEnv && strings.HasPrefix(a.Path, begin):
+			allowed = true
 		}
 	}
-	return false
+	return a, allowed
 }
 
 // Uses reports whether any rule is of a scheme.

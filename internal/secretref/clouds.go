@@ -60,6 +60,7 @@ func (s *AWS) Fetch(ctx context.Context, a Address) (Value, error) {
 	if err != nil {
 		return Value{}, unavailable(a, err)
 	}
+	defer clear(w.body)
 	return s.value(a, w)
 }
 
@@ -126,6 +127,7 @@ func (s *Google) Fetch(ctx context.Context, a Address) (Value, error) {
 	if err != nil {
 		return Value{}, err
 	}
+	defer clear(w.body)
 	if w.status == http.StatusBadRequest { // FAILED_PRECONDITION: the version is disabled or destroyed
 		return Value{}, missing(a, "this version is disabled or destroyed, or the name is none")
 	}
@@ -169,6 +171,7 @@ func (s *Azure) Fetch(ctx context.Context, a Address) (Value, error) {
 	if err != nil {
 		return Value{}, err
 	}
+	defer clear(w.body)
 	if err := w.judge(a); err != nil {
 		return Value{}, err
 	}

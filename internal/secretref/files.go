@@ -9,23 +9,21 @@ import (
 	"os"
 	"path"
 	"strings"
+	"syscall"
 
 	"github.com/tenure-gateway/tenure"
 )
 
 // Files are secrets in files of this machine: those that Kubernetes mounts, and
-// others. No link leads out of the directory that a rule allows.
-type Files struct {
-	// Allow are the rules, whose directories are the bounds.
-	Allow Rules
-}
+// others. No link leads out of the directory that a tenant's rule allows.
+type Files struct{}
 
 // Fetch implements System.
 func (f *Files) Fetch(_ context.Context, a Address) (Value, error) {
 	mark := f.mark(a) // before it is read: what changes in between is read again
 	text, err := f.read(a)
 	if err != nil {
-		return Value{}, err
+		return Value{}, fileError(a, err)
 	}
 	text = strings.TrimRight(text, "\r\n")
 	secret, err := field(a, text)
@@ -37,52 +35,56 @@ func (f *Files) Fetch(_ context.Context, a Address) (Value, error) {
 
 // read reads the file. Which tenant may name it was judged before.
 func (f *Files) read(a Address) (string, error) {
-	root, rest := f.bounds(a)
-	dir, err := os.OpenRoot(root)
+	dir, rest, err := f.open(a)
 	if err != nil {
-		return "", fileError(a, err)
+		return "", err
 	}
 	defer func() { _ = dir.Close() }()
-	// Not waiting for whoever may write to a pipe.
-	if info, err := dir.Stat(rest); err != nil {
-		return "", fileError(a, err)
-	} else if !info.Mode().IsRegular() {
-		return "", missing(a, "it is no file")
-	}
-	file, err := dir.Open(rest)
-	if err != nil {
-		return "", fileError(a, err)
-	}
-	defer func() { _ = file.Close() }()
-	text, err := io.ReadAll(io.LimitReader(file, maxSecret+2))
-	if err != nil {
-		return "", fileError(a, err)
-	}
-	return string(text), nil
+	return readPlain(rest, dir.Stat, dir.OpenFile)
 }
 
-// bounds are the directory that nothing leads out of, and the path below it: the
-// deepest that a rule names, or that of a file which a rule names by itself.
-func (f *Files) bounds(a Address) (root, rest string) {
-	for _, rules := range f.Allow {
-		for _, rule := range rules {
-			dir, ok := strings.CutPrefix(rule, a.Scheme+"://")
-			if ok && strings.HasSuffix(dir, "/") && strings.HasPrefix(a.Path, dir) && len(dir) > len(root)+1 {
-				root = strings.TrimSuffix(dir, "/")
-			}
-		}
+// open opens the directory that the address stays in.
+func (f *Files) open(a Address) (dir *os.Root, rest string, err error) {
+	rest, ok := strings.CutPrefix(a.Path, a.within)
+	if !ok || a.within == "" {
+		return nil, "", fs.ErrPermission // no rule was asked
 	}
-	if root == "" {
-		root = path.Dir(a.Path)
+	dir, err = os.OpenRoot(a.within)
+	return dir, rest, err
+}
+
+// errNoFile says that something is a directory, a pipe or a device.
+var errNoFile = errors.New("it is no file")
+
+// readPlain reads a file, and nothing that is none: who opens a pipe may wait for ever,
+// and who opens a device may move it.
+func readPlain(name string, stat func(string) (fs.FileInfo, error), open func(string, int, fs.FileMode) (*os.File, error)) (string, error) {
+	info, err := stat(name)
+	if err != nil {
+		return "", err
 	}
-	return root, strings.TrimPrefix(a.Path, root+"/")
+	if !info.Mode().IsRegular() {
+		return "", errNoFile
+	}
+	file, err := open(name, os.O_RDONLY|syscall.O_NONBLOCK, 0) // it may be another by now
+	if err != nil {
+		return "", err
+	}
+	defer func() { _ = file.Close() }()
+	if info, err = file.Stat(); err != nil {
+		return "", err
+	}
+	if !info.Mode().IsRegular() {
+		return "", errNoFile
+	}
+	text, err := io.ReadAll(io.LimitReader(file, maxSecret+2))
+	return string(text), err
 }
 
 // mark changes when the file does: kubelet puts a new directory in the place of a
 // link, which changes the file behind the same name.
 func (f *Files) mark(a Address) string {
-	root, rest := f.bounds(a)
-	dir, err := os.OpenRoot(root)
+	dir, rest, err := f.open(a)
 	if err != nil {
 		return "none"
 	}
@@ -97,6 +99,8 @@ func (f *Files) mark(a Address) string {
 
 func fileError(a Address, err error) error {
 	switch {
+	case errors.Is(err, errNoFile):
+		return missing(a, "it is no file")
 	case errors.Is(err, fs.ErrNotExist):
 		return missing(a, "there is no such file")
 	case errors.Is(err, fs.ErrPermission):

@@ -2,7 +2,9 @@ package secretref
 
 import (
 	"context"
-	"sync"
+	"net/http"
+	"sync/atomic"
+	"time"
 
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore/policy"
@@ -17,19 +19,19 @@ import (
 
 // once makes something when it is first needed, and again as long as that fails.
 func once[T any](load func(context.Context) (T, error)) func(context.Context) (T, error) {
-	var mu sync.Mutex
-	var made *T
+	var made atomic.Pointer[T]
+	var f flight[T]
 	return func(ctx context.Context) (T, error) {
-		mu.Lock()
-		defer mu.Unlock()
-		if made != nil {
-			return *made, nil
+		if one := made.Load(); one != nil {
+			return *one, nil
 		}
-		one, err := load(ctx)
-		if err == nil {
-			made = &one
-		}
-		return one, err
+		return f.do(ctx, time.Now, func(ctx context.Context) (T, error) {
+			one, err := load(ctx)
+			if err == nil {
+				made.Store(&one)
+			}
+			return one, err
+		})
 	}
 }
 
@@ -51,19 +53,22 @@ func AWSCredentials(region string) func(context.Context) (aws.Credentials, error
 // GoogleToken is that of Google's application default credentials.
 func GoogleToken() func(context.Context) (tenure.Secret, error) {
 	load := once(func(ctx context.Context) (oauth2.TokenSource, error) {
-		// What is found renews itself for as long as the process lives.
-		c, err := google.FindDefaultCredentials(context.WithoutCancel(ctx), "https://www.googleapis.com/auth/cloud-platform")
+		// What is found renews itself for as long as the process lives, and is asked
+		// without a context: the client has the bound.
+		ctx = context.WithValue(context.WithoutCancel(ctx), oauth2.HTTPClient, &http.Client{Timeout: fetchLimit})
+		c, err := google.FindDefaultCredentials(ctx, "https://www.googleapis.com/auth/cloud-platform")
 		if err != nil {
 			return nil, err
 		}
 		return c.TokenSource, nil
 	})
+	var f flight[*oauth2.Token]
 	return func(ctx context.Context) (tenure.Secret, error) {
 		source, err := load(ctx)
 		if err != nil {
 			return tenure.Secret{}, err
 		}
-		t, err := source.Token()
+		t, err := f.do(ctx, time.Now, func(context.Context) (*oauth2.Token, error) { return source.Token() })
 		if err != nil {
 			return tenure.Secret{}, err
 		}

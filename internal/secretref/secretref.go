@@ -3,7 +3,7 @@
 // name which, how each system is asked, and how long an answer is good.
 //
 // It stores nothing, and keeps a secret in memory only: for a minute at most, and
-// through an outage for as long as Lasting is told.
+// through an outage of its system for the grace.
 package secretref
 
 import (
@@ -18,11 +18,12 @@ import (
 
 // Times of the resolver.
 const (
-	keepFor    = time.Minute      // the longest that a secret is used without asking again
-	fetchLimit = 5 * time.Second  // one question to a system
-	mostKept   = 10000            // secrets; beyond them, those that are over are dropped
-	runEvery   = time.Second      // looks at mounted files
-	tendEvery  = 10 * time.Second // looks at leases of credentials
+	keepFor    = time.Minute     // the longest that a secret is used without asking again
+	fetchLimit = 5 * time.Second // one question to a system
+	anewEvery  = 5 * time.Second // who says that a secret is refused may have it asked for anew
+	staleFor   = 5 * time.Second // in an outage, whoever uses the last good secret comes back
+	mostAtOnce = 16              // questions to one system for one tenant
+	mostKept   = 10000           // secrets; beyond them, those that are over are dropped
 )
 
 // Value is a secret as a system gives it.
@@ -47,12 +48,23 @@ type Resolver struct {
 	Allow Rules
 	// Systems are the places, by the scheme of their addresses.
 	Systems map[string]System
-	Now     func() time.Time
-	// Changed is told of an address whose mounted file has changed, by Run; nil: nobody.
+	// Grace is how long after it was last confirmed a secret is used while its system
+	// cannot be asked. What the system says is gone, or denies, or that has ended by
+	// itself, is not used on.
+	Grace time.Duration
+	Now   func() time.Time
+	// Changed is told of an address whose secret is another, or none any more; nil:
+	// nobody.
 	Changed func(tenant tenure.TenantID, address string)
+	// Told is told of each beginning and end of the use of a secret that cannot be
+	// confirmed; nil: nobody. Both are called without locks, by whoever asked.
+	Told func(ctx context.Context, tenant tenure.TenantID, address string, what Outage)
+	// Asked is told of each question to a system; nil: nobody.
+	Asked func(scheme string, took time.Duration, err error)
 
-	mu   sync.Mutex
-	kept map[key]*entry
+	mu    sync.Mutex
+	kept  map[key]*entry
+	slots map[slot]chan struct{}
 }
 
 type key struct {
@@ -60,15 +72,11 @@ type key struct {
 	address string
 }
 
-// entry is one secret, or the question for it that is under way.
-type entry struct {
-	address Address
-	asking  chan struct{} // closed when the answer is there; nil: nobody asks
-	value   Value
-	err     error     // of the last question
-	tried   time.Time // when the last question began
-	asked   time.Time // when the one began that value answers
-	until   time.Time // value is good before that; zero: there is none
+// slot is what questions are counted by: a system that hangs for one tenant takes
+// nothing from the others.
+type slot struct {
+	tenant tenure.TenantID
+	scheme string
 }
 
 // Check answers Invalid when an address is none, and Forbidden when the tenant may not
@@ -83,7 +91,8 @@ func (r *Resolver) check(tenant tenure.TenantID, address string) (Address, error
 	if err != nil {
 		return Address{}, err
 	}
-	if !r.Allow.Names(tenant, a) {
+	a, ok := r.Allow.bound(tenant, a)
+	if !ok {
 		return Address{}, &tenure.Error{
 			Kind: tenure.Forbidden, Code: "secret_address_not_allowed", Field: "address",
 			Msg: fmt.Sprintf("this tenant may not name %s; whoever runs the installation allows addresses by TENURE_SECRET_ADDRESSES", a.withoutField()),
@@ -104,93 +113,107 @@ var setUp = map[string]string{
 	SchemeAWS:   "AWS_REGION is not set",
 }
 
-// Resolve gives the secret at an address, and until when it may be used. However many
-// ask at once, its system is asked once, and at most once a minute unless the secret
-// ends sooner; before that it is asked anew while the secret that is there is used.
-// Errors are those of Check and of System.
+// Resolve gives the secret at an address, and when to come back for it: before it has
+// ended, so that it is asked for anew while the one that is there is used. However
+// many ask at once, its system is asked once, and at most once a minute unless the
+// secret ends sooner. While the system cannot be asked, the last good secret is given
+// for the grace. Errors are those of Check and of System.
 func (r *Resolver) Resolve(ctx context.Context, tenant tenure.TenantID, address string) (tenure.Secret, time.Time, error) {
+	a, err := r.check(tenant, address) // the rules may be others after a start
+	if err != nil {
+		return tenure.Secret{}, time.Time{}, err
+	}
+	e, now := r.entry(key{tenant, address}, a), r.Now()
+	r.mu.Lock()
+	secret, back, ask := e.use(now, r.Grace)
+	r.mu.Unlock()
+	if !secret.IsZero() {
+		if ask { // and nobody waits
+			r.start(ctx, e, false)
+		}
+		return secret, back, nil
+	}
+	_, err = r.start(ctx, e, false).wait(ctx)
+	return r.settle(ctx, e, err)
+}
+
+// Anew is Resolve for whoever was refused with a secret: unless another is there
+// already, or that was done a moment ago, its system is asked again.
+func (r *Resolver) Anew(ctx context.Context, tenant tenure.TenantID, address string, refused tenure.Secret) (tenure.Secret, time.Time, error) {
 	a, err := r.check(tenant, address)
 	if err != nil {
 		return tenure.Secret{}, time.Time{}, err
 	}
-	now := r.Now()
+	e, now := r.entry(key{tenant, address}, a), r.Now()
 	r.mu.Lock()
-	e := r.entry(key{tenant, address}, a, now)
-	good := now.Before(e.until)
-	// The last quarter of its time is for asking anew.
-	due := now.Sub(e.asked) >= e.until.Sub(e.asked)*3/4 && now.Sub(e.tried) >= time.Second
-	if e.asking == nil && (!good || due) {
-		e.asking, e.tried = make(chan struct{}), now
-		go r.ask(context.WithoutCancel(ctx), e, now)
+	ask := (e.value.Secret.IsZero() || refused.Equal(e.value.Secret)) && now.Sub(e.forced) >= anewEvery
+	if ask {
+		e.forced = now
 	}
-	value, until, asking := e.value, e.until, e.asking
 	r.mu.Unlock()
-	if good {
-		return value.Secret, until, nil
+	if !ask {
+		return r.Resolve(ctx, tenant, address)
 	}
+	_, err = r.start(ctx, e, true).wait(ctx)
+	return r.settle(ctx, e, err)
+}
+
+// Forget drops what is kept for an address that nobody uses any more.
+func (r *Resolver) Forget(tenant tenure.TenantID, address string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	delete(r.kept, key{tenant, address})
+}
+
+// start asks the system behind an entry, unless it is being asked.
+func (r *Resolver) start(ctx context.Context, e *entry, anew bool) *call[Value] {
+	return e.flight.start(ctx, r.Now, anew, func(ctx context.Context) (Value, error) {
+		began := r.Now()
+		value, err := r.fetch(ctx, e)
+		if r.Asked != nil {
+			r.Asked(e.address.Scheme, r.Now().Sub(began), err)
+		}
+		r.note(ctx, e, began, value, err)
+		return value, err
+	})
+}
+
+// fetch asks the system, when there is room.
+func (r *Resolver) fetch(ctx context.Context, e *entry) (v Value, err error) {
+	room := r.slot(slot{e.key.tenant, e.address.Scheme})
 	select {
-	case <-asking:
+	case room <- struct{}{}:
+		defer func() { <-room }()
 	case <-ctx.Done():
-		return tenure.Secret{}, time.Time{}, unavailable(a, ctx.Err())
+		return Value{}, strange(e.address, "too many questions are waiting for its system")
 	}
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if e.err != nil {
-		return tenure.Secret{}, time.Time{}, e.err
-	}
-	if e.value.Secret.IsZero() { // its file changed again
-		return tenure.Secret{}, time.Time{}, strange(a, "it changed while it was read")
-	}
-	return e.value.Secret, e.until, nil
-}
-
-// entry finds or makes the entry of a key. r.mu is held.
-func (r *Resolver) entry(k key, a Address, now time.Time) *entry {
-	e := r.kept[k]
-	if e == nil {
-		if r.kept == nil {
-			r.kept = make(map[key]*entry)
+	defer func() {
+		if p := recover(); p != nil {
+			err = tripped(p)
 		}
-		if len(r.kept) >= mostKept {
-			r.sweep(now)
+		if err != nil && !final(err) && !tenure.IsKind(err, tenure.Unavailable) {
+			err = unavailable(e.address, err)
 		}
-		e = &entry{address: a}
-		r.kept[k] = e
-	}
-	return e
-}
-
-// sweep drops what is over. r.mu is held.
-func (r *Resolver) sweep(now time.Time) {
-	for k, e := range r.kept {
-		if e.asking == nil && !now.Before(e.until) {
-			delete(r.kept, k)
-		}
-	}
-}
-
-// ask asks the system, and tells whoever waits.
-func (r *Resolver) ask(ctx context.Context, e *entry, asked time.Time) {
-	ctx, cancel := context.WithTimeout(ctx, fetchLimit)
-	defer cancel()
-	value, err := r.Systems[e.address.Scheme].Fetch(ctx, e.address)
+	}()
+	v, err = r.Systems[e.address.Scheme].Fetch(ctx, e.address)
 	if err == nil {
-		err = plausible(e.address, value.Secret)
+		err = plausible(e.address, v.Secret)
 	}
+	return v, err
+}
+
+func (r *Resolver) slot(s slot) chan struct{} {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	e.err = err
-	switch {
-	case err == nil:
-		e.value, e.asked, e.until = value, asked, asked.Add(keepFor)
-		if !value.Until.IsZero() && value.Until.Before(e.until) {
-			e.until = value.Until
+	room := r.slots[s]
+	if room == nil {
+		if r.slots == nil {
+			r.slots = make(map[slot]chan struct{})
 		}
-	case !tenure.IsKind(err, tenure.Unavailable): // it is there no more, or not for us
-		e.value, e.until = Value{}, time.Time{}
+		room = make(chan struct{}, mostAtOnce)
+		r.slots[s] = room
 	}
-	close(e.asking)
-	e.asking = nil
+	return room
 }
 
 // maxSecret is the longest secret, in bytes.
@@ -203,68 +226,10 @@ func plausible(a Address, s tenure.Secret) error {
 	return nil
 }
 
-// Run watches mounted files and keeps the credentials of systems alive until ctx ends.
-func (r *Resolver) Run(ctx context.Context) {
-	tick := time.NewTicker(runEvery)
-	defer tick.Stop()
-	tended := r.Now()
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-tick.C:
-		}
-		r.look()
-		if now := r.Now(); now.Sub(tended) >= tendEvery {
-			tended = now
-			r.tend(ctx)
-		}
-	}
-}
-
-// tender is a system whose own credential has to be renewed.
-type tender interface{ Tend(ctx context.Context) }
-
-func (r *Resolver) tend(ctx context.Context) {
-	for _, s := range r.Systems {
-		if t, ok := s.(tender); ok {
-			t.Tend(ctx)
-		}
-	}
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.sweep(r.Now())
-}
-
-// look drops secrets whose mounted file has changed, and tells of them.
-func (r *Resolver) look() {
-	type watched struct {
-		k    key
-		a    Address
-		mark string
-	}
-	var all []watched
-	r.mu.Lock()
-	for k, e := range r.kept {
-		if e.value.mark != "" {
-			all = append(all, watched{k, e.address, e.value.mark})
-		}
-	}
-	r.mu.Unlock()
-	for _, one := range all {
-		files, ok := r.Systems[one.a.Scheme].(*Files)
-		if !ok || files.mark(one.a) == one.mark {
-			continue
-		}
-		r.mu.Lock()
-		if e := r.kept[one.k]; e != nil && e.value.mark == one.mark {
-			e.value, e.until = Value{}, time.Time{}
-		}
-		r.mu.Unlock()
-		if r.Changed != nil {
-			r.Changed(one.k.tenant, one.k.address)
-		}
-	}
+// final reports whether a system has answered that it gives no secret: asking again
+// does not help.
+func final(err error) bool {
+	return tenure.IsKind(err, tenure.Forbidden) || tenure.IsKind(err, tenure.NotFound) || tenure.IsKind(err, tenure.Invalid)
 }
 
 // The errors that systems answer with.

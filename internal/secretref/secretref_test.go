@@ -3,8 +3,6 @@ package secretref
 import (
 	"context"
 	"errors"
-	"os"
-	"path/filepath"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -29,6 +27,7 @@ func TestParse(t *testing.T) {
 		"vault://secret/a%2fb#k", "vault://secret/a?version=x#k", "vault://secret/a?list=true#k", "vault://secret/a b#k", "vault://secret/a\\b#k", "vault://secret/a#", "vault://secret/a/#k",
 		"gcpsm://p", "gcpsm://p/a/b", "gcpsm://p/a:b", "azkv://evil.example.com/x", "azkv://v@w/x", "azkv://v/x/y", "file://etc/x", "file:///x", "file:///etc/../x", "file:///etc/x?version=1",
 		"env://A/B", "env://A#b", "http://example.com/x", "awssm:///x", "vault://secret/" + strings.Repeat("a/", 600) + "b#k", "vault://secret/ü#k",
+		"azkv://v/x?version=..", "azkv://v/x?version=a.b", "gcpsm://p/x?version=1:destroy",
 	} {
 		if a, err := Parse(bad); !tenure.IsKind(err, tenure.Invalid) {
 			t.Errorf("%q: %v %v", bad, a, err)
@@ -127,7 +126,7 @@ func TestResolveAsksOnce(t *testing.T) {
 		}
 		time.Sleep(2 * time.Minute)
 		_, until, err := r.Resolve(t.Context(), tenure.DefaultTenant, at)
-		if err != nil || time.Until(until) != 10*time.Second {
+		if err != nil || time.Until(until) != 7500*time.Millisecond {
 			t.Errorf("of a secret that ends in 10 s: %v %v", until, err)
 		}
 		ctx, cancel := context.WithCancel(t.Context())
@@ -165,37 +164,47 @@ func TestCheck(t *testing.T) {
 	}
 }
 
+// down, gone and good are answers of a place.
+func down() (Value, error) { return Value{}, unavailable(Address{}, errors.New("down")) }
+func gone() (Value, error) { return Value{}, denied(Address{}, nil) }
+func good() (Value, error) { return secret("one") }
+
 // In an outage the last good secret is used for the grace, and no longer; what the
 // system denies is not used at all.
 func TestLasting(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		out, gone := func() (Value, error) { return Value{}, unavailable(Address{}, errors.New("down")) }, func() (Value, error) { return Value{}, denied(Address{}, nil) }
-		good := func() (Value, error) { return secret("one") }
-		p := &place{answer: good}
+		p := &place{answer: down}
 		var told []string
-		l := &Lasting{Resolver: resolver(p), Grace: 15 * time.Minute, Told: func(_ context.Context, _ tenure.TenantID, _ string, o Outage) { told = append(told, o.State) }}
+		r := resolver(p)
+		r.Grace, r.Told = 15*time.Minute, func(_ context.Context, _ tenure.TenantID, _ string, o Outage) { told = append(told, o.State) }
 		expect := func(when, want string, states ...string) {
 			t.Helper()
-			s, until, err := l.Resolve(t.Context(), tenure.DefaultTenant, at)
+			s, until, err := r.Resolve(t.Context(), tenure.DefaultTenant, at)
 			got := s.Reveal()
 			if err != nil {
 				got = tenure.AsError(err).Code
 			} else if !until.After(time.Now()) {
 				t.Errorf("%s: good until %v", when, until)
 			}
+			synctest.Wait()
 			if got != want || strings.Join(told, " ") != strings.Join(states, " ") {
 				t.Errorf("%s: %s, told %v", when, got, told)
 			}
 			told = nil
-			synctest.Wait()
 		}
-		p.answer = out
 		expect("never known", "secret_system_unavailable")
 		p.answer = good
+		time.Sleep(2 * errorFor)
 		expect("first", "one")
-		p.answer = out
+		p.answer = down
 		expect("in its minute", "one")
 		time.Sleep(2 * time.Minute)
+		left, leave := context.WithCancel(t.Context())
+		leave()
+		if _, _, err := r.Resolve(left, tenure.DefaultTenant, at); !tenure.IsKind(err, tenure.Unavailable) || len(told) > 0 {
+			t.Errorf("whoever leaves: %v, told %v", err, told)
+		}
+		time.Sleep(2 * errorFor)
 		expect("out", "one", OutageBegan)
 		asked := p.asked.Load()
 		for range 100 {
@@ -204,118 +213,141 @@ func TestLasting(t *testing.T) {
 		if n := p.asked.Load() - asked; n != 0 {
 			t.Errorf("the system that is out was asked %d times in a moment", n)
 		}
+		p.answer = func() (Value, error) { time.Sleep(4 * time.Second); return down() }
 		time.Sleep(time.Minute)
-		p.answer = func() (Value, error) { time.Sleep(4 * time.Second); return out() }
-		go func() { _, _, _ = l.Resolve(t.Context(), tenure.DefaultTenant, at) }() // one waits for a system that is slow
-		synctest.Wait()
 		before := time.Now()
-		if s, _, err := l.Resolve(t.Context(), tenure.DefaultTenant, at); err != nil || s.Reveal() != "one" || time.Since(before) > 0 {
-			t.Errorf("the others wait %s: %v", time.Since(before), err)
+		expect("slow", "one")
+		if time.Since(before) > 0 {
+			t.Errorf("somebody waited %s for a system that is out", time.Since(before))
 		}
-		p.answer = out
-		time.Sleep(time.Minute)
-		expect("still out after two minutes", "one")
 		p.answer = good
 		time.Sleep(time.Minute)
 		expect("back", "one", OutageEnded)
-		p.answer = out
+		p.answer = down
 		time.Sleep(2 * time.Minute)
 		expect("out again", "one", OutageBegan)
-		time.Sleep(14 * time.Minute)
+		time.Sleep(13*time.Minute - time.Second) // since it was last confirmed, not since it was out
+		expect("at the end of its grace", "one")
+		time.Sleep(2 * time.Second)
 		expect("after its grace", "secret_system_unavailable", OutageGaveUp)
 		p.answer = good
+		time.Sleep(2 * errorFor)
 		expect("back again", "one")
 		p.answer = gone
 		time.Sleep(2 * time.Minute)
 		expect("denied", "secret_denied")
-		p.answer = out
+		p.answer = down
+		time.Sleep(2 * errorFor)
 		expect("out after it was denied", "secret_system_unavailable")
+		p.answer = func() (Value, error) {
+			return Value{Secret: tenure.NewSecret("lease"), Until: time.Now().Add(3 * time.Minute)}, nil
+		}
+		time.Sleep(2 * errorFor)
+		expect("with an end", "lease")
+		p.answer = down
+		time.Sleep(2 * time.Minute)
+		expect("out before its end", "lease", OutageBegan)
+		time.Sleep(time.Minute)
+		expect("after its end, within the grace", "secret_system_unavailable", OutageGaveUp)
+		r.Forget(tenure.DefaultTenant, at)
 	})
 }
 
-func TestFiles(t *testing.T) {
-	dir := t.TempDir()
-	put := func(name, text string) {
-		t.Helper()
-		if err := os.MkdirAll(filepath.Dir(filepath.Join(dir, name)), 0o700); err != nil {
-			t.Fatal(err)
+// A system that fails, hangs or trips over an answer costs whoever asks a bound, and is
+// not asked by each of many.
+func TestFaultsOfSystems(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		never := make(chan struct{})
+		for name, fault := range map[string]func() (Value, error){
+			"down": down, "gone": gone,
+			"hangs":  func() (Value, error) { <-never; return down() },
+			"panics": func() (Value, error) { panic("sk-in-the-panic") },
+			"trips":  func() (Value, error) { return secret(strings.Fields("")[7]) },
+		} {
+			p := &place{answer: fault}
+			r := resolver(p)
+			began := time.Now()
+			for range 50 {
+				_, _, err := r.Resolve(t.Context(), tenure.DefaultTenant, at)
+				if name == "gone" && tenure.AsError(err).Code == "secret_denied" {
+					continue
+				}
+				if !tenure.IsKind(err, tenure.Unavailable) || strings.Contains(err.Error(), "sk-") {
+					t.Errorf("%s: %v", name, err)
+				}
+				if name == "hangs" {
+					break
+				}
+			}
+			if took := time.Since(began); p.asked.Load() != 1 || took > fetchLimit {
+				t.Errorf("%s: asked %d times in %s", name, p.asked.Load(), took)
+			}
+			if name == "hangs" {
+				continue // the one that hangs is the only one, for as long as it does
+			}
+			p.answer = good
+			time.Sleep(2 * errorFor)
+			if s, _, err := r.Resolve(t.Context(), tenure.DefaultTenant, at); err != nil || s.Reveal() != "one" {
+				t.Errorf("after %s: %v", name, err)
+			}
 		}
-		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
-			t.Fatal(err)
+		// One tenant's questions that hang take no room from another's.
+		p := &place{answer: func() (Value, error) { <-never; return down() }}
+		r := resolver(p)
+		r.Allow["acme"] = []string{"vault://secret/acme/"}
+		for i := range 2 * mostAtOnce {
+			go func() {
+				_, _, _ = r.Resolve(t.Context(), tenure.DefaultTenant, strings.Replace(at, "openai", "k"+string(rune('a'+i)), 1))
+			}()
 		}
-	}
-	link := func(to, name string) {
-		t.Helper()
-		_ = os.Remove(filepath.Join(dir, name))
-		if err := os.Symlink(to, filepath.Join(dir, name)); err != nil {
-			t.Fatal(err)
+		synctest.Wait()
+		if n := p.asked.Load(); n != mostAtOnce {
+			t.Errorf("%d questions at once", n)
 		}
-	}
-	put("in/key", "sk-one\n")
-	put("in/json", `{"key":"sk-json","n":1}`)
-	put("outside", "sk-outside")
-	link("../outside", "in/out")
-	link(filepath.Join(dir, "outside"), "in/absolute")
-	link("..", "in/up")
-	f := &Files{Allow: Rules{tenure.DefaultTenant: {"file://" + dir + "/in/"}, "acme": {"file://" + dir + "/"}}}
-	base := "file://" + dir + "/in/"
-	for name, want := range map[string]string{
-		"key": "sk-one", "json#key": "sk-json", "json#n": "secret_not_found", "key#key": "secret_not_found", "none": "secret_not_found",
-		"out": "secret_denied", "absolute": "secret_denied", "up/outside": "secret_denied", "up": "secret_denied",
-	} {
-		if got := get(t, f, base+name); got != want {
-			t.Errorf("%s: %s, want %s", name, got, want)
+		p.answer = good
+		if s, _, err := r.Resolve(t.Context(), "acme", "vault://secret/acme/openai#key"); err != nil || s.Reveal() != "one" {
+			t.Errorf("another tenant: %v", err)
 		}
-	}
-	if got := get(t, f, "file://"+dir+"/in"); got != "secret_not_found" {
-		t.Errorf("a directory: %s", got)
-	}
-	t.Setenv("A_KEY_OF_THE_TEST", "sk-env")
-	if got := get(t, Environment{}, "env://A_KEY_OF_THE_TEST") + get(t, Environment{}, "env://NONE_OF_THE_TEST"); got != "sk-envsecret_not_found" {
-		t.Error(got)
-	}
+		close(never)
+	})
 }
 
-// Kubelet changes a mounted secret by putting another link in the place of one.
-func TestMountedFilesAreWatched(t *testing.T) {
-	dir := t.TempDir()
-	swap := func(version, text string) {
-		t.Helper()
-		if err := os.Mkdir(filepath.Join(dir, version), 0o700); err != nil {
-			t.Fatal(err)
+// A secret that is refused is asked for anew at once, but not by each of many; whoever
+// uses it is told that it is another.
+func TestAnew(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := &place{answer: good}
+		r := resolver(p)
+		var changed atomic.Int32
+		r.Changed = func(tenant tenure.TenantID, address string) {
+			if tenant != tenure.DefaultTenant || address != at {
+				t.Error(tenant, address)
+			}
+			changed.Add(1)
 		}
-		if err := os.WriteFile(filepath.Join(dir, version, "openai"), []byte(text), 0o600); err != nil {
-			t.Fatal(err)
+		one := tenure.NewSecret("one")
+		expect := func(when, want string, asked, told int32) {
+			t.Helper()
+			s, _, err := r.Anew(t.Context(), tenure.DefaultTenant, at, one)
+			if err != nil || s.Reveal() != want || p.asked.Load() != asked || changed.Load() != told {
+				t.Errorf("%s: %s (%v), asked %d times, told %d times", when, s.Reveal(), err, p.asked.Load(), changed.Load())
+			}
 		}
-		if err := errors.Join(os.Symlink(version, filepath.Join(dir, "..data_tmp")), os.Rename(filepath.Join(dir, "..data_tmp"), filepath.Join(dir, "..data"))); err != nil {
-			t.Fatal(err)
+		expect("never known", "one", 1, 0)
+		for range 50 {
+			expect("at once again", "one", 1, 0)
 		}
-	}
-	swap("..2026_1", "sk-one")
-	if err := os.Symlink("..data/openai", filepath.Join(dir, "openai")); err != nil {
-		t.Fatal(err)
-	}
-	rules := Rules{tenure.DefaultTenant: {"k8s://" + dir + "/"}}
-	changed := make(chan string, 10)
-	r := &Resolver{
-		Allow: rules, Systems: map[string]System{SchemeK8s: &Files{Allow: rules}}, Now: time.Now,
-		Changed: func(_ tenure.TenantID, address string) { changed <- address },
-	}
-	go r.Run(t.Context())
-	where := "k8s://" + dir + "/openai"
-	if s, _, err := r.Resolve(t.Context(), tenure.DefaultTenant, where); err != nil || s.Reveal() != "sk-one" {
-		t.Fatal(s.Reveal(), err)
-	}
-	swap("..2026_2", "sk-two")
-	select {
-	case got := <-changed:
-		if got != where {
-			t.Error(got)
+		time.Sleep(anewEvery)
+		expect("the same", "one", 2, 0)
+		p.answer = func() (Value, error) { return secret("two") }
+		time.Sleep(anewEvery)
+		expect("another", "two", 3, 1)
+		time.Sleep(anewEvery)
+		expect("another is there", "two", 3, 1)
+		p.answer = gone
+		time.Sleep(time.Minute)
+		if _, _, err := r.Resolve(t.Context(), tenure.DefaultTenant, at); tenure.AsError(err).Code != "secret_denied" || changed.Load() != 2 {
+			t.Errorf("denied: %v, told %d times", err, changed.Load())
 		}
-	case <-time.After(30 * time.Second):
-		t.Fatal("the change was not noticed")
-	}
-	if s, _, err := r.Resolve(t.Context(), tenure.DefaultTenant, where); err != nil || s.Reveal() != "sk-two" {
-		t.Fatal(s.Reveal(), err)
-	}
+	})
 }

@@ -34,12 +34,13 @@ type Vault struct {
 	// Token is the token of VaultToken, where it is not in the file.
 	Token tenure.Secret
 	// File has the token, the service account's token, or the secret id. It is read
-	// at every login.
+	// at every login, and where a token is refused: others may have put a new one there.
 	File string
 	Now  func() time.Time
 
-	mu    sync.Mutex // held while logging in and renewing
-	token session
+	entering flight[session]
+	mu       sync.Mutex // never held while Vault is asked
+	held     session
 }
 
 // session is a token of Vault and how long it lives.
@@ -49,6 +50,12 @@ type session struct {
 	ends      time.Time // zero: never
 	renewable bool
 }
+
+func (s session) alive(now time.Time) bool {
+	return !s.token.IsZero() && (s.ends.IsZero() || now.Before(s.ends))
+}
+
+func (s session) due(now time.Time) bool { return !s.renew.IsZero() && !now.Before(s.renew) }
 
 // errLogin says that Vault does not take Tenure for who it is.
 var errLogin = errors.New("vault does not accept Tenure's login")
@@ -60,15 +67,19 @@ func (v *Vault) Fetch(ctx context.Context, a Address) (Value, error) {
 		return Value{}, loginError(a, err)
 	}
 	w, err := v.read(ctx, a, token)
-	if err == nil && w.status == http.StatusForbidden && v.Auth != VaultToken { // the token may have been revoked there
-		if token, err = v.login(ctx, token); err != nil {
-			return Value{}, loginError(a, err)
+	if err == nil && w.status == http.StatusForbidden { // the token may have been revoked there
+		next, again := v.relogin(ctx, token)
+		if again != nil {
+			return Value{}, loginError(a, again)
 		}
-		w, err = v.read(ctx, a, token)
+		if !next.Equal(token) {
+			w, err = v.read(ctx, a, next)
+		}
 	}
 	if err != nil {
 		return Value{}, unavailable(a, err)
 	}
+	defer clear(w.body)
 	return v.value(a, w)
 }
 
@@ -142,44 +153,86 @@ func (v *Vault) value(a Address, w answer) (Value, error) {
 	return value, err
 }
 
-// login gives a token that is alive, and not refused: it is renewed in the last third
-// of its life, and where that fails, another is asked for.
+// login gives a token that is alive, and is not the one that was refused. One asks for
+// all who need one, and whoever has one that is alive does not wait for the next.
 func (v *Vault) login(ctx context.Context, refused tenure.Secret) (tenure.Secret, error) {
 	v.mu.Lock()
-	defer v.mu.Unlock()
-	now, s := v.Now(), v.token
-	alive := !s.token.IsZero() && (s.ends.IsZero() || now.Before(s.ends)) && (refused.IsZero() || !refused.Equal(s.token))
-	if alive && (s.renew.IsZero() || now.Before(s.renew)) {
+	s, now := v.held, v.Now()
+	v.mu.Unlock()
+	usable := s.alive(now) && (refused.IsZero() || !refused.Equal(s.token))
+	if usable && !s.due(now) {
 		return s.token, nil
 	}
-	if alive && s.renewable {
-		if next, err := v.granted(ctx, http.MethodPost, "/v1/auth/token/renew-self", s.token, map[string]any{}); err == nil {
-			v.token = next
-			return next.token, nil
-		} else if !errors.Is(err, errLogin) { // it cannot be asked: the token lives on
-			return s.token, nil
+	call := v.entering.start(ctx, v.Now, false, func(ctx context.Context) (session, error) {
+		next, err := v.next(ctx, refused)
+		if err == nil {
+			v.mu.Lock()
+			v.held = next
+			v.mu.Unlock()
 		}
-	}
-	next, err := v.enter(ctx)
-	switch {
-	case err == nil:
-		v.token = next
-		return next.token, nil
-	case alive && !errors.Is(err, errLogin):
+		return next, err
+	})
+	if usable {
 		return s.token, nil
 	}
-	return tenure.Secret{}, err
+	next, err := call.wait(ctx)
+	return next.token, err
 }
 
-// enter asks for a new token. v.mu is held.
-func (v *Vault) enter(ctx context.Context) (session, error) {
-	proof := v.Token
-	if v.File != "" {
-		text, err := os.ReadFile(v.File)
-		if err != nil {
-			return session{}, fmt.Errorf("%w: %w", errLogin, err)
+// relogin gives another token where the one that was refused is alive no more, or
+// another is in the file. What is refused to a token that is alive, its policy does not
+// let it read: another would do no better, and Vault keeps each until it ends.
+func (v *Vault) relogin(ctx context.Context, refused tenure.Secret) (tenure.Secret, error) {
+	if v.Auth == VaultToken {
+		proof, err := v.proof()
+		if err != nil || proof.Equal(refused) {
+			return refused, err
 		}
-		proof = tenure.NewSecret(strings.TrimSpace(string(text)))
+	} else if _, err := v.lookUp(ctx, refused); err == nil || !errors.Is(err, errLogin) {
+		return refused, err
+	}
+	return v.login(ctx, refused)
+}
+
+// next renews the token in the last third of its life; where it cannot be renewed, it
+// asks for another.
+func (v *Vault) next(ctx context.Context, refused tenure.Secret) (session, error) {
+	v.mu.Lock()
+	s, now := v.held, v.Now()
+	v.mu.Unlock()
+	alive := s.alive(now) && (refused.IsZero() || !refused.Equal(s.token))
+	if alive && !s.due(now) { // somebody was faster
+		return s, nil
+	}
+	if alive && s.renewable {
+		longer, err := v.granted(ctx, http.MethodPost, "/v1/auth/token/renew-self", s.token, map[string]any{})
+		if err == nil || !errors.Is(err, errLogin) { // the latter: it cannot be asked, and the token lives on
+			return longer, err
+		}
+	}
+	return v.enter(ctx)
+}
+
+// proof is what a login is done with.
+func (v *Vault) proof() (tenure.Secret, error) {
+	if v.File == "" {
+		return v.Token, nil
+	}
+	text, err := readPlain(v.File, os.Stat, os.OpenFile)
+	if err == nil && strings.TrimSpace(text) == "" {
+		err = errors.New("it is empty")
+	}
+	if err != nil {
+		return tenure.Secret{}, fmt.Errorf("what Tenure logs in to Vault with: %w", err)
+	}
+	return tenure.NewSecret(strings.TrimSpace(text)), nil
+}
+
+// enter asks for a new token.
+func (v *Vault) enter(ctx context.Context) (session, error) {
+	proof, err := v.proof()
+	if err != nil {
+		return session{}, err
 	}
 	path, body := "/v1/auth/"+v.Mount+"/login", map[string]any{"role": v.Role, "jwt": proof.Reveal()}
 	switch v.Auth {
@@ -244,13 +297,17 @@ func accepted(w answer) error {
 	return fmt.Errorf("%w (%d)", errLogin, w.status)
 }
 
+// leastRenew is how soon a token is renewed at most: one that can live no longer gets
+// ever less of it.
+const leastRenew = 10 * time.Second
+
 // session is a token that lives for so many seconds; 0 is for ever.
 func (v *Vault) session(token tenure.Secret, seconds int64, renewable bool) session {
 	s := session{token: token, renewable: renewable}
 	if seconds > 0 {
 		life, now := time.Duration(seconds)*time.Second, v.Now()
 		s.ends = now.Add(life)
-		s.renew = now.Add(life * 2 / 3)
+		s.renew = now.Add(max(life*2/3, leastRenew))
 	}
 	return s
 }
@@ -258,11 +315,9 @@ func (v *Vault) session(token tenure.Secret, seconds int64, renewable bool) sess
 // Tend keeps the token alive while nothing is asked for.
 func (v *Vault) Tend(ctx context.Context) {
 	v.mu.Lock()
-	used := !v.token.token.IsZero()
+	used := v.held.alive(v.Now())
 	v.mu.Unlock()
 	if used {
-		ctx, cancel := context.WithTimeout(ctx, fetchLimit)
-		defer cancel()
 		_, _ = v.login(ctx, tenure.Secret{}) // whoever asks next is told
 	}
 }

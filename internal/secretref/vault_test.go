@@ -1,10 +1,12 @@
 package secretref
 
 import (
+	"context"
 	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -48,7 +50,12 @@ func address(t *testing.T, text string) Address {
 // get fetches, and gives the secret or the kind of the error as text.
 func get(t *testing.T, s System, text string) string {
 	t.Helper()
-	v, err := s.Fetch(t.Context(), address(t, text))
+	return fetch(t, s, address(t, text))
+}
+
+func fetch(t *testing.T, s System, a Address) string {
+	t.Helper()
+	v, err := s.Fetch(t.Context(), a)
 	if err != nil {
 		e := tenure.AsError(err)
 		for _, bad := range []string{"sk-", "hvs."} {
@@ -83,7 +90,7 @@ func TestVaultKV(t *testing.T) {
 	if got := get(t, v, base+"?version=1#api_key"); got != "sk-one" {
 		t.Errorf("the version before a deleted one: %s", got)
 	}
-	v.Token, v.token = tenure.NewSecret("hvs.nobodys"), session{}
+	v.Token, v.held = tenure.NewSecret("hvs.nobodys"), session{}
 	if got := get(t, v, base+"#api_key"); got != "secret_denied" {
 		t.Errorf("with a token of nobody: %s", got)
 	}
@@ -113,6 +120,7 @@ func TestVaultIsIll(t *testing.T) {
 		d.set(func() {
 			d.sealed, d.cut, d.slow, d.namespace = false, false, nil, "ns1"
 			d.secrets["tenure/openai"][0].destroyed = false
+			d.now = d.now.Add(2 * errorFor) // a login that failed is not tried at once again
 		})
 		if got := get(t, v, at); got != "sk-one" {
 			t.Errorf("after %s: %s", name, got)
@@ -161,28 +169,115 @@ func TestVaultLogins(t *testing.T) {
 				t.Errorf("%s, %s: %s, %d logins, %d renewals", method, when, got, d.count(login), d.count("POST /v1/auth/token/renew-self"))
 			}
 		}
-		forward := func(by time.Duration) { d.set(func() { d.now = d.now.Add(by) }) }
+		// What is renewed behind whoever asks has ended when it is looked at.
+		forward := func(by time.Duration) {
+			d.set(func() { d.now = d.now.Add(by) })
+			v.Tend(t.Context())
+			_, _ = v.entering.start(t.Context(), v.Now, false, func(context.Context) (session, error) { return session{}, nil }).wait(t.Context())
+		}
 		expect("first", "sk-one", 1, 0)
 		expect("again", "sk-one", 1, 0)
 		if got := get(t, v, "vault://secret/others/openai#api_key"); got != "secret_denied" {
 			t.Errorf("%s: what its policy does not cover: %s", method, got)
 		}
-		logins := d.count(login) // a denial may mean that the token was revoked
+		expect("what is denied costs no login", "sk-one", 1, 0)
 		forward(45 * time.Minute)
-		v.Tend(t.Context())
-		expect("in the last third", "sk-one", logins, 1)
+		expect("in the last third", "sk-one", 1, 1)
 		forward(45 * time.Minute)
-		expect("in the last third again", "sk-one", logins, 2)
+		expect("in the last third again", "sk-one", 1, 2)
 		forward(45 * time.Minute)
-		expect("renewed for the last time", "sk-one", logins+1, 3)
+		expect("renewed for the last time", "sk-one", 2, 3)
 		forward(2 * time.Hour)
-		expect("after its end", "sk-one", logins+2, 3)
+		expect("after its end", "sk-one", 3, 3)
 		d.set(func() { clear(d.tokens) })
-		expect("after it was revoked there", "sk-one", logins+3, 3)
+		expect("after it was revoked there", "sk-one", 4, 3)
 		put("forged")
 		d.set(func() { clear(d.tokens) })
-		expect("with a proof that is none", "secret_denied", logins+4, 3)
+		for range 20 {
+			expect("with a proof that is none", "secret_denied", 5, 3)
+		}
 		put(proof[1])
-		expect("with one again", "sk-one", logins+5, 3)
+		forward(2 * errorFor)
+		expect("with one again", "sk-one", 6, 3)
+		d.set(func() { clear(d.tokens) })
+		if err := os.Remove(file); err != nil {
+			t.Fatal(err)
+		}
+		expect("without a proof", "secret_system_unavailable", 6, 3)
+		put(proof[1])
+		forward(2 * errorFor)
+		expect("with one once more", "sk-one", 7, 3)
+	}
+}
+
+// A token in a file that somebody else renews is read again when it is refused.
+func TestVaultTokenInAFile(t *testing.T) {
+	d := newVaultDouble(t)
+	d.secrets["tenure/openai"] = []version{{data: map[string]any{"api_key": "sk-one"}}}
+	d.tokens["hvs.second"] = &vaultToken{}
+	file := filepath.Join(t.TempDir(), "token")
+	put := func(text string) {
+		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	put(rootOfVault + "\n")
+	v := &Vault{Client: http.DefaultClient, Address: d.URL, Auth: VaultToken, File: file, Now: d.clock}
+	expect := func(when, want string) {
+		t.Helper()
+		if got := get(t, v, at2); got != want {
+			t.Errorf("%s: %s", when, got)
+		}
+	}
+	expect("first", "sk-one")
+	d.set(func() { delete(d.tokens, rootOfVault) })
+	expect("revoked", "secret_denied")
+	put("hvs.second\n")
+	expect("replaced", "sk-one")
+	put("hvs.nobodys")
+	expect("replaced while the one before is alive", "sk-one")
+	d.set(func() { delete(d.tokens, "hvs.second") })
+	for range 20 {
+		expect("replaced by nobody's", "secret_denied")
+	}
+	if n := d.count("GET /v1/auth/token/lookup-self"); n != 3 {
+		t.Errorf("%d looks at tokens", n)
+	}
+	put("hvs.third")
+	d.set(func() { d.tokens["hvs.third"], d.now = &vaultToken{}, d.now.Add(2*errorFor) })
+	expect("replaced again", "sk-one")
+}
+
+const at2 = "vault://secret/tenure/openai#api_key"
+
+// Of many who need a token one logs in, and no lock is held while Vault is asked: who
+// leaves, leaves.
+func TestVaultLoginIsOneForAll(t *testing.T) {
+	d := newVaultDouble(t)
+	d.secrets["tenure/openai"] = []version{{data: map[string]any{"api_key": "sk-one"}}}
+	file := filepath.Join(t.TempDir(), "proof")
+	if err := os.WriteFile(file, []byte("service-account-token"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	v := &Vault{Client: http.DefaultClient, Address: d.URL, Auth: VaultKubernetes, Mount: VaultKubernetes, Role: "tenure", File: file, Now: d.clock}
+	hang := make(chan struct{})
+	d.set(func() { d.slow = hang })
+	left, leave := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	defer leave()
+	if _, err := v.Fetch(left, address(t, at2)); !tenure.IsKind(err, tenure.Unavailable) {
+		t.Errorf("who leaves: %v", err)
+	}
+	var wg sync.WaitGroup
+	for range 20 {
+		wg.Go(func() {
+			if got := get(t, v, at2); got != "sk-one" {
+				t.Error(got)
+			}
+		})
+	}
+	close(hang)
+	wg.Wait()
+	if n := d.count("POST /v1/auth/kubernetes/login"); n != 1 {
+		t.Errorf("%d logins", n)
 	}
 }

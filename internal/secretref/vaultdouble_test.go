@@ -24,6 +24,7 @@ type vaultDouble struct {
 	slow      chan struct{} // answers wait for it; nil: they do not
 	ttl       time.Duration // of tokens that are made
 	maxRenew  int           // renewals that a token gets
+	made      int           // tokens
 	secrets   map[string][]version
 	tokens    map[string]*vaultToken
 	calls     map[string]int // by method and path
@@ -179,7 +180,8 @@ func (d *vaultDouble) login(w http.ResponseWriter, r *http.Request, method strin
 			return
 		}
 	}
-	name := "hvs.made-" + strconv.Itoa(len(d.tokens))
+	d.made++
+	name := "hvs.made-" + strconv.Itoa(d.made)
 	d.tokens[name] = &vaultToken{ends: d.now.Add(d.ttl), reads: "secret/data/tenure/"}
 	d.grant(w, name, d.tokens[name])
 }
