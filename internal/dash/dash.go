@@ -67,7 +67,7 @@ type Dash struct {
 	// System tells what this process knows of itself.
 	System Systems
 
-	pages map[string]*template.Template // by name; set by Routes
+	pages *template.Template // by name; set by Routes
 }
 
 // Direct is sign-in at an identity provider.
@@ -87,9 +87,7 @@ type Direct struct {
 // routes of personal tokens.
 func (d *Dash) Routes() ([]web.Route, error) {
 	var err error
-	if d.pages, err = parsePages("tokens", "rotate", "root", "sessions", "activity", "confirm", "rotated", "login", "drift", "report", "access", "notices", "fail",
-		"people", "person", "owner", "alltokens", "bulk", "audit", "overview", "streams", "system", "ended",
-		"form", "accounts", "account", "requests", "workspaces", "workspace", "providers", "connectors", "connector", "policies"); err != nil {
+	if d.pages, err = parsePages(); err != nil {
 		return nil, fmt.Errorf("dash: %w", err)
 	}
 	routes := []web.Route{

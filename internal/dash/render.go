@@ -16,27 +16,14 @@ import (
 	"github.com/tenure-gateway/tenure/internal/web"
 )
 
-// parsePages reads the templates: one for each page, over the frame that they share.
-func parsePages(names ...string) (map[string]*template.Template, error) {
+// parsePages reads the templates, all into one set: a page is a file, and what it
+// shows is the text of that file. A set for each page would hold the frame and the
+// parts as often as there are pages, for the garbage collector to walk.
+func parsePages() (*template.Template, error) {
 	words := template.FuncMap{
 		"asset": assetURL, "sentence": sentence, "pair": pair, "kind": kind, "role": roleWord, "count": plural, "htmx": func() string { return htmxConfig },
 	}
-	shared, err := template.New("frame.html").Funcs(words).ParseFS(templateFiles,
-		"templates/frame.html", "templates/parts.html", "templates/lists.html", "templates/fields.html")
-	if err != nil {
-		return nil, err
-	}
-	all := make(map[string]*template.Template, len(names))
-	for _, name := range names {
-		page, err := shared.Clone()
-		if err != nil {
-			return nil, err
-		}
-		if all[name], err = page.ParseFS(templateFiles, "templates/"+name+".html"); err != nil {
-			return nil, err
-		}
-	}
-	return all, nil
+	return template.New("").Funcs(words).ParseFS(templateFiles, "templates/*.html")
 }
 
 // htmxConfig keeps htmx within the policy (it evaluates nothing and adds no style),
@@ -139,22 +126,37 @@ const soon = 7 * 24 * time.Hour
 // Soon tells that t is near.
 func (f frame) Soon(t time.Time) bool { return !t.IsZero() && t.Sub(f.Now) < soon }
 
-// part answers with one block of a page's template.
-func (d *Dash) part(w http.ResponseWriter, page, block string, data any) error {
+// part answers with one block of the pages' templates.
+func (d *Dash) part(w http.ResponseWriter, block string, data any) error {
 	var body bytes.Buffer
-	if err := d.pages[page].ExecuteTemplate(&body, block, data); err != nil {
-		return fmt.Errorf("part %s of page %s: %w", block, page, err)
+	if err := d.pages.ExecuteTemplate(&body, block, data); err != nil {
+		return fmt.Errorf("part %s: %w", block, err)
 	}
 	w.Header().Set("Content-Type", "text/html; charset=utf-8")
 	_, err := w.Write(body.Bytes())
 	return err
 }
 
+// A screen is what the template of a page shows; each embeds the frame around it.
+type screen interface{ surround() frame }
+
+func (f frame) surround() frame { return f }
+
+// framed is what the frame shows.
+type framed struct {
+	frame
+	Main template.HTML
+}
+
 // show answers with a page, once the whole of it could be made.
-func (d *Dash) show(w http.ResponseWriter, status int, name string, page any) error {
-	var body bytes.Buffer
-	if err := d.pages[name].ExecuteTemplate(&body, "frame.html", page); err != nil {
+func (d *Dash) show(w http.ResponseWriter, status int, name string, p screen) error {
+	var main, body bytes.Buffer
+	if err := d.pages.ExecuteTemplate(&main, name+".html", p); err != nil {
 		return fmt.Errorf("page %s: %w", name, err)
+	}
+	//nolint:gosec // Not escaped again: it is what the template of the page has just made.
+	if err := d.pages.ExecuteTemplate(&body, "frame.html", framed{p.surround(), template.HTML(main.String())}); err != nil {
+		return fmt.Errorf("frame of page %s: %w", name, err)
 	}
 	w.Header().Set("Content-Type", "text/html; charset=utf-8")
 	w.WriteHeader(status)

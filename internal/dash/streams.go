@@ -81,7 +81,7 @@ func (d *Dash) liveStreams(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	return d.part(w, "overview", "live", part)
+	return d.part(w, "live", part)
 }
 
 // failQuietly answers what a page asks by itself: what is there stays, and whoever
