@@ -74,9 +74,12 @@ func NewToken(kind TokenKind) Secret {
 	return NewSecret(body + string(sum[:]))
 }
 
+// SessionSecretLength is how many characters the value of a session cookie has.
+const SessionSecretLength = 43
+
 // NewSessionSecret makes the value of a session cookie: 256 random bits in
 // base62, without a prefix, so that it is never taken for a token.
-func NewSessionSecret() Secret { return NewSecret(randomBase62(43)) }
+func NewSessionSecret() Secret { return NewSecret(randomBase62(SessionSecretLength)) }
 
 // KindOfToken reports the kind by the prefix alone, so that a caller can tell
 // "looks like a token of ours" from "is well formed".

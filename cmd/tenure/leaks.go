@@ -1,15 +1,13 @@
 package main
 
 import (
-	"bytes"
-	"errors"
 	"fmt"
 	"io"
 	"os"
-	"slices"
 
 	"github.com/tenure-gateway/tenure"
 	"github.com/tenure-gateway/tenure/internal/app"
+	"github.com/tenure-gateway/tenure/internal/leaks"
 	"github.com/tenure-gateway/tenure/internal/token"
 )
 
@@ -183,33 +181,9 @@ func lookInto(name string) ([]finding, error) {
 	return lookThrough(f, name)
 }
 
-// window is how much of a text is looked at in one piece.
-const window = 1 << 20
-
-// lookThrough finds the tokens in a text of any length and any kind, without
-// holding more than one window of it: what may be the beginning of a token is
-// looked at again with what follows.
-func lookThrough(r io.Reader, name string) ([]finding, error) {
-	var found []finding
-	line, newline := 1, []byte{'\n'}
-	buf := make([]byte, 0, window+tenure.MaxToken)
-	for {
-		n, err := io.ReadFull(r, buf[len(buf):len(buf)+window])
-		buf = buf[:len(buf)+n]
-		done := 0 // what need not be looked at again
-		for _, at := range tenure.TokensIn(buf) {
-			line += bytes.Count(buf[done:at[0]], newline)
-			found = append(found, finding{file: name, line: line, token: string(buf[at[0]:at[1]])})
-			done = at[1]
-		}
-		if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
-			return found, nil
-		}
-		if err != nil {
-			return found, err
-		}
-		keep := max(done, len(buf)-tenure.MaxToken+1)
-		line += bytes.Count(buf[done:keep], newline)
-		buf = slices.Delete(buf, 0, keep)
-	}
+// lookThrough finds the tokens in a text of any length and any kind.
+func lookThrough(r io.Reader, name string) (found []finding, err error) {
+	f := leaks.Finder{TokensOnly: true}
+	err = f.Find(r, func(h leaks.Hit) { found = append(found, finding{file: name, line: h.Line, token: h.Secret}) })
+	return found, err
 }
