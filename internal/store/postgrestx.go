@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"time"
 
@@ -111,8 +112,15 @@ func (t *postgresTx) later(ctx context.Context, q queued) error {
 	return nil
 }
 
-// send sends what waits, in one round trip, and answers the first error of it.
-func (t *postgresTx) send(ctx context.Context) error {
+// send sends what waits, in one round trip, and answers the first error of it. A panic
+// of who reads a row is one: nobody else would let go of the lock or of the connection.
+func (t *postgresTx) send(ctx context.Context) (failed error) {
+	defer func() {
+		if p := recover(); p != nil {
+			_ = t.conn.Close(ctx) // there are answers on it that nobody has read
+			failed = fmt.Errorf("store: panic while rows were read: %v", p)
+		}
+	}()
 	var b pgx.Batch
 	for _, q := range t.queue {
 		b.Queue(q.query, q.args...)
@@ -120,7 +128,6 @@ func (t *postgresTx) send(ctx context.Context) error {
 	queue := t.queue
 	t.queue, t.begun = nil, true
 	results := t.conn.SendBatch(ctx, &b)
-	var failed error
 	for i, q := range queue {
 		var err error
 		if q.row != nil {
