@@ -31,6 +31,8 @@ type (
 	SessionID string
 	// ProviderID names a provider credential of a workspace.
 	ProviderID string
+	// KeyID names one version of a key of a provider.
+	KeyID string
 )
 
 // The tenant and the workspace that a fresh database has.
@@ -224,32 +226,6 @@ type Session struct {
 	EndedAt   time.Time // zero while open
 	EndedBy   string
 	EndReason string
-}
-
-// ProviderKind is the wire format that a provider speaks.
-type ProviderKind string
-
-// The kinds of provider.
-const (
-	OpenAI    ProviderKind = "openai"    // OpenAI and anything compatible with it
-	Anthropic ProviderKind = "anthropic" // Anthropic and anything compatible with it
-)
-
-// Provider is a workspace's access to a model provider. Its key is sealed in
-// the store and is no part of this value.
-type Provider struct {
-	ID        ProviderID
-	Tenant    TenantID
-	Workspace WorkspaceID
-	Name      string // unique in the workspace; the "provider" of provider/model
-	Kind      ProviderKind
-	BaseURL   string // with "/v1" for openai, without it for anthropic, as the SDKs have it
-	Last4     string // the last four characters of the key, for people
-	MadeBy    UserID // the person who made it, or empty
-	CreatedBy string // who made it, for people
-	Version   int64  // of the key
-	CreatedAt time.Time
-	UpdatedAt time.Time
 }
 
 // Ended counts what an act of revocation brought to its end.

@@ -188,7 +188,11 @@ func (h *hand) place(tenant, marker string) place {
 		})},
 		row{"provider_credentials", in(map[string]any{
 			"id": p["providers"], "workspace_id": p["workspaces"], "name": h.name(marker, "provider"), "kind": "openai", "base_url": "https://" + strings.ToLower(marker) + ".example.com/v1",
-			"key_sealed": []byte("sealed"), "data_key": []byte("wrapped"), "key_last4": "last", "updated_at": now, "created_by": marker,
+			"updated_at": now, "created_by": marker,
+		})},
+		row{"provider_keys", in(map[string]any{
+			"id": p["providers"], "workspace_id": p["workspaces"], "provider_id": p["providers"], "name": h.name(marker, "key"), "version": 1, "state": "active",
+			"key_sealed": []byte("sealed"), "data_key": []byte("wrapped"), "key_last4": "last", "created_by": marker,
 		})},
 		row{"token_requests", map[string]any{
 			"id": p["token-requests"], "tenant_id": tenant, "workspace_id": p["workspaces"], "service_account_id": p["service-accounts"], "name": h.name(marker, "request"),

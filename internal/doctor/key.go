@@ -34,13 +34,7 @@ func (d *Doctor) key(ctx context.Context) findings {
 		return f
 	}
 	f.ok(area, what, d.cfg.KeyURL+" is the one that the database knows")
-	opened, faults, err := d.eachProvider(ctx, func(p tenure.Provider) error {
-		_, sealed, err := d.db.SealedKey(ctx, p.Tenant, p.ID)
-		if err == nil {
-			_, err = key.OpenProvider(ctx, p, sealed)
-		}
-		return err
-	})
+	opened, faults, err := d.eachKey(ctx, key, func(tenure.Provider, tenure.Secret) {})
 	switch {
 	case err != nil:
 		f.fail(area, "sealed", cause(err), "see what the database says.")
@@ -59,11 +53,34 @@ func (d *Doctor) masterKey(ctx context.Context) (*vault.MasterKey, error) {
 	return vault.LookAtKey(ctx, d.db, vault.KeyURLs{Present: d.cfg.KeyURL, Previous: d.cfg.KeyURLsPrevious}, keys.Options{})
 }
 
-// eachProvider calls at for every provider of every tenant. It gives how many went
-// well, and the names of the others.
-func (d *Doctor) eachProvider(ctx context.Context, at func(tenure.Provider) error) (int, []string, error) {
+// eachKey calls at for every sealed key of every provider that opens. It gives how many
+// there are, and the names of the providers of the others.
+func (d *Doctor) eachKey(ctx context.Context, key *vault.MasterKey, at func(tenure.Provider, tenure.Secret)) (int, []string, error) {
+	n := 0
+	faults, err := d.eachProvider(ctx, func(p tenure.Provider) error {
+		rows, err := d.db.UsableKeys(ctx, p.Tenant, p.ID)
+		for _, row := range rows {
+			if row.Reference != "" {
+				continue
+			}
+			secret, fault := key.OpenProvider(ctx, row)
+			if fault != nil {
+				err = fault
+				continue
+			}
+			n++
+			at(p, secret)
+		}
+		return err
+	})
+	return n, faults, err
+}
+
+// eachProvider calls at for every provider of every tenant. It gives the names of those
+// that did not go well.
+func (d *Doctor) eachProvider(ctx context.Context, at func(tenure.Provider) error) ([]string, error) {
 	const page = 500
-	good, faults := 0, []string{}
+	var faults []string
 	tenants, err := d.db.Tenants(ctx)
 	for _, t := range tenants {
 		var after tenure.ProviderID
@@ -71,16 +88,14 @@ func (d *Doctor) eachProvider(ctx context.Context, at func(tenure.Provider) erro
 			var rows []tenure.Provider
 			rows, err = d.db.AllProviders(ctx, t.ID, after, page)
 			for _, p := range rows {
-				if after = p.ID; at(p) == nil {
-					good++
-				} else {
+				if after = p.ID; at(p) != nil {
 					faults = append(faults, d.called(t, p.Name))
 				}
 			}
 			more = len(rows) == page
 		}
 	}
-	return good, faults, err
+	return faults, err
 }
 
 // called names a thing of a tenant.

@@ -32,7 +32,7 @@ func (d *Doctor) providers(ctx context.Context) findings {
 	const area = "providers"
 	var f findings
 	var all []tenure.Provider
-	if _, _, err := d.eachProvider(ctx, func(p tenure.Provider) error { all = append(all, p); return nil }); err != nil {
+	if _, err := d.eachProvider(ctx, func(p tenure.Provider) error { all = append(all, p); return nil }); err != nil {
 		f.fail(area, "list", cause(err), "see what the database says.")
 		return f
 	}
@@ -149,11 +149,14 @@ func (d *Doctor) ask(ctx context.Context, guard *egress.Guard, allowed tenure.Eg
 	if err != nil {
 		return 0, errors.New("its key does not open: see \"key\"")
 	}
-	_, sealed, err := d.db.SealedKey(ctx, p.Tenant, p.ID)
+	rows, err := d.db.UsableKeys(ctx, p.Tenant, p.ID)
 	if err != nil {
 		return 0, err
 	}
-	secret, err := key.OpenProvider(ctx, p, sealed)
+	if len(rows) == 0 {
+		return 0, errors.New("it has no key that is in use")
+	}
+	secret, err := key.OpenProvider(ctx, rows[0])
 	if err != nil {
 		return 0, errors.New("its key does not open: see \"key\"")
 	}

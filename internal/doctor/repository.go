@@ -248,16 +248,8 @@ func (v *visit) knowProviders(ctx context.Context, know func(secret, what string
 	if err != nil {
 		return 0, "", err
 	}
-	n, faults, err := v.eachProvider(ctx, func(p tenure.Provider) error {
-		_, sealed, err := v.db.SealedKey(ctx, p.Tenant, p.ID)
-		if err != nil {
-			return err
-		}
-		secret, err := key.OpenProvider(ctx, p, sealed)
-		if err == nil {
-			know(secret.Reveal(), fmt.Sprintf("key of the provider %q of this installation", p.Name))
-		}
-		return err
+	n, faults, err := v.eachKey(ctx, key, func(p tenure.Provider, secret tenure.Secret) {
+		know(secret.Reveal(), fmt.Sprintf("key of the provider %q of this installation", p.Name))
 	})
 	if len(faults) > 0 {
 		left = "; not with those that do not open: " + some(faults)

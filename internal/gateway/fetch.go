@@ -28,7 +28,7 @@ func (c *catalogue) ask(ctx context.Context, p tenure.Provider, say rules) offer
 
 // fetchModels speaks GET /v1/models of either kind of provider.
 func (c *catalogue) fetchModels(ctx context.Context, p tenure.Provider) ([]Model, error) {
-	key, err := c.vault.Open(ctx, p.Tenant, p.ID)
+	keys, err := c.vault.Keys(ctx, p.Tenant, p.ID)
 	if err != nil {
 		return nil, err
 	}
@@ -40,7 +40,7 @@ func (c *catalogue) fetchModels(ctx context.Context, p tenure.Provider) ([]Model
 	if err != nil {
 		return nil, err
 	}
-	pr.authorize(req.Header, key)
+	pr.authorize(req.Header, keys[0].Secret)
 	res, err := c.client.Do(req)
 	if err != nil {
 		return nil, err

@@ -222,7 +222,7 @@ func (g *Gateway) aim(ctx context.Context, p tenure.Principal, c *call) error {
 		store, c.hide = withUsage(c.body.bytes(), found.options)
 	}
 	c.edits = inOrder(store, name)
-	c.key, err = g.Vault.Open(ctx, p.Tenant(), c.target.provider.ID)
+	keys, err := g.Vault.Keys(ctx, p.Tenant(), c.target.provider.ID)
 	if sealed := sealedOf(err); sealed != nil {
 		return sealed
 	}
@@ -232,6 +232,7 @@ func (g *Gateway) aim(ctx context.Context, p tenure.Principal, c *call) error {
 			Msg: "the provider's key cannot be opened; an administrator must look at the vault", Err: err,
 		}
 	}
+	c.key = keys[0].Secret
 	return nil
 }
 

@@ -25,6 +25,7 @@ var remembered = []struct{ table, key, rest string }{
 	{"oidc_subjects", "user_id, issuer, subject", ""},
 	{"token_requests", "id", ", state"},
 	{"provider_credentials", "id", ""},
+	{"provider_keys", "id", ", state"},
 }
 
 func (r *replacing) remember(ctx context.Context) error {
@@ -77,6 +78,8 @@ var forwards = []forward{
 		AND w.user_id = memberships.user_id AND ` + rank(workspaceRank, "w") + ` < ` + rank(workspaceRank, "memberships")},
 	{"workspace_roles", "workspace_groups", `UPDATE workspace_groups SET role = w.role FROM was_workspace_groups w WHERE w.workspace_id = workspace_groups.workspace_id
 		AND w.group_id = workspace_groups.group_id AND ` + rank(workspaceRank, "w") + ` < ` + rank(workspaceRank, "workspace_groups")},
+	{"provider_keys", "provider_keys", `UPDATE provider_keys SET state = 'retired' FROM was_provider_keys w
+		WHERE w.id = provider_keys.id AND w.state = 'retired' AND provider_keys.state <> 'retired'`},
 	{"token_requests", "token_requests", `UPDATE token_requests SET state = w.state FROM was_token_requests w
 		WHERE w.id = token_requests.id AND w.state IN ('rejected', 'withdrawn', 'collected') AND token_requests.state IN ('pending', 'approved')`},
 }
@@ -105,7 +108,7 @@ var gones = []forward{
 }
 
 // losses are the tables whose new rows are told of as lost.
-var losses = []string{"tenants", "workspaces", "users", "api_tokens", "service_accounts", "provider_credentials", "scim_connectors", "oidc_connections"}
+var losses = []string{"tenants", "workspaces", "users", "api_tokens", "service_accounts", "provider_credentials", "provider_keys", "scim_connectors", "oidc_connections"}
 
 // bringForward ends what had ended, counts what is lost, and ends every session.
 func (r *replacing) bringForward(ctx context.Context, audit int64, out *Replaced) error {

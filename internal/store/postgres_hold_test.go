@@ -35,7 +35,7 @@ func TestPostgresHoldsWhatACredentialRestsOn(t *testing.T) {
 		for _, first := range []string{"the credential", "the hand", "what an act has seen"} {
 			t.Run(c.name+", "+first+" first", func(t *testing.T) {
 				if _, err := db.Exec(`TRUNCATE workspaces, users, user_emails, groups, group_members, memberships, workspace_groups, service_accounts,
-					api_tokens, sessions, provider_credentials, scim_connectors, scim_connector_tokens;
+					api_tokens, sessions, provider_credentials, provider_keys, scim_connectors, scim_connector_tokens;
 					INSERT INTO workspaces (id, tenant_id, name, created_at) VALUES ('default', 'default', 'default', now());` + furnished); err != nil {
 					t.Fatal(err)
 				}

@@ -42,8 +42,10 @@ const (
 	INSERT INTO scim_connector_tokens (token_id, connector_id, created_at) SELECT 'x' || t, 'c' || t, now() FROM unnest('{a,b}'::text[]) t;
 	INSERT INTO scim_connector_figures (connector_id) SELECT 'c' || t FROM unnest('{a,b}'::text[]) t;
 	INSERT INTO scim_connector_counts (connector_id, operation) SELECT 'c' || t, 'GET' FROM unnest('{a,b}'::text[]) t;
-	INSERT INTO provider_credentials (id, tenant_id, workspace_id, name, kind, base_url, key_sealed, data_key, key_last4, created_at, updated_at)
-		SELECT 'p' || t, t, 'w' || t, t, 'openai', '', '', '', '', now(), now() FROM unnest('{a,b}'::text[]) t;
+	INSERT INTO provider_credentials (id, tenant_id, workspace_id, name, kind, base_url, created_at, updated_at)
+		SELECT 'p' || t, t, 'w' || t, t, 'openai', '', now(), now() FROM unnest('{a,b}'::text[]) t;
+	INSERT INTO provider_keys (id, tenant_id, workspace_id, provider_id, name, version, state, key_sealed, data_key, created_at)
+		SELECT 'k' || t, t, 'w' || t, 'p' || t, t, 1, 'active', '', '', now() FROM unnest('{a,b}'::text[]) t;
 	INSERT INTO policies (tenant_id, key, value, updated_at) SELECT t, 'k', 'v', now() FROM unnest('{a,b}'::text[]) t;
 	INSERT INTO webhook_secrets (tenant_id, sealed, data_key, created_at) SELECT t, '', '', now() FROM unnest('{a,b}'::text[]) t;
 	INSERT INTO notices (id, tenant_id, at, kind, severity, message, dedupe) SELECT 'n' || t, t, now(), '', 'info', '', '' FROM unnest('{a,b}'::text[]) t;
@@ -416,6 +418,8 @@ func TestPostgresRowsNameTheirOwnTenantsThings(t *testing.T) {
 		"session, token":            `INSERT INTO sessions (id, tenant_id, token_id, session_hash, via, created_at, last_seen_at, expires_at) VALUES ('n', 'a', 'tb', 'n', 'root', now(), now(), now())`,
 		"request":                   `UPDATE token_requests SET service_account_id = 'ab' WHERE id = 'ra'`,
 		"provider":                  `UPDATE provider_credentials SET workspace_id = 'wb' WHERE id = 'pa'`,
+		"key":                       `UPDATE provider_keys SET provider_id = 'pb' WHERE id = 'ka'`,
+		"key, workspace":            `UPDATE provider_keys SET workspace_id = 'wb' WHERE id = 'ka'`,
 		"link":                      `UPDATE oidc_subjects SET user_id = 'ub' WHERE user_id = 'ua'`,
 		"connector's token":         `INSERT INTO scim_connector_tokens (token_id, connector_id, created_at) VALUES ('tb', 'ca', now())`,
 		"another connector's token": `INSERT INTO scim_connector_tokens (token_id, connector_id, created_at) VALUES ('ta', 'cb', now())`,

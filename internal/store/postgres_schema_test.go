@@ -27,8 +27,10 @@ const furnished = `
 	INSERT INTO workspace_groups (tenant_id, workspace_id, group_id, role, created_at) VALUES ('default', 'w', 'g', 'member', now());
 	INSERT INTO memberships (tenant_id, workspace_id, user_id, created_at) VALUES ('default', 'default', 'u', now());
 	INSERT INTO service_accounts (id, tenant_id, workspace_id, name, owner_user_id, created_at) VALUES ('a', 'default', 'default', 'robot', 'u', now());
-	INSERT INTO provider_credentials (id, tenant_id, workspace_id, name, kind, base_url, key_sealed, data_key, key_last4, created_at, updated_at, created_by_user)
-		VALUES ('p', 'default', 'default', 'P', 'openai', 'http://x', '', '', '', now(), now(), 'u');
+	INSERT INTO provider_credentials (id, tenant_id, workspace_id, name, kind, base_url, created_at, updated_at, created_by_user)
+		VALUES ('p', 'default', 'default', 'P', 'openai', 'http://x', now(), now(), 'u');
+	INSERT INTO provider_keys (id, tenant_id, workspace_id, provider_id, name, version, state, key_sealed, data_key, created_at)
+		VALUES ('k', 'default', 'default', 'p', 'default', 1, 'active', '', '', now());
 	INSERT INTO scim_connectors (id, tenant_id, name, created_at) VALUES ('c', 'default', 'C', now());
 	INSERT INTO scim_connector_tokens (token_id, connector_id, created_at) VALUES ('t-scim', 'c', now());
 	INSERT INTO api_tokens (id, tenant_id, workspace_id, user_id, service_account_id, name, kind, token_hash, token_prefix, created_at) VALUES
@@ -351,7 +353,11 @@ func endings() []ending {
 			past: "u provider p P",
 			told: "everything, provider p",
 		}},
-		{`UPDATE provider_credentials SET key_sealed = 'x'`, aftermath{told: "provider p"}},
+		{`UPDATE provider_keys SET key_sealed = 'x'`, aftermath{told: "provider p"}},
+		{`UPDATE provider_keys SET state = 'retired'`, aftermath{told: "provider p"}},
+		{`UPDATE provider_keys SET data_key = 'x', kek = 'y', form = 1, checked_at = now()`, aftermath{}},
+		{`DELETE FROM provider_keys`, aftermath{told: "provider p"}},
+		{`TRUNCATE provider_keys`, aftermath{told: "everything"}},
 		{`UPDATE scim_connectors SET deleted_at = now()`, aftermath{
 			ended: "t-scim database: connector deleted",
 			told:  "connector c, token t-scim",

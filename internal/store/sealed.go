@@ -38,9 +38,9 @@ const (
 // key service may take its time.
 type Sealer func(secret tenure.Secret, to Bound) (SealedKey, error)
 
-// BoundProvider is what a provider's key is bound to.
-func BoundProvider(p tenure.Provider) Bound {
-	return Bound{p.Tenant, p.Workspace, string(p.ID), p.Version, string(p.ID), ProviderKey}
+// BoundKey is what a version of a provider's key is bound to.
+func BoundKey(k tenure.ProviderKey) Bound {
+	return Bound{k.Tenant, k.Workspace, string(k.ID), k.Version, string(k.Provider), ProviderKey}
 }
 
 // BoundWebhook is what the secret of a tenant's webhook is bound to.
@@ -62,15 +62,15 @@ type SealedRow struct {
 
 // SealedTables are the tables that have sealed secrets.
 func SealedTables() []string {
-	return []string{"provider_credentials", "webhook_secrets", "oidc_connections"}
+	return []string{"provider_keys", "webhook_secrets", "oidc_connections"}
 }
 
 // sealedIn says where a table of sealed secrets has what: its key, what a secret is
 // bound to, and the sealed text. Every one has data_key, kek and form.
 func sealedIn(table string) (id, columns, sealed string) {
 	switch table {
-	case "provider_credentials":
-		return "id", `id, tenant_id, workspace_id, id, key_version, id, '` + ProviderKey + `'`, "key_sealed"
+	case "provider_keys":
+		return "id", `id, tenant_id, workspace_id, id, version, provider_id, '` + ProviderKey + `'`, "key_sealed"
 	case "webhook_secrets":
 		return "tenant_id", `tenant_id, tenant_id, '', 'webhook', 0, '', '` + WebhookSecret + `'`, "sealed"
 	}
@@ -78,14 +78,14 @@ func sealedIn(table string) (id, columns, sealed string) {
 }
 
 // Sealed lists the sealed secrets of a table in the order of their ids, those after
-// one: the cursor.
+// one: the cursor. What was destroyed, or is kept elsewhere, is none.
 func (r reads) Sealed(ctx context.Context, table, after string, limit int) ([]SealedRow, error) {
 	id, columns, sealed := sealedIn(table)
 	return many(ctx, r.run, func(row scanner) (SealedRow, error) {
 		var s SealedRow
 		err := row.Scan(&s.ID, &s.Tenant, &s.Workspace, &s.Credential, &s.Version, &s.Provider, &s.Purpose, &s.Sealed, &s.DataKey, &s.KEK, &s.Form)
 		return s, err
-	}, fmt.Sprintf(`SELECT %s, %s, data_key, kek, form FROM %s WHERE %s > $1 ORDER BY %[4]s LIMIT $2`, columns, sealed, table, id), after, limit)
+	}, fmt.Sprintf(`SELECT %s, %s, data_key, kek, form FROM %s WHERE %s > $1 AND length(%[2]s) > 0 ORDER BY %[4]s LIMIT $2`, columns, sealed, table, id), after, limit)
 }
 
 // Reseal writes what a secret is sealed as anew, if it is still what was read. false:
@@ -112,11 +112,12 @@ type SealedCount struct {
 func (r reads) SealedCounts(ctx context.Context) ([]SealedCount, error) {
 	var all []SealedCount
 	for _, table := range SealedTables() {
+		_, _, sealed := sealedIn(table)
 		rows, err := many(ctx, r.run, func(row scanner) (SealedCount, error) {
 			c := SealedCount{Table: table}
 			err := row.Scan(&c.KEK, &c.Form, &c.Count)
 			return c, err
-		}, `SELECT kek, form, count(*) FROM `+table+` GROUP BY kek, form ORDER BY kek, form`)
+		}, `SELECT kek, form, count(*) FROM `+table+` WHERE length(`+sealed+`) > 0 GROUP BY kek, form ORDER BY kek, form`)
 		if err != nil {
 			return nil, err
 		}

@@ -73,7 +73,7 @@ func (w *world) before(t *testing.T, rows ...tenure.Provider) {
 			return err
 		}
 		for _, p := range rows {
-			if err := tx.InsertProvider(ctx, p, old(t, file, secret, string(p.Tenant), string(p.Workspace), string(p.ID), "1", "provider key")); err != nil {
+			if err := insert(ctx, tx, p, old(t, file, secret, string(p.Tenant), string(p.Workspace), string(p.ID), "1", "provider key")); err != nil {
 				return err
 			}
 		}
@@ -87,8 +87,24 @@ func (w *world) before(t *testing.T, rows ...tenure.Provider) {
 func (w *world) row(id string) tenure.Provider {
 	return tenure.Provider{
 		ID: tenure.ProviderID(id), Tenant: tenure.DefaultTenant, Workspace: tenure.DefaultWorkspace, Name: id, Kind: tenure.OpenAI,
-		BaseURL: "https://example.com", Version: 1, CreatedAt: w.DB.Now(), UpdatedAt: w.DB.Now(),
+		BaseURL: "https://example.com", CreatedAt: w.DB.Now(), UpdatedAt: w.DB.Now(),
 	}
+}
+
+// keyOf is the one key of a provider as it is from before there were several: it has
+// the provider's id.
+func keyOf(p tenure.Provider) tenure.ProviderKey {
+	return tenure.ProviderKey{
+		ID: tenure.KeyID(p.ID), Tenant: p.Tenant, Workspace: p.Workspace, Provider: p.ID, Name: tenure.DefaultKeyName, Version: 1,
+		State: tenure.KeyActive, CreatedAt: p.CreatedAt,
+	}
+}
+
+func insert(ctx context.Context, tx *store.Tx, p tenure.Provider, sealed store.SealedKey) error {
+	if err := tx.InsertProvider(ctx, p); err != nil {
+		return err
+	}
+	return tx.InsertProviderKey(ctx, keyOf(p), sealed)
 }
 
 // A database from before the root key gets one at the start, from the right file
@@ -115,15 +131,15 @@ func TestUpgradeInPlace(t *testing.T) {
 	if check, _ := w.DB.Meta(w.ctx, "vault.key_check"); check != "" {
 		t.Error("the old check stands beside the root key")
 	}
-	p, sealed, err := w.DB.SealedKey(w.ctx, tenure.DefaultTenant, "old")
-	if err != nil {
-		t.Fatal(err)
+	rows, err := w.DB.UsableKeys(w.ctx, tenure.DefaultTenant, "old")
+	if err != nil || len(rows) != 1 {
+		t.Fatal(rows, err)
 	}
-	if got, err := key.OpenProvider(w.ctx, p, sealed); err != nil || got.Reveal() != secret {
+	if got, err := key.OpenProvider(w.ctx, rows[0]); err != nil || got.Reveal() != secret {
 		t.Errorf("what was sealed before: %v", err)
 	}
-	p.Workspace = "elsewhere"
-	if _, err := key.OpenProvider(w.ctx, p, sealed); err == nil {
+	rows[0].Workspace = "elsewhere"
+	if _, err := key.OpenProvider(w.ctx, rows[0]); err == nil {
 		t.Error("a row of the old form opens in another workspace")
 	}
 }
@@ -181,17 +197,18 @@ func TestTamperedIsToldOnce(t *testing.T) {
 	a, b := w.add(t, "a"), w.add(t, "b")
 	w.hand(`INSERT INTO tenants (id, name, active, created_at) VALUES ('t2', 't2', 1, '2026-01-01T00:00:00.000000Z')`)
 	w.hand(`UPDATE provider_credentials SET tenant_id = 't2' WHERE name = 'a'`)
+	id := w.keyID(t, "t2", a.ID)
 	var told []store.Bound
 	w.Key.OnTampered(func(_ context.Context, what store.Bound) { told = append(told, what) })
 	for range 3 {
-		if key, err := w.Open(w.ctx, "t2", a.ID); err == nil || key.Reveal() != "" {
+		if key, err := w.first("t2", a.ID); err == nil || key.Reveal() != "" {
 			t.Errorf("it opens: %v", err)
 		}
 	}
-	if len(told) != 1 || told[0].Tenant != "t2" || told[0].Credential != string(a.ID) {
+	if len(told) != 1 || told[0].Tenant != "t2" || told[0].Credential != id {
 		t.Errorf("told: %+v", told)
 	}
-	if key, err := w.Open(w.ctx, b.Tenant, b.ID); err != nil || key.Reveal() != secret {
+	if key, err := w.first(b.Tenant, b.ID); err != nil || key.Reveal() != secret {
 		t.Errorf("the other: %v", err)
 	}
 }

@@ -30,11 +30,11 @@ func TestRewrap(t *testing.T) {
 				return err
 			}
 			p := w.row(fmt.Sprint("p", i))
-			sealed, err := seal(tenure.NewSecret(secret), store.BoundProvider(p))
+			sealed, err := seal(tenure.NewSecret(secret), store.BoundKey(keyOf(p)))
 			if err != nil {
 				return err
 			}
-			if err := tx.InsertProvider(ctx, p, sealed); err != nil {
+			if err := insert(ctx, tx, p, sealed); err != nil {
 				return err
 			}
 		}
@@ -70,11 +70,11 @@ func TestRewrap(t *testing.T) {
 			if err != nil {
 				return err
 			}
-			sealed, err := seal(tenure.NewSecret(secret), store.BoundProvider(p))
+			sealed, err := seal(tenure.NewSecret(secret), store.BoundKey(keyOf(p)))
 			if err != nil {
 				return err
 			}
-			return tx.InsertProvider(ctx, p, sealed)
+			return insert(ctx, tx, p, sealed)
 		})
 		if err != nil {
 			t.Error(err)
@@ -88,7 +88,7 @@ func TestRewrap(t *testing.T) {
 	if _, why := alone.Sealed(); err != nil || why != nil {
 		t.Fatal(err, why)
 	}
-	rows, err := w.DB.Sealed(w.ctx, "provider_credentials", "", many+3)
+	rows, err := w.DB.Sealed(w.ctx, "provider_keys", "", many+3)
 	if err != nil || len(rows) != many+2 {
 		t.Fatal(len(rows), err)
 	}

@@ -4,9 +4,11 @@ import (
 	"context"
 	"crypto/cipher"
 	"crypto/hkdf"
+	"crypto/hmac"
 	"crypto/rand"
 	"crypto/sha256"
 	"encoding/binary"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"strconv"
@@ -94,13 +96,30 @@ func (k *MasterKey) Open(ctx context.Context, s store.SealedKey, to store.Bound)
 	return secret, nil
 }
 
-// OpenProvider decrypts the key of a provider.
-func (k *MasterKey) OpenProvider(ctx context.Context, p tenure.Provider, s store.SealedKey) (tenure.Secret, error) {
-	key, err := k.Open(ctx, s, store.BoundProvider(p))
+// OpenProvider decrypts a version of a provider's key.
+func (k *MasterKey) OpenProvider(ctx context.Context, row store.ProviderKeyRow) (tenure.Secret, error) {
+	key, err := k.Open(ctx, row.SealedKey, store.BoundKey(row.ProviderKey))
 	if err != nil {
-		return key, fmt.Errorf("provider %s: %w", p.ID, err)
+		return key, fmt.Errorf("key %s of provider %s: %w", row.ID, row.Provider, err)
 	}
 	return key, nil
+}
+
+// Fingerprint tells keys apart: it is the same for the same key in this installation
+// (HMAC-SHA-256 under a key derived from the root key, the first 8 bytes), and without
+// the root key nobody can try keys against it. Unavailable: the vault is sealed.
+func (k *MasterKey) Fingerprint(secret tenure.Secret) (string, error) {
+	r := k.ring()
+	if r.why != nil {
+		return "", sealedError(r.why)
+	}
+	key, err := hkdf.Expand(sha256.New, r.root, "fingerprints of provider keys", keys.Size)
+	if err != nil {
+		return "", err
+	}
+	mac := hmac.New(sha256.New, key)
+	mac.Write([]byte(secret.Reveal()))
+	return hex.EncodeToString(mac.Sum(nil)[:8]), nil
 }
 
 // dataKey unwraps the data key of what is sealed.

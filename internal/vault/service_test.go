@@ -43,14 +43,14 @@ func TestWhoLeavesSealsNothing(t *testing.T) {
 	service.Set(func(d *keystest.Transit) { d.Slow = true })
 	leaving, leave := context.WithCancel(w.ctx)
 	time.AfterFunc(200*time.Millisecond, leave)
-	if _, err := w.Open(leaving, p.Tenant, p.ID); err == nil {
+	if _, err := w.Keys(leaving, p.Tenant, p.ID); err == nil {
 		t.Fatal("it was not slow")
 	}
 	if _, why := key.Sealed(); why != nil {
 		t.Errorf("sealed for everybody: %v", why)
 	}
 	service.Set(func(d *keystest.Transit) { d.Slow = false })
-	if got, err := w.Open(w.ctx, p.Tenant, p.ID); err != nil || got.Reveal() != secret {
+	if got, err := w.first(p.Tenant, p.ID); err != nil || got.Reveal() != secret {
 		t.Error(tenure.AsError(err), err)
 	}
 }

@@ -12,7 +12,6 @@ import (
 	"regexp"
 	"strings"
 	"sync"
-	"time"
 
 	"github.com/tenure-gateway/tenure"
 	"github.com/tenure-gateway/tenure/internal/access"
@@ -20,9 +19,6 @@ import (
 	"github.com/tenure-gateway/tenure/internal/live"
 	"github.com/tenure-gateway/tenure/internal/store"
 )
-
-// keepOpen is how long an opened key stays in memory.
-const keepOpen = time.Minute
 
 // Vault is the act on provider credentials. Its fields are set before first use.
 type Vault struct {
@@ -32,13 +28,9 @@ type Vault struct {
 	// Public is the URL under which Tenure itself is reached; nil: not known.
 	Public *url.URL
 
-	mu   sync.RWMutex
-	open map[tenure.ProviderID]opened
-}
-
-type opened struct {
-	key   tenure.Secret
-	until time.Time
+	mu      sync.RWMutex
+	open    map[tenure.ProviderID]opened
+	reading map[tenure.ProviderID]*reading
 }
 
 // Spec says what provider to add.
@@ -93,6 +85,10 @@ func (v *Vault) add(ctx context.Context, by tenure.Principal, tenant tenure.Tena
 	if err != nil {
 		return tenure.Provider{}, err
 	}
+	fingerprint, err := v.Key.Fingerprint(spec.Key)
+	if err != nil {
+		return tenure.Provider{}, err
+	}
 	var p tenure.Provider
 	err = v.DB.Tx(ctx, func(ctx context.Context, tx *store.Tx) error {
 		ws, err := tx.Workspace(ctx, tenant, spec.Workspace)
@@ -104,13 +100,20 @@ func (v *Vault) add(ctx context.Context, by tenure.Principal, tenant tenure.Tena
 		}
 		p = tenure.Provider{
 			ID: tenure.ProviderID(tenure.NewID(tx.Now())), Tenant: tenant, Workspace: ws.ID, Name: spec.Name, Kind: spec.Kind,
-			BaseURL: spec.BaseURL, Last4: last4(spec.Key), Version: 1, MadeBy: by.User(), CreatedBy: maker(by), CreatedAt: tx.Now(), UpdatedAt: tx.Now(),
+			BaseURL: spec.BaseURL, Last4: last4(spec.Key), MadeBy: by.User(), CreatedBy: maker(by), CreatedAt: tx.Now(), UpdatedAt: tx.Now(),
 		}
-		sealed, err := seal(spec.Key, store.BoundProvider(p))
+		key := tenure.ProviderKey{
+			ID: tenure.KeyID(tenure.NewID(tx.Now())), Tenant: tenant, Workspace: ws.ID, Provider: p.ID, Name: tenure.DefaultKeyName, Version: 1, State: tenure.KeyActive,
+			Position: 1, Weight: 1, Last4: p.Last4, Fingerprint: fingerprint, MadeBy: p.MadeBy, CreatedBy: p.CreatedBy, CreatedAt: tx.Now(), ActivatedAt: tx.Now(),
+		}
+		sealed, err := seal(spec.Key, store.BoundKey(key))
 		if err != nil {
 			return err
 		}
-		if err := tx.InsertProvider(ctx, p, sealed); err != nil {
+		if err := tx.InsertProvider(ctx, p); err != nil {
+			return err
+		}
+		if err := tx.InsertProviderKey(ctx, key, sealed); err != nil {
 			return err
 		}
 		return tx.Append(ctx, audit.ProviderChanged(by, p, "created"))
@@ -194,7 +197,7 @@ func (v *Vault) Get(ctx context.Context, by tenure.Principal, id tenure.Provider
 	return v.DB.Provider(ctx, by.Tenant(), id)
 }
 
-// Remove deletes a provider and its key.
+// Remove deletes a provider and its keys.
 func (v *Vault) Remove(ctx context.Context, by tenure.Principal, id tenure.ProviderID) error {
 	if err := access.Check(by, tenure.DeleteProvider); err != nil {
 		return err
@@ -220,47 +223,4 @@ func (v *Vault) Remove(ctx context.Context, by tenure.Principal, id tenure.Provi
 // may use models there.
 func (v *Vault) Providers(ctx context.Context, tenant tenure.TenantID, ws tenure.WorkspaceID) ([]tenure.Provider, error) {
 	return v.DB.Providers(ctx, tenant, ws)
-}
-
-// Open gives a provider's key for an outbound request. It is read from the
-// database at most once a minute, and at once after it changed. While there is no news
-// from the database, what is open stays so: whoever is admitted then has that key.
-func (v *Vault) Open(ctx context.Context, tenant tenure.TenantID, id tenure.ProviderID) (tenure.Secret, error) {
-	now := v.DB.Now()
-	v.mu.RLock()
-	o, ok := v.open[id]
-	v.mu.RUnlock()
-	if ok && (now.Before(o.until) || !v.Live.Current() && v.Live.FreshFor(tenure.MaxOutageGrace) == nil) {
-		return o.key, nil
-	}
-	generation := v.Live.Generation()
-	p, sealed, err := v.DB.SealedKey(ctx, tenant, id)
-	if err != nil {
-		return tenure.Secret{}, err
-	}
-	key, err := v.Key.OpenProvider(ctx, p, sealed)
-	if err != nil {
-		return tenure.Secret{}, err
-	}
-	v.mu.Lock()
-	defer v.mu.Unlock()
-	if v.Live.Generation() == generation {
-		if v.open == nil {
-			v.open = make(map[tenure.ProviderID]opened)
-		}
-		v.open[id] = opened{key: key, until: now.Add(keepOpen)}
-	}
-	return key, nil
-}
-
-// Forget drops the opened key of a provider that changed.
-func (v *Vault) Forget(c store.Change) {
-	v.mu.Lock()
-	defer v.mu.Unlock()
-	switch c.Kind {
-	case "provider":
-		delete(v.open, tenure.ProviderID(c.ID))
-	case "", "tenant", "workspace":
-		clear(v.open)
-	}
 }

@@ -83,13 +83,32 @@ func (w *world) add(t *testing.T, name string) tenure.Provider {
 	return p
 }
 
+// first is the key that a request is sent with.
+func (w *world) first(tenant tenure.TenantID, id tenure.ProviderID) (tenure.Secret, error) {
+	all, err := w.Keys(w.ctx, tenant, id)
+	if err != nil {
+		return tenure.Secret{}, err
+	}
+	return all[0].Secret, nil
+}
+
+// keyID is the id of a provider's first key.
+func (w *world) keyID(t *testing.T, tenant tenure.TenantID, id tenure.ProviderID) string {
+	t.Helper()
+	rows, err := w.DB.UsableKeys(w.ctx, tenant, id)
+	if err != nil || len(rows) == 0 {
+		t.Fatal(rows, err)
+	}
+	return string(rows[0].ID)
+}
+
 func TestSealAndOpen(t *testing.T) {
 	w := newWorld(t)
 	p := w.add(t, "openai")
 	if p.BaseURL != "https://api.openai.com/v1" || p.Last4 != "cdef" {
 		t.Errorf("%+v", p)
 	}
-	key, err := w.Open(w.ctx, p.Tenant, p.ID)
+	key, err := w.first(p.Tenant, p.ID)
 	if err != nil || key.Reveal() != secret {
 		t.Errorf("opened %q, %v", key.Reveal(), err)
 	}
@@ -104,24 +123,24 @@ func TestSealAndOpen(t *testing.T) {
 // Whatever is changed or moved in the database does not open.
 func TestTamperingIsNoticed(t *testing.T) {
 	for name, edit := range map[string]string{
-		"a flipped byte of the key":      `UPDATE provider_credentials SET key_sealed = CAST(substr(key_sealed,1,length(key_sealed)-1) || CASE WHEN substr(key_sealed,-1)=X'00' THEN X'01' ELSE X'00' END AS BLOB) WHERE name='a'`,
-		"a flipped byte of the data key": `UPDATE provider_credentials SET data_key = CAST(CASE WHEN substr(data_key,1,1)=X'00' THEN X'01' ELSE X'00' END || substr(data_key,2) AS BLOB) WHERE name='a'`,
-		"another row's ciphertext":       `UPDATE provider_credentials SET key_sealed=(SELECT key_sealed FROM provider_credentials WHERE name='b') WHERE name='a'`,
-		"another row's both":             `UPDATE provider_credentials SET (key_sealed,data_key)=(SELECT key_sealed,data_key FROM provider_credentials WHERE name='b') WHERE name='a'`,
+		"a flipped byte of the key":      `UPDATE provider_keys SET key_sealed = CAST(substr(key_sealed,1,length(key_sealed)-1) || CASE WHEN substr(key_sealed,-1)=X'00' THEN X'01' ELSE X'00' END AS BLOB) WHERE provider_id=(SELECT id FROM provider_credentials WHERE name='a')`,
+		"a flipped byte of the data key": `UPDATE provider_keys SET data_key = CAST(CASE WHEN substr(data_key,1,1)=X'00' THEN X'01' ELSE X'00' END || substr(data_key,2) AS BLOB) WHERE provider_id=(SELECT id FROM provider_credentials WHERE name='a')`,
+		"another row's ciphertext":       `UPDATE provider_keys SET key_sealed=(SELECT key_sealed FROM provider_keys WHERE provider_id=(SELECT id FROM provider_credentials WHERE name='b')) WHERE provider_id=(SELECT id FROM provider_credentials WHERE name='a')`,
+		"another row's both":             `UPDATE provider_keys SET (key_sealed,data_key)=(SELECT key_sealed,data_key FROM provider_keys WHERE provider_id=(SELECT id FROM provider_credentials WHERE name='b')) WHERE provider_id=(SELECT id FROM provider_credentials WHERE name='a')`,
 		"another workspace":              `UPDATE provider_credentials SET workspace_id='w2' WHERE name='a'`,
-		"an older version":               `UPDATE provider_credentials SET key_version=2 WHERE name='a'`,
-		"nothing at all":                 `UPDATE provider_credentials SET key_sealed=X'' WHERE name='a'`,
+		"an older version":               `UPDATE provider_keys SET version=2 WHERE provider_id=(SELECT id FROM provider_credentials WHERE name='a')`,
+		"nothing at all":                 `UPDATE provider_keys SET key_sealed=X'' WHERE provider_id=(SELECT id FROM provider_credentials WHERE name='a')`,
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld(t)
 			a := w.add(t, "a")
 			b := w.add(t, "b")
 			w.hand(edit)
-			key, err := w.Open(w.ctx, a.Tenant, a.ID)
+			key, err := w.first(a.Tenant, a.ID)
 			if err == nil || key.Reveal() != "" || strings.Contains(err.Error(), secret) {
 				t.Errorf("it opens: %v", err)
 			}
-			if key, err := w.Open(w.ctx, b.Tenant, b.ID); err != nil || key.Reveal() != secret {
+			if key, err := w.first(b.Tenant, b.ID); err != nil || key.Reveal() != secret {
 				t.Errorf("the other does not open any more: %v", err)
 			}
 		})
@@ -168,7 +187,7 @@ func TestMasterKey(t *testing.T) {
 			t.Errorf("%s: refused with %v, sealed for %v", name, err, why)
 		}
 		v := &vault.Vault{DB: w.DB, Live: w.Live, Key: key}
-		if secret, err := v.Open(w.ctx, p.Tenant, p.ID); !sealed(err) || secret.Reveal() != "" {
+		if secret, err := v.Keys(w.ctx, p.Tenant, p.ID); !sealed(err) || len(secret) != 0 {
 			t.Errorf("%s: a provider's key opens: %v", name, err)
 		}
 		if _, err := v.Add(w.ctx, w.by, vault.Spec{Name: "b", Kind: tenure.OpenAI, Key: tenure.NewSecret(secret)}); !sealed(err) {
@@ -229,7 +248,7 @@ func TestOpenWithoutTheDatabase(t *testing.T) {
 	})
 	<-ready
 	time.Sleep(4 * store.FeedPoll) // its making has been told
-	if _, err := w.Open(w.ctx, p.Tenant, p.ID); err != nil {
+	if _, err := w.first(p.Tenant, p.ID); err != nil {
 		t.Fatal(err)
 	}
 	stop()
@@ -239,12 +258,12 @@ func TestOpenWithoutTheDatabase(t *testing.T) {
 	}
 	for late, opens := range map[time.Duration]bool{30 * time.Second: true, 2 * time.Minute: true, 6 * time.Minute: false} {
 		w.ahead.Store(int64(late))
-		if _, err := w.Open(w.ctx, p.Tenant, p.ID); (err == nil) != opens {
+		if _, err := w.first(p.Tenant, p.ID); (err == nil) != opens {
 			t.Errorf("%v later: %v", late, err)
 		}
 	}
 	w.ahead.Store(int64(2 * time.Minute))
-	if _, err := w.Open(w.ctx, other.Tenant, other.ID); err == nil {
+	if _, err := w.first(other.Tenant, other.ID); err == nil {
 		t.Error("a key that was not opened before opens")
 	}
 }
@@ -261,5 +280,65 @@ func TestAddRefusesTenureItself(t *testing.T) {
 		if refused := tenure.IsKind(err, tenure.Invalid); refused != itself || !itself && err != nil {
 			t.Errorf("%s: %v", base, err)
 		}
+	}
+}
+
+// However many ask at once, the keys are read once; on a hit nothing is allocated; and
+// what is typed by hand takes effect without a restart.
+func TestKeysAreReadOnce(t *testing.T) {
+	w := newWorld(t)
+	p := w.add(t, "openai")
+	ctx, stop := context.WithCancel(w.ctx)
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	defer stop()
+	ready := make(chan struct{})
+	wg.Go(func() {
+		if err := w.Live.Follow(ctx, func() { close(ready) }); err != nil {
+			t.Error(err)
+		}
+	})
+	<-ready
+	time.Sleep(4 * store.FeedPoll)
+	var all sync.Map
+	var many sync.WaitGroup
+	for range 50 {
+		many.Go(func() {
+			keys, err := w.Keys(w.ctx, p.Tenant, p.ID)
+			if err != nil || len(keys) != 1 {
+				t.Error(keys, err)
+				return
+			}
+			all.Store(&keys[0], true)
+		})
+	}
+	many.Wait()
+	readings := 0
+	all.Range(func(any, any) bool { readings++; return true })
+	if readings != 1 {
+		t.Errorf("%d readings for those who asked at once", readings)
+	}
+	if n := testing.AllocsPerRun(100, func() { _, _ = w.Keys(w.ctx, p.Tenant, p.ID) }); n != 0 {
+		t.Errorf("%v allocations on a hit", n)
+	}
+	if _, err := w.Keys(w.ctx, "other", p.ID); !tenure.IsKind(err, tenure.NotFound) {
+		t.Errorf("another tenant: %v", err)
+	}
+	w.hand(`UPDATE provider_keys SET state = 'retired'`)
+	for begin := time.Now(); ; time.Sleep(10 * time.Millisecond) {
+		_, err := w.Keys(w.ctx, p.Tenant, p.ID)
+		if tenure.AsError(err).Code == "no_provider_key" {
+			break
+		}
+		if time.Since(begin) > 5*time.Second {
+			t.Fatalf("a retired key is used: %v", err)
+		}
+	}
+	if n, err := w.DB.CountSealed(w.ctx); n != 0 || err != nil {
+		t.Errorf("%d are sealed, %v: what was retired is there", n, err)
+	}
+	w.hand(`UPDATE provider_keys SET state = 'active'`)
+	if _, err := w.Keys(w.ctx, p.Tenant, p.ID); err == nil {
+		t.Error("a retired key comes back")
 	}
 }

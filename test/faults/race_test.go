@@ -117,7 +117,7 @@ func TestWrongKeyOverReplicas(t *testing.T) {
 		t.Fatal(err)
 	}
 	sealed := func() string {
-		return query(t, w.database, "SELECT id, md5(key_sealed::text || data_key::text || kek) FROM provider_credentials ORDER BY id") +
+		return query(t, w.database, "SELECT id, md5(key_sealed::text || data_key::text || kek) FROM provider_keys ORDER BY id") +
 			query(t, w.database, "SELECT value FROM meta WHERE key = 'vault.root'")
 	}
 	before := sealed()

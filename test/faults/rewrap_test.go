@@ -44,7 +44,7 @@ func killRewrap(t *testing.T, w *world, home string, sql func(string) string) {
 
 	keys := func() map[string]string { // the data key, and what wrapped it
 		out := map[string]string{}
-		for line := range strings.FieldsSeq(sql("SELECT id || '|' || kek || '|' || " + hexOf(w, "data_key") + " FROM provider_credentials")) {
+		for line := range strings.FieldsSeq(sql("SELECT id || '|' || kek || '|' || " + hexOf(w, "data_key") + " FROM provider_keys")) {
 			id, rest, _ := strings.Cut(line, "|")
 			out[id] = rest
 		}

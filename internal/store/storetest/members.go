@@ -111,7 +111,7 @@ func counted(t *testing.T, f *fixture) {
 		ID: "acc", Tenant: a.Tenant, Workspace: a.ID, Name: "job", About: "of the NIGHT", Owner: f.user.ID, ExpiresAt: f.db.Now().AddDate(1, 0, 0), CreatedAt: f.db.Now(),
 	}
 	f.tx(func(ctx context.Context, tx *store.Tx) error {
-		if err := tx.InsertProvider(ctx, tenure.Provider{ID: "p", Tenant: a.Tenant, Workspace: a.ID, Name: "openai", Kind: tenure.OpenAI, CreatedAt: tx.Now(), UpdatedAt: tx.Now()}, store.SealedKey{Sealed: []byte("x"), DataKey: []byte("y")}); err != nil {
+		if err := tx.InsertProvider(ctx, tenure.Provider{ID: "p", Tenant: a.Tenant, Workspace: a.ID, Name: "openai", Kind: tenure.OpenAI, CreatedAt: tx.Now(), UpdatedAt: tx.Now()}); err != nil {
 			return err
 		}
 		return tx.InsertAccount(ctx, account)

@@ -45,8 +45,8 @@ func pastHoldings(t *testing.T, f *fixture) {
 	f.tx(func(ctx context.Context, tx *store.Tx) error {
 		if err := tx.InsertProvider(ctx, tenure.Provider{
 			ID: "p", Tenant: tenure.DefaultTenant, Workspace: tenure.DefaultWorkspace, Name: "openai", Kind: tenure.OpenAI, MadeBy: f.user.ID,
-			BaseURL: "https://x/v1", Version: 1, CreatedAt: tx.Now(), UpdatedAt: tx.Now(),
-		}, store.SealedKey{Sealed: []byte{1}, DataKey: []byte{2}}); err != nil {
+			BaseURL: "https://x/v1", CreatedAt: tx.Now(), UpdatedAt: tx.Now(),
+		}); err != nil {
 			return err
 		}
 		if err := tx.DeleteProvider(ctx, tenure.DefaultTenant, "p"); err != nil {

@@ -329,27 +329,54 @@ func auditInTx(t *testing.T, f *fixture) {
 func providers(t *testing.T, f *fixture) {
 	p := tenure.Provider{
 		ID: "p1", Tenant: tenure.DefaultTenant, Workspace: tenure.DefaultWorkspace, Name: "openai", Kind: tenure.OpenAI,
-		BaseURL: "https://x/v1", Last4: "abcd", Version: 1, CreatedAt: f.db.Now(), UpdatedAt: f.db.Now(),
+		BaseURL: "https://x/v1", CreatedAt: f.db.Now(), UpdatedAt: f.db.Now(),
 	}
-	key := store.SealedKey{Sealed: []byte{0, 1, 2, 255}, DataKey: []byte{3, 0}}
-	f.tx(func(ctx context.Context, tx *store.Tx) error { return tx.InsertProvider(ctx, p, key) })
+	key := store.SealedKey{Sealed: []byte{0, 1, 2, 255}, DataKey: []byte{3, 0}, KEK: "kek", Form: 1}
+	at := f.db.Now().UTC().Truncate(time.Microsecond)
+	version := func(name string, n int64, state tenure.KeyState, position int) tenure.ProviderKey {
+		return tenure.ProviderKey{
+			ID: tenure.KeyID(fmt.Sprint(name, n)), Tenant: p.Tenant, Workspace: p.Workspace, Provider: p.ID, Name: name, Version: n, State: state,
+			Position: position, Weight: 7, Last4: "abcd", Fingerprint: "f", MadeBy: f.user.ID, CreatedBy: "me", CreatedAt: at, ActivatedAt: at, RotateEvery: 90,
+		}
+	}
+	f.tx(func(ctx context.Context, tx *store.Tx) error {
+		err := tx.InsertProvider(ctx, p)
+		for _, k := range []tenure.ProviderKey{
+			version("spare", 1, tenure.KeyActive, 2), version("main", 1, tenure.KeyOverlap, 1), version("main", 2, tenure.KeyActive, 1), version("main", 3, tenure.KeyStaged, 1),
+		} {
+			err = errors.Join(err, tx.InsertProviderKey(ctx, k, key))
+		}
+		return err
+	})
 	again := p
 	again.ID = "p2"
-	err := f.db.Tx(f.ctx, func(ctx context.Context, tx *store.Tx) error { return tx.InsertProvider(ctx, again, key) })
+	err := f.db.Tx(f.ctx, func(ctx context.Context, tx *store.Tx) error { return tx.InsertProvider(ctx, again) })
 	if !tenure.IsKind(err, tenure.Conflict) {
 		t.Errorf("the same name twice: %v", err)
 	}
-	got, k, err := f.db.SealedKey(f.ctx, tenure.DefaultTenant, "p1")
-	if err != nil || got.Name != "openai" || string(k.Sealed) != string(key.Sealed) || string(k.DataKey) != string(key.DataKey) {
-		t.Errorf("%+v, %+v, %v", got, k, err)
+	err = f.db.Tx(f.ctx, func(ctx context.Context, tx *store.Tx) error {
+		return tx.InsertProviderKey(ctx, version("main", 4, tenure.KeyActive, 1), key)
+	})
+	if !tenure.IsKind(err, tenure.Conflict) {
+		t.Errorf("two versions in use: %v", err)
 	}
-	if _, _, err := f.db.SealedKey(f.ctx, "other", "p1"); !tenure.IsKind(err, tenure.NotFound) {
-		t.Errorf("across tenants: %v", err)
+	usable, err := f.db.UsableKeys(f.ctx, p.Tenant, p.ID)
+	if want := version("main", 2, tenure.KeyActive, 1); err != nil || len(usable) != 3 || usable[0].ProviderKey != want || string(usable[0].Sealed) != string(key.Sealed) ||
+		string(usable[0].DataKey) != string(key.DataKey) || usable[0].KEK != "kek" || usable[0].Form != 1 {
+		t.Errorf("%+v, %v", usable, err)
+	} else if usable[1].Name != "spare" || usable[2].State != tenure.KeyOverlap {
+		t.Errorf("order: %+v", usable)
+	}
+	if usable, err := f.db.UsableKeys(f.ctx, "other", p.ID); len(usable) != 0 || err != nil {
+		t.Errorf("across tenants: %v, %v", usable, err)
+	}
+	if got, err := f.db.Provider(f.ctx, p.Tenant, p.ID); err != nil || got.Last4 != "abcd" {
+		t.Errorf("%+v, %v", got, err)
 	}
 	f.tx(func(ctx context.Context, tx *store.Tx) error {
-		return tx.DeleteProvider(ctx, tenure.DefaultTenant, "p1")
+		return tx.DeleteProvider(ctx, tenure.DefaultTenant, p.ID)
 	})
 	if n, err := f.db.CountSealed(f.ctx); n != 0 || err != nil {
-		t.Errorf("CountSealed = %d, %v", n, err)
+		t.Errorf("CountSealed = %d, %v: the keys outlive their provider", n, err)
 	}
 }
