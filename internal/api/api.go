@@ -21,6 +21,7 @@ import (
 	"github.com/tenure-gateway/tenure/internal/directory"
 	"github.com/tenure-gateway/tenure/internal/federation"
 	"github.com/tenure-gateway/tenure/internal/governance"
+	"github.com/tenure-gateway/tenure/internal/limits"
 	"github.com/tenure-gateway/tenure/internal/live"
 	"github.com/tenure-gateway/tenure/internal/notice"
 	"github.com/tenure-gateway/tenure/internal/policy"
@@ -50,6 +51,7 @@ type API struct {
 	Oversight
 	Policies *policy.Policies
 	Vault    *vault.Vault
+	Limits   *limits.Limits
 	Live     *live.Live
 	// Answers remember requests that may be repeated.
 	Answers Answers
@@ -75,6 +77,7 @@ func (a *API) Routes() []web.Route {
 	a.mountUsers(m)
 	a.mountReport(m)
 	a.mountUsage(m)
+	a.mountLimits(m)
 	a.mountStreams(m)
 	a.mountAudit(m)
 	a.mountNotices(m)

@@ -30,6 +30,7 @@ import (
 	"github.com/tenure-gateway/tenure/internal/federation"
 	"github.com/tenure-gateway/tenure/internal/gateway"
 	"github.com/tenure-gateway/tenure/internal/governance"
+	"github.com/tenure-gateway/tenure/internal/limits"
 	"github.com/tenure-gateway/tenure/internal/live"
 	"github.com/tenure-gateway/tenure/internal/notice"
 	"github.com/tenure-gateway/tenure/internal/policy"
@@ -51,6 +52,7 @@ type App struct {
 	ModelUse  *store.ModelUse
 	Tokens    *token.Tokens
 	Directory *directory.Directory
+	Limits    *limits.Limits
 	// Connectors are the identity providers' ways in.
 	Connectors *connector.Connectors
 	// Connections are the identity providers by which people sign in.
@@ -165,6 +167,7 @@ func (a *App) build(ctx context.Context) error {
 	}
 	a.Usage = &store.Usage{DB: a.Store}
 	a.ModelUse = &store.ModelUse{DB: a.Store}
+	a.Limits = limits.New(a.Store, a.Live, a.ModelUse, limits.NewMetrics(a.Metrics))
 	a.Live.Note = a.Usage.NoteEnd
 	a.Live.Metrics = live.NewMetrics(a.Metrics, a.Live)
 	a.Uses = &store.LastUse{DB: a.Store, FirstUse: firstUse}
@@ -215,6 +218,7 @@ func (a *App) build(ctx context.Context) error {
 		ConnectTimeout: cfg.ConnectTimeout, FirstByteTimeout: cfg.FirstByteTimeout, IdleTimeout: cfg.StreamIdle,
 		MaxPerOwner: a.perOwner(),
 	}, a.Log)
+	a.gateway.Bounds = a.Limits
 	a.gateway.OnRefused(a.addressRefused)
 	a.registerMetrics()
 	if _, why := key.Sealed(); why != nil {
@@ -228,6 +232,7 @@ func (a *App) forget(c store.Change) {
 	a.Tokens.Forget(c)
 	a.Vault.Forget(c)
 	a.gateway.Forget(c.Kind)
+	a.Limits.Forget(c)
 }
 
 // recheck looks anew at what a flight was opened with: a token or, for a page that

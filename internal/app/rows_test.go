@@ -159,7 +159,7 @@ type place map[string]string
 func (h *hand) place(tenant, marker string) place {
 	now := at(time.Now())
 	p := place{}
-	for _, part := range []string{"workspaces", "groups", "service-accounts", "providers", "token-requests", "notices"} {
+	for _, part := range []string{"workspaces", "groups", "service-accounts", "providers", "token-requests", "notices", "limits"} {
 		p[part] = id()
 	}
 	owner, person := personRow(tenant, h.name(marker, "person")+"@example.com", tenure.Member)
@@ -197,6 +197,10 @@ func (h *hand) place(tenant, marker string) place {
 		row{"token_requests", map[string]any{
 			"id": p["token-requests"], "tenant_id": tenant, "workspace_id": p["workspaces"], "service_account_id": p["service-accounts"], "name": h.name(marker, "request"),
 			"scopes": "users.read", "models": "*", "cidrs": "", "life_seconds": 3600, "reason": marker, "requested_by_user": owner, "requested_by": marker, "requested_at": now, "state": "pending",
+		}},
+		row{"usage_limits", map[string]any{
+			"id": p["limits"], "tenant_id": tenant, "workspace_id": p["workspaces"], "subject_kind": "service_account", "subject_id": p["service-accounts"],
+			"requests_per_minute": 1000, "created_by": marker, "created_at": now, "updated_at": now,
 		}},
 		row{"notices", map[string]any{
 			"id": p["notices"], "tenant_id": tenant, "at": now, "sent_at": now, "kind": "token_expiring", "severity": "info", "user_id": owner, "object_kind": "token", "object_id": "x",

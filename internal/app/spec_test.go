@@ -77,7 +77,7 @@ func (s spec) fill(h *hand, method, path string, p place) map[string]any {
 	}
 	out := map[string]any{}
 	for name, field := range x.Properties {
-		if slices.Contains(x.Required, name) || name == "scopes" || len(x.Required) == 0 && slices.Contains([]string{"about", "description", "reason"}, name) {
+		if slices.Contains(x.Required, name) || name == "scopes" || name == "workspace" && strings.HasSuffix(path, "/limits") || len(x.Required) == 0 && slices.Contains([]string{"about", "description", "reason"}, name) {
 			out[name] = s.value(h, name, field, p)
 		}
 	}
@@ -90,7 +90,7 @@ func (s spec) value(h *hand, name string, x schema, p place) any {
 	switch name {
 	case "workspace":
 		return p["workspaces"]
-	case "user", "owner":
+	case "user", "owner", "subject":
 		return p["users"]
 	case "group":
 		return p["groups"]

@@ -22,6 +22,7 @@ import (
 
 	"github.com/tenure-gateway/tenure"
 	"github.com/tenure-gateway/tenure/internal/egress"
+	"github.com/tenure-gateway/tenure/internal/limits"
 	"github.com/tenure-gateway/tenure/internal/live"
 	"github.com/tenure-gateway/tenure/internal/vault"
 	"github.com/tenure-gateway/tenure/internal/web"
@@ -32,13 +33,14 @@ type Gateway struct {
 	Vault  *vault.Vault
 	Live   *live.Live
 	Limits Limits
+	// Bounds are the limits on the use of models; nil: there are none.
+	Bounds *limits.Limits
 	Log    *slog.Logger
 
 	transport http.RoundTripper
 	proxy     *httputil.ReverseProxy
 	catalogue catalogue
 	bodies    *sync.Pool
-	refusals  *refusals
 	shares    shares
 }
 
@@ -60,9 +62,9 @@ type Limits struct {
 
 // New makes a gateway.
 func New(v *vault.Vault, l *live.Live, guard *egress.Guard, limits Limits, logger *slog.Logger) *Gateway {
-	g := &Gateway{Vault: v, Live: l, Limits: limits, Log: logger, transport: newTransport(guard, limits), bodies: newBodies(), refusals: &refusals{}, shares: shares{max: limits.MaxPerOwner}}
+	g := &Gateway{Vault: v, Live: l, Limits: limits, Log: logger, transport: newTransport(guard, limits), bodies: newBodies(), shares: shares{max: limits.MaxPerOwner}}
 	g.catalogue = newCatalogue(v, g.transport, logger)
-	g.catalogue.refusals = g.refusals
+	g.catalogue.refusals = &refusals{}
 	g.proxy = &httputil.ReverseProxy{
 		Rewrite: rewrite, ModifyResponse: g.answer, ErrorHandler: g.unreachable,
 		Transport: g.transport, BufferPool: newBuffers(),
@@ -139,6 +141,9 @@ func (g *Gateway) model(pr *protocol, action tenure.Action, path string) func(ht
 		}
 		defer g.Live.Leave(flight)
 		c.flight = flight
+		if err := g.bounded(w, pr, p, c.event.Start); err != nil {
+			return err
+		}
 		if err := g.prepare(ctx, rc, w, r, p, c); err != nil {
 			if cut := live.Cause(ctx); cut != nil {
 				c.event.Cut = cut.Code
@@ -290,7 +295,7 @@ func rewrite(pr *httputil.ProxyRequest) {
 func (g *Gateway) unreachable(w http.ResponseWriter, r *http.Request, err error) {
 	c, _ := r.Context().Value(callKey{}).(*call)
 	e := failure(r.Context(), err)
-	g.refusals.tell(r.Context(), c.target.provider, err)
+	g.catalogue.refusals.tell(r.Context(), c.target.provider, err)
 	if cut := live.Cause(r.Context()); cut != nil {
 		e, c.event.Cut = cut, cut.Code
 	}

@@ -304,6 +304,9 @@ func TestErrorsOfProviders(t *testing.T) {
 			if res.Header.Get("Location") != "" || res.Header.Get("X-Request-Id") == "" {
 				t.Errorf("%s %q: headers %v", path, c.say, res.Header)
 			}
+			if len(res.Header["X-Ratelimit-Limit-Requests"])+len(res.Header["Anthropic-Ratelimit-Requests-Limit"]) > 0 {
+				t.Errorf("the limits of the key that all share are told: %v", res.Header)
+			}
 			if c.say == "fail 429" && res.Header.Get("Retry-After") == "" {
 				t.Error("Retry-After was dropped")
 			}

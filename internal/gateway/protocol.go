@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/tenure-gateway/tenure"
+	"github.com/tenure-gateway/tenure/internal/limits"
 	"github.com/tenure-gateway/tenure/internal/web"
 )
 
@@ -108,7 +109,11 @@ func openAIError(e *tenure.Error) map[string]any {
 	if e.Field != "" && e.Kind != tenure.Forbidden {
 		param = e.Field
 	}
-	return map[string]any{"message": tenure.Redact(e.Msg), "type": openAIType(e.Kind), "param": param, "code": e.Code}
+	kind := openAIType(e.Kind)
+	if e.Code == limits.CodeQuota {
+		kind = e.Code // as OpenAI itself has it
+	}
+	return map[string]any{"message": tenure.Redact(e.Msg), "type": kind, "param": param, "code": e.Code}
 }
 
 func openAIType(k tenure.Kind) string {

@@ -29,7 +29,7 @@ type refusals struct {
 // address: beside the request, which does not wait, and again with the next one where
 // note fails. It is called before the gateway serves.
 func (g *Gateway) OnRefused(note func(context.Context, tenure.Provider, *egress.Refused) error) {
-	g.refusals.note = note
+	g.catalogue.refusals.note = note
 }
 
 // tell tells of an error, if it is that of a refused address.

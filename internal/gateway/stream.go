@@ -66,6 +66,7 @@ func (g *Gateway) answer(res *http.Response) error {
 	for _, name := range dropped {
 		delete(res.Header, name)
 	}
+	withoutLimits(res.Header)
 	res.Header["X-Content-Type-Options"] = []string{"nosniff"}
 	res.Trailer = nil
 	if id, ok := res.Header["X-Request-Id"]; ok {

@@ -266,8 +266,8 @@ func subjectOf(c store.Change) Subject {
 		return Account(tenure.ServiceAccountID(c.ID))
 	case "connector":
 		return Connector(tenure.ConnectorID(c.ID))
-	case "provider":
-		return func(*tenure.Standing) bool { return false } // a running request keeps the key that it began with
+	case "provider", "limit": // a running request keeps the key that it began with, and was admitted
+		return func(*tenure.Standing) bool { return false }
 	}
 	return everything
 }

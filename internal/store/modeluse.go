@@ -3,6 +3,7 @@ package store
 import (
 	"cmp"
 	"context"
+	"iter"
 	"slices"
 	"strings"
 	"sync"
@@ -18,6 +19,11 @@ import (
 // loses usageFlush of it.
 type ModelUse struct {
 	DB *DB
+	// Counted is told of each use as it is noted: it does not wait, and nothing else is
+	// noted meanwhile. After is called when what was noted before a flush is written. nil:
+	// nobody is.
+	Counted func(NotedUse)
+	After   func(context.Context) error
 
 	mu    sync.Mutex
 	noted map[modelKey]*modelRow
@@ -25,6 +31,17 @@ type ModelUse struct {
 	flushing sync.Mutex
 	batch    modelBatch // what is being written
 	swept    int64      // the day on which old rows were removed last
+}
+
+// NotedUse is a use of models that is noted, as limits count it.
+type NotedUse struct {
+	Tenant    tenure.TenantID
+	Workspace tenure.WorkspaceID
+	User      tenure.UserID
+	Account   tenure.ServiceAccountID
+	Token     tenure.TokenID
+	Day       int64 // since 1970, UTC
+	Tokens    int64 // input and output
 }
 
 type modelKey struct {
@@ -80,7 +97,32 @@ func (m *ModelUse) Note(p tenure.Principal, provider tenure.ProviderID, name, mo
 	row.requests++
 	row.use = row.use.Plus(use)
 	row.last = max(row.last, at.Unix())
+	if m.Counted != nil {
+		m.Counted(row.counts(use))
+	}
 }
+
+// counts is a use of what the row is of.
+func (r *modelRow) counts(use tenure.ModelUse) NotedUse {
+	return NotedUse{r.tenant, r.space, r.user, r.account, r.token, r.day, use.Input + use.Output}
+}
+
+// Settle shows what is noted and not written yet. What is noted meanwhile waits until
+// settle returns. It is for After.
+func (m *ModelUse) Settle(settle func(iter.Seq[NotedUse])) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	settle(func(yield func(NotedUse) bool) {
+		for _, row := range m.noted {
+			if !yield(row.counts(row.use)) {
+				return
+			}
+		}
+	})
+}
+
+// Day is the day of an instant, since 1970 and in UTC.
+func Day(t time.Time) int64 { return day(t) }
 
 func day(t time.Time) int64 { return t.Unix() / (24 * 60 * 60) }
 
@@ -100,7 +142,7 @@ func (m *ModelUse) Flush(ctx context.Context) error {
 			m.batch = m.take()
 		}
 		if len(m.batch.rows) == 0 {
-			return nil
+			break
 		}
 		err := m.DB.Tx(tenure.Everywhere(tenure.WithoutAsker(ctx)), m.write)
 		if err != nil {
@@ -108,7 +150,10 @@ func (m *ModelUse) Flush(ctx context.Context) error {
 		}
 		m.batch, m.swept = modelBatch{}, day(m.DB.Now())
 	}
-	return nil
+	if m.After == nil {
+		return nil
+	}
+	return m.After(tenure.Everywhere(tenure.WithoutAsker(ctx)))
 }
 
 // take begins a batch of what was noted, in the order of the rows' keys: of two
@@ -136,13 +181,7 @@ func (m *ModelUse) write(ctx context.Context, tx *Tx) error {
 		return err
 	}
 	for rest := m.batch.rows; len(rest) > 0; {
-		size := 1
-		for _, s := range []int{64, 8} { // few texts, which are kept prepared
-			if len(rest) >= s {
-				size = s
-				break
-			}
-		}
+		size := batchSize(len(rest))
 		if err := addModelUse(ctx, tx, rest[:size]); err != nil {
 			return err
 		}
@@ -155,6 +194,17 @@ func (m *ModelUse) write(ctx context.Context, tx *Tx) error {
 		_, err = tx.exec(ctx, `DELETE FROM usage_batches WHERE at < $1`, stamp(tx.now.Add(-batchesKept)))
 	}
 	return err
+}
+
+// batchSize is how many of so many rows are written by one statement: of few sizes, so
+// that their texts are kept prepared.
+func batchSize(rows int) int {
+	for _, size := range []int{64, 8} {
+		if rows >= size {
+			return size
+		}
+	}
+	return 1
 }
 
 func addModelUse(ctx context.Context, tx *Tx, rows []*modelRow) error {

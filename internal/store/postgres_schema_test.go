@@ -384,6 +384,8 @@ func endings() []ending {
 		{`INSERT INTO group_members (group_id, user_id, added_at) VALUES ('h', 'v', now())`, aftermath{rows: "1 2 1 1"}},
 		{`INSERT INTO workspace_groups (tenant_id, workspace_id, group_id, role, created_at) VALUES ('default', 'default', 'g', 'viewer', now())`, aftermath{rows: "1 1 2 1", told: "workspace default"}},
 		{`TRUNCATE policies`, aftermath{told: "everything"}},
+		{`INSERT INTO usage_limits (id, tenant_id, subject_kind, subject_id, created_at, updated_at) VALUES ('l', 'default', 'tenant', 'default', now(), now())`, aftermath{told: "limit default"}},
+		{`TRUNCATE usage_limits`, aftermath{told: "everything"}},
 	}
 }
 

@@ -14,11 +14,12 @@ import (
 // leftOut are the tables that no backup holds, and why. Those that are kept when a
 // database is replaced go on as they are.
 var leftOut = map[string]string{
-	"changes":          "the feed numbers the commits of one database",
-	"goose_db_version": "which migrations were made is the database's own",
-	"idempotency":      "what was answered to requests may not be there any more",
-	"usage_batches":    "what was counted already, of the batches of one run",
-	"oidc_seen":        "what was used once in a sign-in is good for minutes; kept when a database is replaced",
+	"changes":              "the feed numbers the commits of one database",
+	"goose_db_version":     "which migrations were made is the database's own",
+	"idempotency":          "what was answered to requests may not be there any more",
+	"usage_batches":        "what was counted already, of the batches of one run",
+	"usage_limit_requests": "what was asked in the last minutes",
+	"oidc_seen":            "what was used once in a sign-in is good for minutes; kept when a database is replaced",
 }
 
 // kind is what a column holds, in either database.

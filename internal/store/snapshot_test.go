@@ -23,7 +23,7 @@ var backedUp = []string{
 	"api_tokens", "audit_events", "group_members", "groups", "memberships", "meta", "model_usage", "notices", "oidc_connections", "oidc_domains",
 	"oidc_subjects", "past_holdings", "policies", "provider_credentials", "provider_keys", "revocations", "scim_connector_counts",
 	"scim_connector_figures", "scim_connector_tokens", "scim_connectors", "service_accounts", "sessions", "tenants", "token_requests",
-	"usage_minutes", "user_emails", "users", "webhook_secrets", "workspace_groups", "workspaces",
+	"usage_limits", "usage_minutes", "user_emails", "users", "webhook_secrets", "workspace_groups", "workspaces",
 }
 
 func everywhere(t *testing.T) context.Context { return tenure.Everywhere(t.Context()) }
