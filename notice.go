@@ -17,19 +17,20 @@ const (
 
 // The kinds of notice.
 const (
-	NoticeTokenExpiring   = "token_expiring"   // a token is near its end
-	NoticeRotationDue     = "rotation_due"     // a token's secret is near the age at which the policy wants a new one
-	NoticeRotationOverdue = "rotation_overdue" // it has passed that age
-	NoticeAccountEnding   = "account_ending"   // a service account is near its end date
-	NoticeAccountOrphaned = "account_orphaned" // a service account needs a new owner
-	NoticeTokenReused     = "token_reused"     // a secret that was rotated away was used
-	NoticeTokenLeaked     = "token_leaked"     // somebody reported a token
-	NoticeRootUsed        = "root_used"        // the root token was used; told once an hour
-	NoticeApprovalOff     = "approval_off"     // scopes of administration need no second person any more
-	NoticeDatabaseBack    = "database_back"    // the database was found at an earlier state
-	NoticeVaultSealed     = "vault_sealed"     // stored secrets cannot be opened
-	NoticeTampered        = "vault_tampered"   // a sealed row was changed or moved
-	NoticeTest            = "test"             // an administrator asked for it
+	NoticeTokenExpiring   = "token_expiring"       // a token is near its end
+	NoticeRotationDue     = "rotation_due"         // a token's secret is near the age at which the policy wants a new one
+	NoticeRotationOverdue = "rotation_overdue"     // it has passed that age
+	NoticeAccountEnding   = "account_ending"       // a service account is near its end date
+	NoticeAccountOrphaned = "account_orphaned"     // a service account needs a new owner
+	NoticeTokenReused     = "token_reused"         // a secret that was rotated away was used
+	NoticeTokenLeaked     = "token_leaked"         // somebody reported a token
+	NoticeRootUsed        = "root_used"            // the root token was used; told once an hour
+	NoticeApprovalOff     = "approval_off"         // scopes of administration need no second person any more
+	NoticeDatabaseBack    = "database_back"        // the database was found at an earlier state
+	NoticeVaultSealed     = "vault_sealed"         // stored secrets cannot be opened
+	NoticeTampered        = "vault_tampered"       // a sealed row was changed or moved
+	NoticeKeyRefused      = "provider_key_refused" // a provider does not accept a key any more
+	NoticeTest            = "test"                 // an administrator asked for it
 )
 
 // Notice is one thing that people should know before it hurts.

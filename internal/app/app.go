@@ -220,6 +220,7 @@ func (a *App) build(ctx context.Context) error {
 	}, a.Log)
 	a.gateway.Bounds = a.Limits
 	a.gateway.OnRefused(a.addressRefused)
+	a.gateway.OnKey(a.keyJudged)
 	a.registerMetrics()
 	if _, why := key.Sealed(); why != nil {
 		return nil // seeding waits
@@ -276,6 +277,15 @@ func (a *App) addressRefused(ctx context.Context, p tenure.Provider, why *egress
 	err := a.events.Record(ctx, audit.ProviderAddressRefused(p, why.Error()))
 	if err != nil {
 		a.Log.Error("audit of a refused address", "provider", p.Name, "error", err)
+	}
+	return err
+}
+
+// keyJudged is told that a provider does not accept a key any more, or that it does again.
+func (a *App) keyJudged(ctx context.Context, p tenure.Provider, key tenure.KeyID, accepted bool) error {
+	err := a.Vault.Judged(ctx, p, key, accepted)
+	if err != nil {
+		a.Log.Error("what a provider says of a key", "provider", p.Name, "error", err)
 	}
 	return err
 }

@@ -184,6 +184,20 @@ func ProviderAddressRefused(v tenure.Provider, why string) tenure.AuditEvent {
 	}
 }
 
+// ProviderKeyJudged tells that a provider does not accept a key any more which is in
+// use, or that it does again.
+func ProviderKeyJudged(v tenure.Provider, k tenure.ProviderKey, accepted bool) tenure.AuditEvent {
+	e := tenure.AuditEvent{
+		Tenant: v.Tenant, Workspace: v.Workspace, Action: "provider.key_refused", Outcome: Refused, ActorKind: "system", Actor: "provider",
+		ObjectID: string(v.ID), Object: v.Name, Reason: "the provider answered 401",
+		Detail: map[string]string{"key": k.Name, "key_id": string(k.ID), "version": strconv.FormatInt(k.Version, 10), "last4": k.Last4},
+	}
+	if accepted {
+		e.Action, e.Outcome, e.Reason = "provider.key_accepted", Success, ""
+	}
+	return e
+}
+
 // SecretOutage tells that the last good value of a secret that is kept elsewhere is
 // used while its system cannot be asked ("began"), or no more ("ended", "given_up").
 func SecretOutage(tenant tenure.TenantID, address, state string, confirmed time.Time) tenure.AuditEvent {

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net/http"
 	"net/url"
 	"strings"
 	"sync"
@@ -48,9 +47,9 @@ const (
 
 // catalogue knows which provider of a workspace has which model.
 type catalogue struct {
-	vault  *vault.Vault
-	client *http.Client
-	log    *slog.Logger
+	vault *vault.Vault
+	rota  *rota
+	log   *slog.Logger
 	// refusals are told of; nil: to nobody.
 	refusals *refusals
 	// lookAgain is how often at most an unknown model makes for a new look.
@@ -78,13 +77,9 @@ type offer struct {
 	err      error // the list could not be had
 }
 
-func newCatalogue(v *vault.Vault, rt http.RoundTripper, log *slog.Logger) catalogue {
+func newCatalogue(v *vault.Vault, t *rota, log *slog.Logger) catalogue {
 	return catalogue{
-		vault: v, log: log, lookAgain: lookAgain, mu: &sync.Mutex{}, known: make(map[tenure.WorkspaceID]*listing), renewing: make(map[tenure.WorkspaceID]*listing),
-		client: &http.Client{
-			Transport: rt, Timeout: listTimeout,
-			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
-		},
+		vault: v, rota: t, log: log, lookAgain: lookAgain, mu: &sync.Mutex{}, known: make(map[tenure.WorkspaceID]*listing), renewing: make(map[tenure.WorkspaceID]*listing),
 	}
 }
 

@@ -60,7 +60,7 @@ func TestSlowListHoldsUpNobody(t *testing.T) {
 	}))
 	defer up.Close()
 	ctx := context.Background()
-	c := newCatalogue(provider(t, up.URL), http.DefaultTransport, slog.New(slog.DiscardHandler))
+	c := newCatalogue(provider(t, up.URL), &rota{next: http.DefaultTransport}, slog.New(slog.DiscardHandler))
 	c.lookAgain = 0
 	s := &tenure.Standing{Kind: tenure.RootToken, Tenant: tenure.DefaultTenant, TenantActive: true, Workspace: tenure.DefaultWorkspace}
 	p, err := s.Admit(time.Now(), 0)
@@ -110,7 +110,7 @@ func TestNoListIsNotAnEmptyOne(t *testing.T) {
 		_, _ = io.WriteString(w, `{"data":[{"id":"known"}]}`)
 	}))
 	defer up.Close()
-	c := newCatalogue(provider(t, up.URL), http.DefaultTransport, slog.New(slog.DiscardHandler))
+	c := newCatalogue(provider(t, up.URL), &rota{next: http.DefaultTransport}, slog.New(slog.DiscardHandler))
 	s := &tenure.Standing{Kind: tenure.RootToken, Tenant: tenure.DefaultTenant, TenantActive: true, Workspace: tenure.DefaultWorkspace}
 	p, err := s.Admit(time.Now(), 0)
 	if err != nil {

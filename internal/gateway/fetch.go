@@ -36,12 +36,13 @@ func (c *catalogue) fetchModels(ctx context.Context, p tenure.Provider) ([]Model
 	if p.Kind == tenure.Anthropic {
 		pr, path = &anthropic, "/v1/models?limit=1000"
 	}
+	ctx, cancel := context.WithTimeout(ctx, listTimeout)
+	defer cancel()
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, p.BaseURL+path, nil)
 	if err != nil {
 		return nil, err
 	}
-	pr.authorize(req.Header, keys[0].Secret)
-	res, err := c.client.Do(req)
+	res, _, err := c.rota.send(req, pr, p, keys)
 	if err != nil {
 		return nil, err
 	}

@@ -37,7 +37,7 @@ type Gateway struct {
 	Bounds *limits.Limits
 	Log    *slog.Logger
 
-	transport http.RoundTripper
+	rota      *rota
 	proxy     *httputil.ReverseProxy
 	catalogue catalogue
 	bodies    *sync.Pool
@@ -62,12 +62,12 @@ type Limits struct {
 
 // New makes a gateway.
 func New(v *vault.Vault, l *live.Live, guard *egress.Guard, limits Limits, logger *slog.Logger) *Gateway {
-	g := &Gateway{Vault: v, Live: l, Limits: limits, Log: logger, transport: newTransport(guard, limits), bodies: newBodies(), shares: shares{max: limits.MaxPerOwner}}
-	g.catalogue = newCatalogue(v, g.transport, logger)
+	g := &Gateway{Vault: v, Live: l, Limits: limits, Log: logger, rota: &rota{next: newTransport(guard, limits)}, bodies: newBodies(), shares: shares{max: limits.MaxPerOwner}}
+	g.catalogue = newCatalogue(v, g.rota, logger)
 	g.catalogue.refusals = &refusals{}
 	g.proxy = &httputil.ReverseProxy{
 		Rewrite: rewrite, ModifyResponse: g.answer, ErrorHandler: g.unreachable,
-		Transport: g.transport, BufferPool: newBuffers(),
+		Transport: g.rota, BufferPool: newBuffers(),
 		// What went wrong is in the request's own log line.
 		ErrorLog: log.New(io.Discard, "", 0),
 	}
@@ -105,7 +105,8 @@ type call struct {
 	protocol *protocol
 	path     string // appended to the provider's base URL
 	target   target
-	key      tenure.Secret
+	keys     []vault.OpenedKey // that it may go out with
+	key      tenure.Secret     // that it went out with
 	body     *body
 	asked    live.Model // what the provider is asked for, as its flight knows it
 	edits    edits
@@ -227,7 +228,7 @@ func (g *Gateway) aim(ctx context.Context, p tenure.Principal, c *call) error {
 		store, c.hide = withUsage(c.body.bytes(), found.options)
 	}
 	c.edits = inOrder(store, name)
-	keys, err := g.Vault.Keys(ctx, p.Tenant(), c.target.provider.ID)
+	c.keys, err = g.Vault.Keys(ctx, p.Tenant(), c.target.provider.ID)
 	if sealed := sealedOf(err); sealed != nil {
 		return sealed
 	}
@@ -237,7 +238,6 @@ func (g *Gateway) aim(ctx context.Context, p tenure.Principal, c *call) error {
 			Msg: "the provider's key cannot be opened; an administrator must look at the vault", Err: err,
 		}
 	}
-	c.key = keys[0].Secret
 	return nil
 }
 
@@ -260,7 +260,8 @@ func passes(name string) bool {
 	return false
 }
 
-// rewrite swaps everything that names the caller for what the provider needs.
+// rewrite takes away everything that names the caller; who it is for the provider, a
+// key says (rota).
 func rewrite(pr *httputil.ProxyRequest) {
 	c, _ := pr.In.Context().Value(callKey{}).(*call)
 	h := pr.Out.Header
@@ -276,7 +277,6 @@ func rewrite(pr *httputil.ProxyRequest) {
 	// Not sent, for it is empty: it lets the transport try again on a fresh
 	// connection when the provider has just closed a kept one, before any answer.
 	h["Idempotency-Key"] = []string{}
-	c.protocol.authorize(h, c.key)
 	out := pr.Out
 	out.Host = ""
 	out.URL.Scheme, out.URL.Host = c.target.base.Scheme, c.target.base.Host

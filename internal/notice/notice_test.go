@@ -264,6 +264,11 @@ func TestAlerts(t *testing.T) {
 	})
 	b.sweep(time.Second)
 	b.is("approval", kinds(), "token_reused token_leaked root_used root_used approval_off")
+	tell("provider.key_refused", "", "openai")
+	tell("provider.key_refused", "", "openai")
+	tell("provider.key_accepted", "", "openai")
+	b.sweep(time.Second)
+	b.is("a provider's key", kinds(), "token_reused token_leaked root_used root_used approval_off provider_key_refused")
 	for _, n := range b.all() {
 		if n.Severity != tenure.Alert || (n.User == b.user.ID) != (n.ObjectKind == "token") {
 			t.Errorf("%+v", n)

@@ -217,7 +217,7 @@ func (n *Notices) accounts(ctx context.Context) error {
 }
 
 // alerts are what the audit log has that cannot wait.
-var alerts = []string{"token.reuse_detected", "token.leaked", "root_token.used", "policy.changed", "database.went_back", "vault.sealed", "vault.tampered"}
+var alerts = []string{"token.reuse_detected", "token.leaked", "root_token.used", "policy.changed", "database.went_back", "vault.sealed", "vault.tampered", "provider.key_refused"}
 
 // alerts turns events into notices, each once; uses of the root token once an hour
 // and actor.
@@ -298,6 +298,10 @@ func (n *Notices) alert(ctx context.Context, e tenure.AuditEvent) (tenure.Notice
 		one.Kind, one.ObjectKind = tenure.NoticeTampered, "vault"
 		one.Dedupe = fmt.Sprintf("vault_tampered:%s:%d", e.ObjectID, e.At.Unix()/86400)
 		one.Message = fmt.Sprintf("At %s a sealed secret (%s, %s) did not open though the key is right: its row was changed or moved in the database. Find out by whom, and store the secret anew.", at(e.At), e.Object, e.ObjectID)
+	case "provider.key_refused":
+		one.Kind, one.ObjectKind = tenure.NoticeKeyRefused, "provider"
+		one.Dedupe = fmt.Sprintf("key_refused:%s:%d", e.Detail["key_id"], e.At.Unix()/86400)
+		one.Message = fmt.Sprintf("Since %s the provider %s does not accept its key %q, version %s, any more: it answered 401. Rotate the key.", at(e.At), e.Object, e.Detail["key"], e.Detail["version"])
 	case "token.leaked":
 		one.Kind = tenure.NoticeTokenLeaked
 		one.Message = fmt.Sprintf("The token %q was reported as leaked at %s.", e.Object, at(e.At))

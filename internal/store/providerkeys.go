@@ -35,6 +35,22 @@ func (r reads) UsableKeys(ctx context.Context, tenant tenure.TenantID, provider 
 		WHERE p.tenant_id = $1 AND p.id = $2 AND k.state IN ('active', 'overlap') ORDER BY k.state, k.position, k.name, k.version DESC`, tenant, provider)
 }
 
+// MarkKey notes what a provider says of a key that is in use: whether it accepts it.
+// It gives the key if that is news, and NotFound if it is not.
+func (tx *Tx) MarkKey(ctx context.Context, provider tenure.ProviderID, id tenure.KeyID, accepted bool) (tenure.ProviderKey, error) {
+	to, is, why := tenure.CheckRefused, "<>", "the provider answered 401"
+	if accepted {
+		to, is, why = tenure.CheckPassed, "=", ""
+	}
+	err := tx.execOne(ctx, `UPDATE provider_keys SET check_outcome = $1, check_error = $2, checked_at = $3
+		WHERE provider_id = $4 AND id = $5 AND state IN ('active', 'overlap') AND check_outcome `+is+` $6`, to, why, stamp(tx.now), provider, id, tenure.CheckRefused)
+	if err != nil {
+		return tenure.ProviderKey{}, err
+	}
+	k, err := one(ctx, tx.run, scanProviderKey, `SELECT `+providerKeyColumns+fromProviderKeys+`WHERE k.provider_id = $1 AND k.id = $2`, provider, id)
+	return k.ProviderKey, err
+}
+
 // InsertProviderKey stores a version of a key. Conflict: there is one of this number,
 // or one that is in use.
 func (tx *Tx) InsertProviderKey(ctx context.Context, k tenure.ProviderKey, s SealedKey) error {

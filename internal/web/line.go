@@ -33,6 +33,9 @@ func (l *LogWriter) request(r *http.Request, ev *Event) {
 	b = b.some("model", tenure.Redact(ev.Model))
 	if ev.Provider != "" {
 		b = b.text("provider", ev.Provider).number("added_us", ev.Added.Microseconds())
+		if ev.KeysPassed > 0 {
+			b = b.number("keys_passed", int64(ev.KeysPassed))
+		}
 	}
 	if ev.Use != (tenure.ModelUse{}) {
 		b = b.number("input_tokens", ev.Use.Input).number("cached_tokens", ev.Use.CacheReads).number("output_tokens", ev.Use.Output)

@@ -12,6 +12,7 @@ type Metrics struct {
 	added    prometheus.Histogram
 	shed     *prometheus.CounterVec
 	tokens   *prometheus.CounterVec
+	passed   *prometheus.CounterVec
 }
 
 // NewMetrics registers the figures of requests.
@@ -35,7 +36,11 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 		Name: "tenure_model_tokens_total",
 		Help: "Tokens of models, by provider and what they were: input, cache_read and cache_write (both of the input), output.",
 	}, []string{"provider", "what"})
-	reg.MustRegister(m.requests, m.added, m.shed, m.tokens)
+	m.passed = prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "tenure_provider_keys_passed_total",
+		Help: "Keys that a provider refused, or that failed, before another one was tried.",
+	}, []string{"provider"})
+	reg.MustRegister(m.requests, m.added, m.shed, m.tokens, m.passed)
 	return m
 }
 
@@ -43,6 +48,9 @@ func (m *Metrics) observe(ev *Event) {
 	m.requests.WithLabelValues(ev.Route, strconv.Itoa(ev.Status), ev.Provider).Inc()
 	if ev.Added > 0 {
 		m.added.Observe(ev.Added.Seconds())
+	}
+	if ev.KeysPassed > 0 {
+		m.passed.WithLabelValues(ev.Provider).Add(float64(ev.KeysPassed))
 	}
 	m.count(ev.Provider, "input", ev.Use.Input)
 	m.count(ev.Provider, "cache_read", ev.Use.CacheReads)

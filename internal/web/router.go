@@ -278,6 +278,8 @@ type Event struct {
 	Model      string
 	Provider   string
 	Credential tenure.ProviderID // which of that name
+	Key        tenure.KeyID      // of the provider, with which the answer was got
+	KeysPassed int               // keys that failed before it
 	Asked      string            // the model, by the provider's name for it
 	Used       bool              // a model answered
 	Use        tenure.ModelUse   // what the provider said of it

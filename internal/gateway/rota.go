@@ -1,0 +1,248 @@
+package gateway
+
+import (
+	"context"
+	"math/rand/v2"
+	"net/http"
+	"strconv"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/tenure-gateway/tenure"
+	"github.com/tenure-gateway/tenure/internal/vault"
+)
+
+// For how long a key that failed is passed over, and how many tries a request has.
+const (
+	sickRefused = time.Minute     // 401
+	sickFailed  = 5 * time.Second // 5xx, and 429 without Retry-After
+	sickMost    = time.Minute
+	mostTries   = 5
+	mostSick    = 10000 // keys; beyond them all are taken for well
+)
+
+// A rota chooses which of a provider's keys a request goes out with: the first that is
+// not sick, and among those of the same place one at random, by weight. Where a provider
+// answers 401, 403, 429 or 5xx, the next key is tried: nothing has been passed on yet. A
+// key that failed, but for 403, which may be about the model, is sick for a while, in
+// this replica's memory; when none is well, the one that is well first is tried alone.
+// A provider that cannot be reached is not asked again: it is the same for every key.
+type rota struct {
+	next   http.RoundTripper
+	judged func(context.Context, tenure.Provider, tenure.KeyID, bool) error // nil: nobody is told
+
+	ill  atomic.Bool // whether anything is in sick: mostly nobody looks further
+	mu   sync.Mutex
+	sick map[tenure.KeyID]illness
+}
+
+type illness struct {
+	until time.Time
+	told  time.Time // when it was told that the provider does not accept the key; zero: it does
+}
+
+// sent is what came of a request.
+type sent struct {
+	key   vault.OpenedKey // what the answer was got with
+	tries int
+}
+
+// OnKey sets who is told that a provider does not accept a key any more, and that it
+// does again (true): once an hour for each key, beside the request, and again with the
+// next one where note fails. It is called before the gateway serves.
+func (g *Gateway) OnKey(note func(context.Context, tenure.Provider, tenure.KeyID, bool) error) {
+	g.rota.judged = note
+}
+
+// send sends a request with the key whose turn it is, and with others while the
+// provider refuses. The answer is the one that tells the caller most.
+func (t *rota) send(r *http.Request, pr *protocol, p tenure.Provider, keys []vault.OpenedKey) (*http.Response, sent, error) {
+	var best *http.Response
+	var of sent
+	var tried uint64
+	for n := 1; ; n++ {
+		i := t.choose(keys, tried)
+		if i < 0 {
+			of.tries = n - 1
+			return best, of, nil
+		}
+		tried |= 1 << i
+		out := r
+		if n > 1 {
+			out = again(r)
+		}
+		pr.authorize(out.Header, keys[i].Secret)
+		res, err := t.next.RoundTrip(out)
+		if err != nil {
+			if best != nil && r.Context().Err() == nil {
+				of.tries = n
+				return best, of, nil
+			}
+			discard(best)
+			return nil, sent{keys[i], n}, err
+		}
+		t.judge(p, keys[i].ID, res) //nolint:contextcheck // what it tells of outlives the request
+		if best != nil && worth(res.StatusCode) < worth(best.StatusCode) {
+			discard(res)
+		} else {
+			discard(best)
+			best, of.key = res, keys[i]
+		}
+		if of.tries = n; !tryOn(res.StatusCode) || n == mostTries || len(keys) == 1 {
+			return best, of, nil
+		}
+	}
+}
+
+// again is the same request once more, with its body from the beginning.
+func again(r *http.Request) *http.Request {
+	out := r.Clone(r.Context())
+	if r.GetBody != nil {
+		out.Body, _ = r.GetBody() // ours never fails
+	}
+	return out
+}
+
+// discard closes an answer that nobody gets.
+func discard(res *http.Response) {
+	if res != nil {
+		_ = res.Body.Close()
+	}
+}
+
+// tryOn tells that another key may do better.
+func tryOn(status int) bool {
+	return status == http.StatusUnauthorized || status == http.StatusForbidden || status == http.StatusTooManyRequests || status >= 500
+}
+
+// worth orders failures by what they tell the caller: to come again tells more than that
+// one of the keys is not accepted.
+func worth(status int) int {
+	switch {
+	case status == http.StatusUnauthorized:
+		return 0
+	case status == http.StatusForbidden:
+		return 1
+	case status >= 500:
+		return 2
+	case status == http.StatusTooManyRequests:
+		return 3
+	}
+	return 4
+}
+
+// choose gives whose turn it is, or -1: nobody's. Keys are in the order of their use.
+func (t *rota) choose(keys []vault.OpenedKey, tried uint64) int {
+	if len(keys) == 1 {
+		return int(-(tried & 1))
+	}
+	keys = keys[:min(len(keys), 64)]
+	var sick map[tenure.KeyID]illness
+	now := time.Now()
+	if t.ill.Load() {
+		t.mu.Lock()
+		defer t.mu.Unlock()
+		sick = t.sick
+	}
+	best, sum := -1, 0
+	for i := range keys {
+		k := &keys[i]
+		if tried&(1<<i) != 0 || now.Before(sick[k.ID].until) {
+			continue
+		}
+		if best >= 0 && (k.LastResort != keys[best].LastResort || k.Position != keys[best].Position) {
+			break
+		}
+		weight := max(k.Weight, 1)
+		if sum += weight; rand.IntN(sum) < weight { //nolint:gosec // shares, no secret
+			best = i
+		}
+	}
+	if best >= 0 || tried != 0 {
+		return best
+	}
+	best = 0
+	for i := range keys {
+		if sick[keys[i].ID].until.Before(sick[keys[best].ID].until) {
+			best = i
+		}
+	}
+	return best
+}
+
+// judge remembers what an answer tells of the key.
+func (t *rota) judge(p tenure.Provider, key tenure.KeyID, res *http.Response) {
+	if status := res.StatusCode; tryOn(status) && status != http.StatusForbidden {
+		t.failed(p, key, res)
+	} else if status < 400 && t.ill.Load() {
+		t.recovered(p, key)
+	}
+}
+
+func (t *rota) failed(p tenure.Provider, key tenure.KeyID, res *http.Response) {
+	now, refused := time.Now(), res.StatusCode == http.StatusUnauthorized
+	t.mu.Lock()
+	if t.sick == nil || len(t.sick) >= mostSick {
+		t.sick = make(map[tenure.KeyID]illness)
+	}
+	is := t.sick[key]
+	is.until = now.Add(sickFor(res))
+	tell := refused && now.Sub(is.told) >= tellEvery
+	if tell {
+		is.told = now
+	}
+	t.sick[key] = is
+	t.ill.Store(true)
+	t.mu.Unlock()
+	if tell && t.judged != nil {
+		go t.tell(p, key, false)
+	}
+}
+
+// recovered forgets what was held against a key.
+func (t *rota) recovered(p tenure.Provider, key tenure.KeyID) {
+	t.mu.Lock()
+	is := t.sick[key]
+	delete(t.sick, key)
+	t.ill.Store(len(t.sick) > 0)
+	t.mu.Unlock()
+	if !is.told.IsZero() && t.judged != nil {
+		go t.tell(p, key, true)
+	}
+}
+
+// tell tells it in nobody's name: it outlives the request, and whose access that was.
+func (t *rota) tell(p tenure.Provider, key tenure.KeyID, accepted bool) {
+	ctx, cancel := context.WithTimeout(context.Background(), tellWithin)
+	defer cancel()
+	if t.judged(ctx, p, key, accepted) == nil {
+		return
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if is, ok := t.sick[key]; ok && !accepted {
+		is.told = time.Time{}
+		t.sick[key] = is
+	}
+}
+
+func sickFor(res *http.Response) time.Duration {
+	switch res.StatusCode {
+	case http.StatusUnauthorized:
+		return sickRefused
+	case http.StatusTooManyRequests:
+		if s, err := strconv.Atoi(res.Header.Get("Retry-After")); err == nil && s > 0 {
+			return min(time.Duration(min(s, 3600))*time.Second, sickMost)
+		}
+	}
+	return sickFailed
+}
+
+// RoundTrip implements http.RoundTripper for requests to models.
+func (t *rota) RoundTrip(r *http.Request) (*http.Response, error) {
+	c, _ := r.Context().Value(callKey{}).(*call)
+	res, of, err := t.send(r, c.protocol, c.target.provider, c.keys)
+	c.key, c.event.Key, c.event.KeysPassed = of.key.Secret, of.key.ID, of.tries-1
+	return res, err
+}
