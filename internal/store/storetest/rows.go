@@ -370,6 +370,26 @@ func providers(t *testing.T, f *fixture) {
 	if usable, err := f.db.UsableKeys(f.ctx, "other", p.ID); len(usable) != 0 || err != nil {
 		t.Errorf("across tenants: %v, %v", usable, err)
 	}
+	for _, tt := range []struct {
+		version  int64
+		state    tenure.KeyState
+		accepted bool
+		news     bool
+	}{
+		{2, tenure.KeyActive, true, false}, {2, tenure.KeyActive, false, true}, {2, tenure.KeyActive, false, false},
+		{2, tenure.KeyActive, true, true}, {3, tenure.KeyStaged, false, false},
+	} {
+		err := f.db.Tx(f.ctx, func(ctx context.Context, tx *store.Tx) error {
+			k, err := tx.MarkKey(ctx, p.ID, version("main", tt.version, tt.state, 1).ID, tt.accepted)
+			if err == nil && (k.Version != tt.version || (k.Check == tenure.CheckRefused) == tt.accepted || k.CheckedAt.IsZero()) {
+				t.Errorf("marked %+v", k)
+			}
+			return err
+		})
+		if news := err == nil; news != tt.news || err != nil && !tenure.IsKind(err, tenure.NotFound) {
+			t.Errorf("%+v: %v", tt, err)
+		}
+	}
 	if got, err := f.db.Provider(f.ctx, p.Tenant, p.ID); err != nil || got.Last4 != "abcd" {
 		t.Errorf("%+v, %v", got, err)
 	}
