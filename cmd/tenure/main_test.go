@@ -40,6 +40,9 @@ func setUp(env *testscript.Env) error {
 	} {
 		env.Setenv(name, value)
 	}
+	if race, ok := os.LookupEnv("GORACE"); ok { // options of the detector of races
+		env.Setenv("GORACE", race)
+	}
 	w := &world{streams: map[string]*stream{}, replicas: map[string]*process{}}
 	w.t, _ = env.T().(testing.TB) // testscript passes on the whole of it
 	env.Values[worldKey{}] = w
@@ -49,7 +52,7 @@ func setUp(env *testscript.Env) error {
 
 // settings are the names of the environment that "serve" passes on, where set.
 var settings = [...]string{
-	"PATH", "HOME", "TMPDIR", "GOCOVERDIR", "TENURE_HOME", "TENURE_DATABASE_URL", "TENURE_MODE", "TENURE_LISTEN", "TENURE_PUBLIC_URL", "TENURE_API_TOKEN",
+	"PATH", "HOME", "TMPDIR", "GOCOVERDIR", "GORACE", "TENURE_HOME", "TENURE_DATABASE_URL", "TENURE_MODE", "TENURE_LISTEN", "TENURE_PUBLIC_URL", "TENURE_API_TOKEN",
 	"TENURE_SCIM_TOKEN", "TENURE_SCIM_TOKEN_PREVIOUS", "TENURE_REQUIRE_SCIM", "TENURE_ADMINS", "TENURE_TRUSTED_PROXIES", "TENURE_SHUTDOWN_GRACE",
 	"OIDC_PROXY_HEADER", "TENURE_KEY_URL", "VAULT_ADDR", "VAULT_TOKEN", "OPENAI_API_KEY", "OPENAI_BASE_URL", "ANTHROPIC_API_KEY", "ANTHROPIC_BASE_URL",
 }
@@ -57,7 +60,7 @@ var settings = [...]string{
 // processEnv is the environment of a program that a Go test starts.
 func processEnv(home string, more ...string) []string {
 	env := []string{"TENURE_HOME=" + home, "TENURE_MODE=teams", "TENURE_LISTEN=127.0.0.1:0", "TENURE_SHUTDOWN_GRACE=1s"}
-	for _, name := range [...]string{"PATH", "TMPDIR", "GOCOVERDIR"} {
+	for _, name := range [...]string{"PATH", "TMPDIR", "GOCOVERDIR", "GORACE"} {
 		if v := os.Getenv(name); v != "" {
 			env = append(env, name+"="+v)
 		}
