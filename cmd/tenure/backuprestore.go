@@ -87,7 +87,7 @@ func (c *backupRestore) ends() (backup.Ends, error) {
 func restoredView(r backup.Restored) map[string]any {
 	lists := make([]map[string]any, len(r.Lists))
 	for i, l := range r.Lists {
-		lists[i] = map[string]any{"name": l.Name, "entries": l.Entries, "ended": l.Ended, "unknown": l.Unknown}
+		lists[i] = map[string]any{"name": l.Name, "entries": l.Entries, "ended": l.Ended, "unknown": l.Unknown, "events": l.Events, "vague": l.Vague, "tenants": append([]tenure.TenantID{}, l.Tenants...)}
 	}
 	view := summaryView(r.Header)
 	maps.Copy(view, map[string]any{
@@ -114,6 +114,15 @@ func tellRestored(w io.Writer, r backup.Restored) {
 	}
 	for _, l := range r.Lists {
 		fmt.Fprintf(w, "%s: %d ends told, %d of them ended now, %d of what the backup does not have.\n", l.Name, l.Entries, l.Ended, l.Unknown)
+		switch {
+		case l.Events > 0 && len(l.Tenants) == 0:
+			fmt.Fprintf(w, "%s: it does not reach back to the backup, or has gaps: it tells of ends, and not of all.\n", l.Name)
+		case l.Events > 0:
+			fmt.Fprintf(w, "%s: it has all of these tenants since the backup: %s.\n", l.Name, joined(l.Tenants))
+		}
+		if l.Vague > 0 {
+			fmt.Fprintf(w, "%s: %d changes took members out of groups, and do not say whom: let the identity provider push its groups again.\n", l.Name, l.Vague)
+		}
 	}
 	if gap := r.Now.Sub(r.KnownUntil); gap >= time.Second {
 		fmt.Fprintf(w, "NOT KNOWN: what ended between %s and now (%s). Let the identity provider send everything again, and compare.\n", short(r.KnownUntil), tenure.FormatSpan(gap.Round(time.Second)))
@@ -121,6 +130,14 @@ func tellRestored(w io.Writer, r backup.Restored) {
 	if r.DryRun {
 		fmt.Fprintln(w, "This was a trial: nothing has changed.")
 	}
+}
+
+func joined(ids []tenure.TenantID) string {
+	out := make([]string, len(ids))
+	for i, id := range ids {
+		out[i] = string(id)
+	}
+	return strings.Join(out, ", ")
 }
 
 func counted(counts map[string]int64) string {

@@ -43,6 +43,10 @@ type RestoredList struct {
 	Entries int    `json:"entries"`
 	Ended   int    `json:"ended"`
 	Unknown int    `json:"unknown" doc:"Of what the backup does not have"`
+	Events  int    `json:"events" doc:"Of the audit log that it has"`
+	Vague   int    `json:"vague" doc:"Events that say how many have left a group, and not who"`
+
+	Tenants []tenure.TenantID `json:"tenants" doc:"Those of whose ends it has all, from the backup on"`
 }
 
 // The trailers of a backup.
@@ -70,7 +74,7 @@ func (a *API) mountBackup(m *mounting) {
 	}
 	operation(m, tenure.RestoreBackup, huma.Operation{
 		OperationID: "restore-backup", Method: http.MethodPost, Path: "/api/v1/admin/restore", Tags: tags, Summary: "Put a backup of this installation in the place of all that there is",
-		Description: "All of it, or nothing, in one transaction. Whoever serves goes on serving: reads see the state before until the end, writes wait. Every session ends. The file comes last.",
+		Description: "All of it, or nothing, in one transaction. Whoever serves goes on serving: reads see the state before until the end, writes wait once the whole file has come in. Every session ends. The file comes last.",
 	}, a.restoreBackup)
 	// Told afterwards: the library would read the body by it.
 	m.api.OpenAPI().Paths["/api/v1/admin/restore"].Post.RequestBody = &huma.RequestBody{Required: true, Content: map[string]*huma.MediaType{"multipart/form-data": {Schema: &huma.Schema{
@@ -157,7 +161,12 @@ func (a *API) restoreBackup(ctx context.Context, in *restoreIn) (*body[Restored]
 			}
 			continue
 		}
-		out, err := a.Backups.Restore(ctx, web.Principal(ctx), part, form.with, form.options, nil)
+		file, err := a.Backups.Spool(web.Principal(ctx), part)
+		if err != nil {
+			return nil, err
+		}
+		defer func() { _ = file.Close() }()
+		out, err := a.Backups.Restore(ctx, web.Principal(ctx), file, form.with, form.options, nil)
 		if err != nil {
 			return nil, err
 		}
@@ -212,7 +221,7 @@ func showRestored(r backup.Restored) Restored {
 		Lists: make([]RestoredList, 0, len(r.Lists)), AuditKept: r.AuditKept, KnownUntil: r.KnownUntil.UTC(),
 	}
 	for _, l := range r.Lists {
-		out.Lists = append(out.Lists, RestoredList(l))
+		out.Lists = append(out.Lists, RestoredList{Name: l.Name, Entries: l.Entries, Ended: l.Ended, Unknown: l.Unknown, Events: l.Events, Vague: l.Vague, Tenants: append([]tenure.TenantID{}, l.Tenants...)})
 	}
 	return out
 }

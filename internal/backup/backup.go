@@ -9,6 +9,7 @@ package backup
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"time"
@@ -75,19 +76,40 @@ func (b *Backups) Create(ctx context.Context, by tenure.Principal, w io.Writer, 
 	if err := b.mayExport(by); err != nil {
 		return Summary{}, err
 	}
-	snap, err := b.DB.Snapshot(ctx)
-	if err != nil {
-		return Summary{}, fmt.Errorf("backup: %w", err)
+	if _, _, err := lock.recipients(); err != nil {
+		return Summary{}, err
 	}
-	defer func() { _ = snap.Close() }()
-	sum, err := b.write(ctx, snap, w, lock, tell)
-	if err != nil {
-		return Summary{}, fmt.Errorf("backup: %w", err)
-	}
-	err = b.DB.Tx(ctx, func(ctx context.Context, tx *store.Tx) error {
-		return tx.Append(ctx, audit.BackupCreated(by, sum.Rows(), sum.Digest, lock.Kind()))
+	return b.told(ctx, by, lock, func() (Summary, error) {
+		snap, err := b.DB.Snapshot(ctx)
+		if err != nil {
+			return Summary{}, err
+		}
+		defer func() { _ = snap.Close() }()
+		return b.write(ctx, snap, w, lock, tell)
 	})
-	return sum, err
+}
+
+// told has the audit log tell of a backup: before anything leaves, and what came of it.
+func (b *Backups) told(ctx context.Context, by tenure.Principal, lock Lock, write func() (Summary, error)) (Summary, error) {
+	if err := b.note(ctx, audit.BackupBegun(by, lock.Kind())); err != nil {
+		return Summary{}, err
+	}
+	sum, err := write()
+	if err != nil {
+		// Whoever hung up has not undone that it was begun.
+		return Summary{}, errors.Join(fmt.Errorf("backup: %w", err), b.note(context.WithoutCancel(ctx), audit.BackupFailed(by, err)))
+	}
+	return sum, b.note(context.WithoutCancel(ctx), audit.BackupCreated(by, sum.Rows(), sum.Digest, lock.Kind()))
+}
+
+// note writes an event of its own: never the first thing in a database.
+func (b *Backups) note(ctx context.Context, event tenure.AuditEvent) error {
+	return b.DB.Tx(ctx, func(ctx context.Context, tx *store.Tx) error {
+		if untouched, err := tx.Untouched(ctx); err != nil || untouched {
+			return err
+		}
+		return tx.Append(ctx, event)
+	})
 }
 
 func (b *Backups) mayExport(by tenure.Principal) error {

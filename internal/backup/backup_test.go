@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -138,6 +139,63 @@ func TestLists(t *testing.T) {
 		if err := e.AddList("list", strings.NewReader(c.text)); (err == nil) != c.good {
 			t.Errorf("%s: %v", name, err)
 		}
+	}
+}
+
+// What ended while the backup was begun, by the clock of whoever ended it before it, is
+// ended; what came back since is not.
+func TestEndsAroundTheBackup(t *testing.T) {
+	var later time.Duration
+	from, err := store.OpenSQLite(ctx(t), filepath.Join(t.TempDir(), "tenure.db"), func() time.Time { return time.Now().Add(later) })
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = from.Close() })
+	work(t, from, "alice@example.com")
+	work(t, from, "bob@example.com")
+	id := func(db *store.DB, name string) tenure.User {
+		t.Helper()
+		u, err := db.UserByName(ctx(t), tenure.DefaultTenant, name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return u
+	}
+	alice, bob := id(from, "alice@example.com"), id(from, "bob@example.com")
+	be := func(role tenure.Role) {
+		t.Helper()
+		if err := from.Tx(ctx(t), func(ctx context.Context, tx *store.Tx) error {
+			return tx.SetRole(ctx, tenure.DefaultTenant, alice.ID, role)
+		}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	be(tenure.Admin)
+	text := create(t, from)
+	event := func(action string, u tenure.User, before time.Duration) string {
+		return fmt.Sprintf(`{"action":%q,"object_id":%q,"at":%q}`+"\n", action, u.ID, time.Now().Add(-before).UTC().Format(time.RFC3339Nano))
+	}
+	var e backup.Ends
+	if err := e.AddList("list", strings.NewReader(event("user.deactivated", alice, 0)+event("user.deactivated", bob, time.Hour))); err != nil {
+		t.Fatal(err)
+	}
+	db := opened(t, 0)
+	out, err := restore(t, db, text, backup.RestoreOptions{Ends: e})
+	if err != nil || len(out.Lists) != 1 || out.Lists[0].Entries != 1 || out.Lists[0].Ended != 1 {
+		t.Fatalf("%+v, %v", out.Lists, err)
+	}
+	if id(db, "alice@example.com").Active || !id(db, "bob@example.com").Active {
+		t.Error("alice is active, or bob is not")
+	}
+
+	// A list is heeded before what the database that goes knows: that changes rows, too.
+	be(tenure.Member)
+	later = time.Minute
+	if _, err := restore(t, from, text, backup.RestoreOptions{Replace: true, Ends: e}); err != nil {
+		t.Fatal(err)
+	}
+	if id(from, "alice@example.com").Active {
+		t.Error("alice is active: her role had changed, and the list was not heeded")
 	}
 }
 

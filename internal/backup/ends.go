@@ -25,6 +25,8 @@ type list struct {
 	install string // "": it does not say
 	ends    []store.Ending
 	until   time.Time // up to when it knows; zero: it does not say
+	ids     []eventID // of audit events
+	vague   int       // events that say how many have left a group, and not who
 }
 
 // of answers Invalid when a list is of another installation.
@@ -37,24 +39,14 @@ func (e Ends) of(install string) error {
 	return nil
 }
 
-// until is up to when the lists know what has ended: the latest of them counts.
-func (e Ends) until(at time.Time) time.Time {
-	for _, l := range e.lists {
-		if l.until.After(at) {
-			at = l.until
-		}
-	}
-	return at
-}
-
 // apply ends what the lists tell. What carried anything has it end by the database's
 // own triggers.
-func (e Ends) apply(ctx context.Context, tx *store.Tx, snapshot time.Time) ([]Told, error) {
+func (e Ends) apply(ctx context.Context, tx *store.Tx, in Header) ([]Told, error) {
 	out := make([]Told, 0, len(e.lists))
 	for _, l := range e.lists {
-		t := Told{Name: l.name}
+		t := Told{Name: l.name, Events: len(l.ids), Vague: l.vague}
 		for _, end := range l.ends {
-			if end.From != (time.Time{}) && end.From.Before(snapshot) {
+			if end.From != (time.Time{}) && end.From.Before(in.At.Add(-margin)) {
 				continue // the backup knows
 			}
 			t.Entries++
@@ -68,6 +60,10 @@ func (e Ends) apply(ctx context.Context, tx *store.Tx, snapshot time.Time) ([]To
 			if !known {
 				t.Unknown++
 			}
+		}
+		var err error
+		if t.Tenants, err = l.covers(ctx, tx, in); err != nil {
+			return nil, fmt.Errorf("%s: %w", l.name, err)
 		}
 		out = append(out, t)
 	}
@@ -137,49 +133,6 @@ func (e *Ends) AddList(name string, r io.Reader) error {
 	l.addEvents(events)
 	e.lists = append(e.lists, l)
 	return nil
-}
-
-// event is what a list takes of an audit event.
-type event struct {
-	Action   string    `json:"action"`
-	ObjectID string    `json:"object_id"`
-	At       time.Time `json:"at"`
-	Outcome  string    `json:"outcome"`
-	In       string    `json:"workspace"`
-}
-
-// endingActions are the audit events that tell of an end, and of what.
-func endingActions() map[string]string {
-	return map[string]string{
-		"token.revoked": "token", "user.deactivated": "user", "user.deleted": "user", "user.all_revoked": "carried",
-		"service_account.ended": "service_account", "connector.deleted": "connector",
-		"workspace.deleted": "workspace", "membership.removed": "membership", "token.rotated": "token", "session.ended": "session",
-	}
-}
-
-// addEvents adds what events tell of ends, and takes back what a later one has given
-// again: their order in the file does not matter.
-func (l *list) addEvents(events []event) {
-	actions := endingActions()
-	last := map[string]time.Time{} // by user: when they were let in again
-	for _, ev := range events {
-		if ev.At.After(l.until) {
-			l.until = ev.At
-		}
-		if ev.Action == "user.reactivated" && ev.At.After(last[ev.ObjectID]) {
-			last[ev.ObjectID] = ev.At
-		}
-	}
-	for _, ev := range events {
-		kind, ok := actions[ev.Action]
-		if !ok || ev.ObjectID == "" || ev.Outcome != "" && ev.Outcome != "success" {
-			continue
-		}
-		if kind == "user" && last[ev.ObjectID].After(ev.At) {
-			kind = "carried" // the person came back; what they carried did not
-		}
-		l.ends = append(l.ends, store.Ending{Change: store.Change{Kind: kind, ID: ev.ObjectID, Ended: true, At: ev.At}, From: ev.At, In: ev.In})
-	}
 }
 
 var (

@@ -11,8 +11,6 @@ import (
 	"filippo.io/age"
 
 	"github.com/tenure-gateway/tenure"
-	"github.com/tenure-gateway/tenure/internal/audit"
-	"github.com/tenure-gateway/tenure/internal/store"
 )
 
 // CreateFile writes a backup to a new file with mode 0600, and reads it back: it gets
@@ -36,20 +34,46 @@ func (b *Backups) CreateFile(ctx context.Context, by tenure.Principal, path stri
 	if err != nil {
 		return Summary{}, err
 	}
-	sum, err := b.intoFile(ctx, f, to, own, tell, checking)
+	return b.told(ctx, by, lock, func() (Summary, error) {
+		sum, err := b.intoFile(ctx, f, to, own, tell, checking)
+		if err == nil {
+			err = os.Rename(f.Name(), path)
+		}
+		if err != nil {
+			_ = os.Remove(f.Name())
+			return Summary{}, err
+		}
+		return sum, syncDir(filepath.Dir(path))
+	})
+}
+
+// maxSpooled is the largest backup that is taken over the API, in bytes.
+const maxSpooled = 64 << 30
+
+// Spool takes a backup in, as slowly as it comes, before anybody has to wait for it: into
+// a file without a name in Dir, whose space is free again once it is closed. Forbidden:
+// imports are switched off.
+func (b *Backups) Spool(by tenure.Principal, r io.Reader) (io.ReadCloser, error) {
+	if err := b.mayImport(by); err != nil {
+		return nil, err
+	}
+	f, err := os.CreateTemp(b.Dir, "restore-*.age") // of mode 0600
+	if err != nil {
+		return nil, err
+	}
+	if err = os.Remove(f.Name()); err == nil {
+		var n int64
+		if n, err = io.Copy(f, io.LimitReader(r, maxSpooled+1)); n > maxSpooled {
+			err = tenure.InvalidField("backup", "a backup of more than %d GiB is restored at the command line", maxSpooled>>30)
+		}
+	}
 	if err == nil {
-		err = os.Rename(f.Name(), path)
+		_, err = f.Seek(0, io.SeekStart)
 	}
 	if err != nil {
-		_ = os.Remove(f.Name())
-		return Summary{}, fmt.Errorf("backup: %w", err)
+		return nil, errors.Join(err, f.Close())
 	}
-	if err := syncDir(filepath.Dir(path)); err != nil {
-		return Summary{}, err
-	}
-	return sum, b.DB.Tx(ctx, func(ctx context.Context, tx *store.Tx) error {
-		return tx.Append(ctx, audit.BackupCreated(by, sum.Rows(), sum.Digest, lock.Kind()))
-	})
+	return f, nil
 }
 
 // intoFile writes, syncs, reads back and closes.

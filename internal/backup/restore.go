@@ -46,6 +46,10 @@ type Told struct {
 	Entries int // that tell of an end
 	Ended   int // of them: what was live in the backup
 	Unknown int // what the backup does not have
+	Events  int // of the audit log that it has
+	// Tenants are those of whose ends it has all, from the backup on.
+	Tenants []tenure.TenantID
+	Vague   int // events that say how many have left a group, and not who
 }
 
 // errDry undoes a restore that was only tried.
@@ -59,6 +63,25 @@ func (b *Backups) Restore(ctx context.Context, by tenure.Principal, r io.Reader,
 	if err := b.mayImport(by); err != nil {
 		return Restored{}, err
 	}
+	out, err := b.restore(ctx, by, r, with, o, tell)
+	switch after := context.WithoutCancel(ctx); {
+	case err != nil:
+		err = errors.Join(err, b.note(after, audit.RestoreFailed(by, err)))
+	case o.DryRun:
+		err = b.note(after, audit.RestoreTried(by, out.audited()))
+	}
+	return out, err
+}
+
+// audited is what the audit log is told.
+func (r Restored) audited() audit.Restore {
+	return audit.Restore{
+		At: r.At, Install: r.Install, Version: r.Version, Digest: r.Digest, Rows: r.Replaced.Rows, Ended: total(r.Ended) + total(r.Gone), //nolint:staticcheck // the header's rows are a method
+		Sessions: r.Sessions, Listed: endedByLists(r.Lists), KnownUntil: r.KnownUntil,
+	}
+}
+
+func (b *Backups) restore(ctx context.Context, by tenure.Principal, r io.Reader, with Unlock, o RestoreOptions, tell Progress) (Restored, error) {
 	ids, err := with.identities()
 	if err != nil {
 		return Restored{}, err
@@ -78,29 +101,26 @@ func (b *Backups) Restore(ctx context.Context, by tenure.Principal, r io.Reader,
 	out := Restored{DryRun: o.DryRun}
 	replaced, err := b.DB.Replace(ctx, incoming, store.ReplaceOptions{
 		Over: o.Replace, Alone: !o.Serving, Ours: o.Serving,
+		First: func(ctx context.Context, tx *store.Tx) (err error) {
+			out.Lists, err = o.Ends.apply(ctx, tx, in.Header)
+			return err
+		},
 		Then: func(ctx context.Context, tx *store.Tx, was *store.Replaced) error {
 			var err error
 			out.Now = tx.Now()
-			if out.Lists, err = o.Ends.apply(ctx, tx, in.At); err != nil {
+			if out.KnownUntil, err = o.Ends.until(ctx, tx, in.Header, out.Lists); err != nil {
 				return err
 			}
-			out.KnownUntil = o.Ends.until(in.At)
 			if was.Later {
 				out.KnownUntil = tx.Now()
 			}
-			if err := tx.Append(ctx, audit.BackupRestored(by, audit.Restore{
-				At: in.At, Install: in.Install, Version: in.Version, Digest: in.digest, Rows: was.Rows, Ended: total(was.Ended) + total(was.Gone), Sessions: was.Sessions, Listed: endedByLists(out.Lists), KnownUntil: out.KnownUntil,
-			})); err != nil {
-				return err
-			}
+			out.Summary, out.Replaced = Summary{in.Header, in.digest}, *was
 			if o.DryRun {
-				out.Replaced = *was
 				return errDry
 			}
-			return nil
+			return tx.Append(ctx, audit.BackupRestored(by, out.audited()))
 		},
 	})
-	out.Summary = Summary{in.Header, in.digest}
 	if o.DryRun && errors.Is(err, errDry) {
 		return out, nil
 	}
@@ -133,13 +153,13 @@ func endedByLists(lists []Told) (n int64) {
 // database is: what a migration moves is moved.
 func (b *Backups) upToDate(ctx context.Context, in *reader) (store.Incoming, func(), error) {
 	incoming := store.Incoming{Install: in.Install, Feed: in.Feed, Audit: in.Audit, Each: in.each}
-	tables, newest, err := store.SchemaVersions()
+	same, newest, known, err := store.AsSQLite(in.Database, in.Schema)
 	switch {
 	case err != nil:
 		return incoming, nil, err
-	case in.Schema > newest:
-		return incoming, nil, newer(fmt.Sprintf("its schema is of version %d, this program knows %d", in.Schema, newest), in.Version)
-	case in.Schema >= tables:
+	case in.Schema > known:
+		return incoming, nil, newer(fmt.Sprintf("its schema is of version %d, this program knows %d", in.Schema, known), in.Version)
+	case same == newest:
 		return incoming, func() {}, nil
 	}
 	dir, err := os.MkdirTemp(b.Dir, "restore-")
@@ -147,7 +167,7 @@ func (b *Backups) upToDate(ctx context.Context, in *reader) (store.Incoming, fun
 		return incoming, nil, err
 	}
 	remove := func() { _ = os.RemoveAll(dir) }
-	snap, err := stage(ctx, filepath.Join(dir, "older.db"), in, incoming)
+	snap, err := stage(ctx, filepath.Join(dir, "older.db"), same, incoming)
 	if err != nil {
 		remove()
 		return incoming, nil, fmt.Errorf("bring the backup up to date: %w", err)
@@ -169,8 +189,8 @@ type staged struct {
 	close func()
 }
 
-func stage(ctx context.Context, path string, in *reader, rows store.Incoming) (*staged, error) {
-	old, err := store.OpenSQLiteAt(ctx, path, in.Schema)
+func stage(ctx context.Context, path string, schema int64, rows store.Incoming) (*staged, error) {
+	old, err := store.OpenSQLiteAt(ctx, path, schema)
 	if err != nil {
 		return nil, err
 	}

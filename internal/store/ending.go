@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io/fs"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -13,13 +14,53 @@ import (
 
 // Ending is what somebody knows to have ended whom the database has forgotten: a thing
 // by its kind and id, or by its id alone, or a token by its digest or what is shown of
-// it. The kind "carried" is everything that the user of this id carried; "membership"
-// is that of the user in the workspace In.
+// it. The kind "carried" is everything that the user of this id carried; the others are
+// those of carrying and of listed.
 type Ending struct {
 	Change
 	From         time.Time // when it ended, where that is known: what the backup is younger than it knows
 	Hash, Prefix string
-	In           string
+	In           string // the workspace, or the issuer, that it is about
+	Less         string // the role that is left, the subject, or the state
+}
+
+// A byList is the end of a thing of which only a list tells. args says what the $1, $2
+// and so on of the statement are: the id, now, until when what ends may have been made,
+// what it was in, what is less.
+type byList struct{ args, statement string }
+
+// listed are those ends, by kind.
+func listed() map[string]byList {
+	below := func(form, role string) string {
+		return strings.ReplaceAll(form, "%.role", "CAST("+role+" AS TEXT)") + ` < ` + strings.ReplaceAll(form, "%.role", "role")
+	}
+	const revoke = `UPDATE api_tokens SET revoked_at = $1, revoked_by = 'database', revoked_reason = 'ended before the database went back' WHERE revoked_at IS NULL AND created_at <= $2 AND `
+	return map[string]byList{
+		"membership":       {"id until in", `DELETE FROM memberships WHERE user_id = $1 AND created_at <= $2 AND workspace_id = $3`},
+		"membership_role":  {"id in less", `UPDATE memberships SET role = $3 WHERE user_id = $1 AND workspace_id = $2 AND ` + below(workspaceRank, "$3")},
+		"role":             {"id less", `UPDATE users SET role = $2 WHERE id = $1 AND ` + below(tenantRank, "$2")},
+		"tenant":           {"id", `UPDATE tenants SET active = FALSE WHERE id = $1 AND active = TRUE`},
+		"group":            {"id until", `DELETE FROM groups WHERE id = $1 AND created_at <= $2`},
+		"mapping":          {"id in", `DELETE FROM workspace_groups WHERE group_id = $1 AND workspace_id = $2`},
+		"mapping_role":     {"id in less", `UPDATE workspace_groups SET role = $3 WHERE group_id = $1 AND workspace_id = $2 AND ` + below(workspaceRank, "$3")},
+		"oidc_subject":     {"id in less", `DELETE FROM oidc_subjects WHERE user_id = $1 AND issuer = $2 AND subject = $3`},
+		"oidc_connection":  {"id", `DELETE FROM oidc_connections WHERE id = $1`},
+		"orphan":           {"now id", `UPDATE service_accounts SET orphaned_at = $1 WHERE id = $2 AND orphaned_at IS NULL`},
+		"token_request":    {"id less", `UPDATE token_requests SET state = $2 WHERE id = $1 AND state IN ('pending', 'approved')`},
+		"connector_tokens": {"now until id", revoke + `id IN (SELECT token_id FROM scim_connector_tokens WHERE connector_id = $3)`},
+		"root_tokens":      {"now until id", revoke + `kind = 'root' AND id <> $3`},
+	}
+}
+
+// endListed does what a list tells.
+func (tx *Tx) endListed(ctx context.Context, e Ending, l byList) (ended, known bool, err error) {
+	all := map[string]any{"id": e.ID, "now": stamp(tx.now), "until": stamp(e.At.Add(clockSlack)), "in": e.In, "less": e.Less}
+	var args []any
+	for name := range strings.FieldsSeq(l.args) {
+		args = append(args, all[name])
+	}
+	n, err := tx.exec(ctx, l.statement, args...)
+	return n > 0, true, err
 }
 
 // carrying are the kinds of things that an id alone may be of.
@@ -32,26 +73,80 @@ var carrying = []struct{ kind, table string }{
 	{"workspace", "workspaces"},
 }
 
-// SchemaVersions gives the version since which the tables have been as they are, and
-// the newest that this program knows. They differ where a migration is of one database
-// alone: then it changes no table.
-func SchemaVersions() (tables, newest int64, err error) {
-	tables, err = newestOf(sqliteMigrations, "migrations/sqlite")
+// AsSQLite gives the version of SQLite's schema that has the same tables as a version of
+// a database's of a kind: each numbers its own, and where a migration is of both it has
+// the same name. newest is SQLite's newest, known the newest of that kind that this
+// program knows.
+func AsSQLite(kind string, version int64) (same, newest, known int64, err error) {
+	files, err := numbered(sqliteMigrations, "migrations/sqlite")
 	if err != nil {
-		return 0, 0, err
+		return 0, 0, 0, err
 	}
-	other, err := newestOf(postgresMigrations, "migrations/postgres")
-	return min(tables, other), max(tables, other), err
+	newest = files[len(files)-1].number
+	if kind == "sqlite" {
+		return version, newest, newest, nil
+	}
+	theirs, err := numbered(postgresMigrations, "migrations/postgres")
+	if err != nil {
+		return 0, 0, 0, err
+	}
+	same = theirs[0].number // up to it they had the same numbers
+	for _, f := range files {
+		if f.number > same && slices.ContainsFunc(theirs, func(t migration) bool { return t.name == f.name && t.number <= version }) {
+			same = f.number
+		}
+	}
+	return same, newest, theirs[len(theirs)-1].number, nil
 }
 
-// newestOf is the number of the last migration.
-func newestOf(files fs.FS, dir string) (int64, error) {
+// migration is the name of a file of one.
+type migration struct {
+	number int64
+	name   string
+}
+
+// numbered lists migrations, the oldest first.
+func numbered(files fs.FS, dir string) ([]migration, error) {
 	names, err := fs.ReadDir(files, dir)
 	if err != nil || len(names) == 0 {
-		return 0, fmt.Errorf("no migrations: %w", err)
+		return nil, fmt.Errorf("no migrations: %w", err)
 	}
-	number, _, _ := strings.Cut(names[len(names)-1].Name(), "_")
-	return strconv.ParseInt(number, 10, 64)
+	out := make([]migration, len(names))
+	for i, file := range names {
+		number, name, _ := strings.Cut(file.Name(), "_")
+		if out[i].number, err = strconv.ParseInt(number, 10, 64); err != nil {
+			return nil, err
+		}
+		out[i].name = name
+	}
+	return out, nil
+}
+
+// AuditPlace is where an event stands in the audit log.
+type AuditPlace struct {
+	ID     string
+	Tenant tenure.TenantID
+	Seq    int64
+}
+
+// AuditPlaces gives those of these events that the log has.
+func (r reads) AuditPlaces(ctx context.Context, ids []string) ([]AuditPlace, error) {
+	if len(ids) == 0 {
+		return nil, nil
+	}
+	w, marks := where{}, make([]string, len(ids))
+	for i, id := range ids {
+		marks[i] = w.arg(id)
+	}
+	return manyOf(ctx, r.run, false, func(row scanner) (p AuditPlace, err error) {
+		err = row.Scan(&p.ID, &p.Tenant, &p.Seq)
+		return p, err
+	}, `SELECT id, tenant_id, seq FROM audit_events WHERE id IN (`+strings.Join(marks, ", ")+`)`, w.args...)
+}
+
+// AuditIDs gives the events of a tenant between two places in the log.
+func (r reads) AuditIDs(ctx context.Context, tenant tenure.TenantID, from, to int64) ([]string, error) {
+	return many(ctx, r.run, scalar[string], `SELECT id FROM audit_events WHERE tenant_id = $1 AND seq >= $2 AND seq <= $3`, tenant, from, to)
 }
 
 // End ends what an Ending tells, if it lives: ended says that it did, known that the
@@ -65,9 +160,9 @@ func (tx *Tx) End(ctx context.Context, e Ending) (ended, known bool, err error) 
 		return tx.endTokens(ctx, e, `token_hash = $1 OR token_prefix = $2`, e.Hash, e.Prefix)
 	case e.Kind == "carried":
 		return tx.endTokens(ctx, e, `user_id = $1 AND user_id <> $2`, e.ID, "")
-	case e.Kind == "membership":
-		n, err := tx.exec(ctx, `DELETE FROM memberships WHERE user_id = $1 AND workspace_id = $2 AND created_at <= $3`, e.ID, e.In, stamp(e.At.Add(clockSlack)))
-		return n > 0, true, err
+	}
+	if l, ok := listed()[e.Kind]; ok {
+		return tx.endListed(ctx, e, l)
 	}
 	for _, c := range carrying {
 		if e.Kind != "" && e.Kind != c.kind {

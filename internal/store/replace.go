@@ -45,8 +45,10 @@ type ReplaceOptions struct {
 	Ours bool
 	// Bare leaves it at the rows: for a database that is filled to be read.
 	Bare bool
-	// Then is done last, in the same transaction.
-	Then func(context.Context, *Tx, *Replaced) error
+	// First is done when the rows have come in, before what had ended in the database
+	// that is replaced is ended again; Then is done last. Both in the same transaction.
+	First func(context.Context, *Tx) error
+	Then  func(context.Context, *Tx, *Replaced) error
 }
 
 // ErrNotEmpty is the answer where there is something already.
@@ -126,6 +128,11 @@ func (r *replacing) all(ctx context.Context, in Incoming, options ReplaceOptions
 	if err := r.loud(ctx); err != nil || options.Bare {
 		return err
 	}
+	if options.First != nil {
+		if err := options.First(ctx, r.Tx); err != nil {
+			return err
+		}
+	}
 	if err := r.bringForward(ctx, in.Audit, out); err != nil {
 		return err
 	}
@@ -154,12 +161,9 @@ func (r *replacing) compare(ctx context.Context, in Incoming, out *Replaced) (in
 	if err != nil {
 		return 0, err
 	}
-	there, err := one(ctx, r.run, scalar[int64], `SELECT (SELECT count(*) FROM users) + (SELECT count(*) FROM api_tokens) + (SELECT count(*) FROM service_accounts)
-		+ (SELECT count(*) FROM provider_credentials) + (SELECT count(*) FROM audit_events) + (SELECT count(*) FROM tenants) - 1`)
-	if err != nil {
+	if out.Empty, err = r.Untouched(ctx); err != nil {
 		return 0, err
 	}
-	out.Empty = there <= 0
 	known, err := one(ctx, r.run, scalar[string], install)
 	if err != nil && !errors.Is(err, tenure.ErrNotFound) {
 		return 0, err
@@ -167,6 +171,13 @@ func (r *replacing) compare(ctx context.Context, in Incoming, out *Replaced) (in
 	out.Same = !out.Empty && known == in.Install
 	out.Later = out.Same && number >= in.Feed
 	return number, nil
+}
+
+// Untouched reports whether the database has nothing but what a new one has.
+func (r reads) Untouched(ctx context.Context) (bool, error) {
+	there, err := one(ctx, r.run, scalar[int64], `SELECT (SELECT count(*) FROM users) + (SELECT count(*) FROM api_tokens) + (SELECT count(*) FROM service_accounts)
+		+ (SELECT count(*) FROM provider_credentials) + (SELECT count(*) FROM audit_events) + (SELECT count(*) FROM tenants) - 1`)
+	return there <= 0, err
 }
 
 // clear empties the tables, children first.

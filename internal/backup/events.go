@@ -1,0 +1,108 @@
+package backup
+
+import (
+	"cmp"
+	"slices"
+	"time"
+
+	"github.com/tenure-gateway/tenure/internal/store"
+)
+
+// event is what a list takes of an audit event.
+type event struct {
+	ID       string            `json:"id"`
+	Action   string            `json:"action"`
+	ObjectID string            `json:"object_id"`
+	At       time.Time         `json:"at"`
+	Outcome  string            `json:"outcome"`
+	In       string            `json:"workspace"`
+	Detail   map[string]string `json:"detail"`
+}
+
+// endingActions are the audit events that tell of an end by themselves, and of what.
+func endingActions() map[string]string {
+	return map[string]string{
+		"token.revoked": "token", "token.leaked": "token", "token.rotated": "token", "session.ended": "session",
+		"user.deactivated": "user", "user.deleted": "user", "user.all_revoked": "carried",
+		"service_account.ended": "service_account", "service_account.orphaned": "orphan",
+		"connector.deleted": "connector", "connector.rotated": "connector_tokens", "root_token.rotated": "root_tokens",
+		"workspace.deleted": "workspace", "membership.removed": "membership",
+		"group.deleted": "group", "group_mapping.removed": "mapping",
+		"oidc_connection.deleted": "oidc_connection", "user.unlinked": "oidc_subject",
+		"token_request.rejected": "token_request", "token_request.withdrawn": "token_request", "token_request.collected": "token_request",
+	}
+}
+
+// stateActions are those that tell what something is from then on. Only the last of a
+// thing counts; it ends something where that is less than what the backup has.
+func stateActions() map[string]string {
+	return map[string]string{
+		"user.role_granted": "role", "membership.set": "membership_role", "group_mapping.set": "mapping_role",
+		"tenant.suspended": "tenant", "tenant.resumed": "tenant",
+	}
+}
+
+// undone are the events after which an end before them counts no more, by its kind.
+func undone() map[string]string {
+	return map[string]string{"user.reactivated": "user", "service_account.updated": "orphan"}
+}
+
+// addEvents adds what events tell of ends, and takes back what a later one has given
+// again: their order in the file does not matter.
+func (l *list) addEvents(events []event) {
+	slices.SortStableFunc(events, func(a, b event) int { return a.At.Compare(b.At) })
+	type thing struct{ kind, id, in string }
+	last := map[thing]event{} // by what it is the last of
+	ends, states, back := endingActions(), stateActions(), undone()
+	for _, ev := range events {
+		l.ids = append(l.ids, eventID{ev.ID, ev.At})
+		l.until = ev.At
+		if kind := cmp.Or(states[ev.Action], back[ev.Action]); kind != "" && ev.succeeded() {
+			last[thing{kind, ev.ObjectID, spaceOf(kind, ev)}] = ev
+		}
+		if ev.Action == "group.updated" && cmp.Or(ev.Detail["members_removed"], "0") != "0" {
+			l.vague++
+		}
+	}
+	for _, ev := range events {
+		kind, ok := ends[ev.Action]
+		if !ok || ev.ObjectID == "" || !ev.succeeded() {
+			continue
+		}
+		if last[thing{kind, ev.ObjectID, ""}].At.After(ev.At) {
+			if kind != "user" {
+				continue
+			}
+			kind = "carried" // the person came back; what they carried did not
+		}
+		l.end(kind, ev)
+	}
+	for t, ev := range last {
+		if states[ev.Action] == t.kind && ev.Action != "tenant.resumed" {
+			l.end(t.kind, ev)
+		}
+	}
+}
+
+// spaceOf is the workspace that a state is of, where it is of one.
+func spaceOf(kind string, ev event) string {
+	if kind == "membership_role" || kind == "mapping_role" {
+		return ev.In
+	}
+	return ""
+}
+
+// succeeded reports that what an event tells has happened. A token of the settings that
+// has leaked is refused: only the operator ends it.
+func (e event) succeeded() bool { return e.Outcome == "" || e.Outcome == "success" }
+
+func (l *list) end(kind string, ev event) {
+	e := store.Ending{Change: store.Change{Kind: kind, ID: ev.ObjectID, Ended: true, At: ev.At}, From: ev.At, In: ev.In, Less: ev.Detail["role"]}
+	switch kind {
+	case "oidc_subject":
+		e.In, e.Less = ev.Detail["issuer"], ev.Detail["subject"]
+	case "token_request":
+		e.Less = ev.Action[len("token_request."):]
+	}
+	l.ends = append(l.ends, e)
+}
