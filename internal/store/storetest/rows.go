@@ -376,8 +376,11 @@ func providers(t *testing.T, f *fixture) {
 		accepted bool
 		news     bool
 	}{
-		{2, tenure.KeyActive, true, false}, {2, tenure.KeyActive, false, true}, {2, tenure.KeyActive, false, false},
-		{2, tenure.KeyActive, true, true}, {3, tenure.KeyStaged, false, false},
+		{2, tenure.KeyActive, true, false},
+		{2, tenure.KeyActive, false, true},
+		{2, tenure.KeyActive, false, false},
+		{2, tenure.KeyActive, true, true},
+		{3, tenure.KeyStaged, false, false},
 	} {
 		err := f.db.Tx(f.ctx, func(ctx context.Context, tx *store.Tx) error {
 			k, err := tx.MarkKey(ctx, p.ID, version("main", tt.version, tt.state, 1).ID, tt.accepted)
