@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"io"
 
@@ -37,10 +38,13 @@ func (c *vaultStatus) Run(e *env) error {
 				if k.Wraps {
 					what = "wraps"
 				}
-				fmt.Fprintf(w, "key\t%s\t%s\t%s\n", k.Label, k.ID, what)
+				if k.Absent != "" {
+					what += ", and is not at hand"
+				}
+				fmt.Fprintf(w, "key\t%s\t%s\t%s\t%s\n", k.Label, cmp.Or(k.ID, "–"), cmp.Or(k.Algorithm, "–"), what)
 			}
 			if s.RootBy != "" {
-				fmt.Fprintf(w, "root key\tof %s\tby %s\n", short(s.RootAt), s.RootBy)
+				fmt.Fprintf(w, "root key\tof %s\tby %s\tsince %s\n", short(s.RootAt), s.RootBy, short(s.RootWrapped))
 			}
 			for _, n := range s.Wrapped {
 				by := n.KEK

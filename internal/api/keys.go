@@ -15,18 +15,21 @@ import (
 // Keys is what is known of the key-encryption keys.
 type Keys struct {
 	SealedSince *time.Time   `json:"sealed_since,omitempty" doc:"Since when stored secrets cannot be opened"`
-	Keys        []KeyAtHand  `json:"keys" doc:"Those that are at hand; the first wraps"`
+	Keys        []KeyNamed   `json:"keys" doc:"Those that the settings name; the first wraps"`
 	RootBy      string       `json:"root_kek,omitempty" doc:"What wrapped the root key of the installation"`
 	RootAt      *time.Time   `json:"root_created_at,omitempty" doc:"When the root key was made"`
+	RootWrapped *time.Time   `json:"root_wrapped_at,omitempty" doc:"When it was wrapped by that"`
 	Wrapped     []KeyWrapped `json:"wrapped" doc:"How many secrets were wrapped by what, in all tenants"`
 	Problems    []string     `json:"problems" doc:"What is wrong, and what to do"`
 }
 
-// KeyAtHand is a key-encryption key.
-type KeyAtHand struct {
-	ID    string `json:"id"`
-	Label string `json:"label" doc:"For people"`
-	Wraps bool   `json:"wraps" doc:"Whether it wraps what is sealed now; the others only open"`
+// KeyNamed is a key-encryption key of the settings.
+type KeyNamed struct {
+	ID        string `json:"id,omitempty" doc:"What the database knows it by; none, if it is not at hand"`
+	Label     string `json:"label" doc:"For people"`
+	Algorithm string `json:"algorithm,omitempty" doc:"What it wraps with, as far as is known"`
+	Wraps     bool   `json:"wraps" doc:"Whether it wraps what is sealed now; the others only open"`
+	Absent    string `json:"absent,omitempty" doc:"Why it is not at hand"`
 }
 
 // KeyWrapped counts the secrets of a table that were wrapped in the same way.
@@ -41,15 +44,18 @@ type KeyWrapped struct {
 
 // ShowKeys is a status as the API and the command line show it.
 func ShowKeys(s vault.Status) Keys {
-	k := Keys{RootBy: s.RootBy, Keys: []KeyAtHand{}, Wrapped: []KeyWrapped{}, Problems: append([]string{}, s.Problems...)}
-	if !s.SealedSince.IsZero() {
-		k.SealedSince = &s.SealedSince
+	at := func(t time.Time) *time.Time {
+		if t.IsZero() {
+			return nil
+		}
+		return &t
 	}
-	if !s.RootAt.IsZero() {
-		k.RootAt = &s.RootAt
+	k := Keys{
+		SealedSince: at(s.SealedSince), RootBy: s.RootBy, RootAt: at(s.RootAt), RootWrapped: at(s.RootWrapped),
+		Keys: []KeyNamed{}, Wrapped: []KeyWrapped{}, Problems: append([]string{}, s.Problems...),
 	}
 	for _, one := range s.Keys {
-		k.Keys = append(k.Keys, KeyAtHand(one))
+		k.Keys = append(k.Keys, KeyNamed{one.ID, one.Label, one.Algorithm, one.Wraps, one.Absent})
 	}
 	for _, w := range s.Wrapped {
 		k.Wrapped = append(k.Wrapped, KeyWrapped{w.Table, w.KEK, w.Form, w.Count, w.Opens, w.Old})

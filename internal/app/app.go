@@ -15,6 +15,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -77,6 +78,8 @@ type App struct {
 	logs    *web.LogWriter
 	// sealedOnce is Keep's own: the vault was sealed since the start.
 	sealedOnce bool
+	// unseeded: the providers of the environment could not be sealed at the start.
+	unseeded atomic.Bool
 }
 
 // openStore makes the data directory, with mode 0700, and opens the database.
@@ -225,7 +228,13 @@ func (a *App) build(ctx context.Context) error {
 	if _, why := key.Sealed(); why != nil {
 		return nil // seeding waits
 	}
-	return a.Vault.Seed(ctx, seeds(cfg))
+	err = a.Vault.Seed(ctx, seeds(cfg))
+	if code := tenure.AsError(err).Code; err != nil && (code == "vault_sealed" || code == "vault_busy") {
+		a.Log.Error("providers of the environment are not stored yet", "error", err)
+		a.unseeded.Store(true)
+		return nil
+	}
+	return err
 }
 
 // forget tells every cache of a change.

@@ -3,6 +3,7 @@ package app
 import (
 	"context"
 	"os"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
@@ -23,16 +24,17 @@ func (a *App) openKey(ctx context.Context) (*vault.MasterKey, error) {
 			return nil, config.Wrong("TENURE_KEY_URL", err.Error(), example)
 		}
 	}
-	open := vault.OpenKey
-	if a.Config.FindsData {
-		open = vault.FindKey
-	}
-	key, err := open(ctx, a.Store, vault.KeyURLs{Present: a.Config.KeyURL, Previous: a.Config.KeyURLsPrevious}, keys.Options{})
-	if tenure.IsKind(err, tenure.NotFound) || tenure.IsKind(err, tenure.Unavailable) {
-		return nil, err
-	}
-	if err != nil {
-		return nil, config.Wrong("TENURE_KEY_URL", err.Error(), example)
+	urls := vault.KeyURLs{Present: a.Config.KeyURL, Previous: a.Config.KeyURLsPrevious}
+	key := vault.FindKey(a.Store, urls, keys.Options{}) // most verbs need no secret
+	if !a.Config.FindsData {
+		var err error
+		key, err = vault.OpenKey(ctx, a.Store, urls, keys.Options{})
+		if tenure.IsKind(err, tenure.Unavailable) {
+			return nil, err
+		}
+		if err != nil {
+			return nil, config.Wrong("TENURE_KEY_URL", err.Error(), example)
+		}
 	}
 	key.OnTampered(a.tampered)
 	a.Metrics.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
@@ -68,10 +70,34 @@ func (a *App) sealing(ctx context.Context, why error) {
 	if why != nil {
 		return
 	}
-	if err := a.Vault.Seed(ctx, seeds(a.Config)); err != nil {
-		a.Log.Error("providers of the environment", "error", err)
+	a.seed(ctx)
+}
+
+// seed stores the providers of the environment. Where they cannot be sealed now, that
+// waits: it is no reason not to serve.
+func (a *App) seed(ctx context.Context) {
+	err := a.Vault.Seed(ctx, seeds(a.Config))
+	a.unseeded.Store(err != nil)
+	if err != nil {
+		a.Log.Error("providers of the environment are not stored yet", "error", err)
 	}
 }
+
+// seedLater stores them as soon as that goes, until ctx ends.
+func (a *App) seedLater(ctx context.Context) {
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(seedAgain):
+		}
+		if _, why := a.Vault.Key.Sealed(); why == nil && a.unseeded.Load() {
+			a.seed(ctx)
+		}
+	}
+}
+
+const seedAgain = 15 * time.Second
 
 // tampered is told of a row that does not open though the key is right.
 func (a *App) tampered(ctx context.Context, what store.Bound) {

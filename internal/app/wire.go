@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"crypto/cipher"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -21,6 +22,7 @@ import (
 	"github.com/tenure-gateway/tenure/internal/audit"
 	"github.com/tenure-gateway/tenure/internal/backup"
 	"github.com/tenure-gateway/tenure/internal/dash"
+	"github.com/tenure-gateway/tenure/internal/keys"
 	"github.com/tenure-gateway/tenure/internal/oidc"
 	"github.com/tenure-gateway/tenure/internal/scim"
 	"github.com/tenure-gateway/tenure/internal/signin"
@@ -233,11 +235,29 @@ func (a *App) ready(strictly bool) (string, error) {
 	err := a.Live.Fresh()
 	switch {
 	case err == nil:
-		return "ready", nil
+		return a.unsealed(strictly)
 	case !strictly && a.Live.FreshFor(a.Tokens.Cache.Grace()) == nil:
 		return "degraded", nil
 	}
 	return "", err
+}
+
+// unsealed says the same of the vault. A replica that never had the key because its
+// own settings are wrong would, were it sent requests, take the place of one that has
+// it: so a rollout with a wrong key ends at its first replica. Where the key's service
+// is away, or the key was there before, the others are no better off, and this one can
+// still end access; and SQLite has no others.
+func (a *App) unsealed(strictly bool) (string, error) {
+	_, why := a.Vault.Key.Sealed()
+	if why == nil {
+		return "ready", nil
+	}
+	var problem *keys.Error
+	ours := errors.As(a.Vault.Key.NeverOpened(), &problem) && problem.Problem != keys.Away && problem.Problem != keys.Busy
+	if strictly || ours && !a.Config.Postgres.IsZero() {
+		return "", a.Vault.Key.Refusal()
+	}
+	return "sealed", nil
 }
 
 func (a *App) registerMetrics() {

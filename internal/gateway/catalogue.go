@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -100,9 +101,18 @@ func (c *catalogue) find(ctx context.Context, p tenure.Principal, kind tenure.Pr
 		t, ok = l.find(p, kind, model)
 	}
 	if !ok {
-		return target{}, l.explain(p, kind, model)
+		return target{}, cmp.Or(c.waits(l), l.explain(p, kind, model))
 	}
 	return t, nil
+}
+
+// waits is why a workspace that has no provider may have one once the vault is open:
+// those of the environment are stored only then.
+func (c *catalogue) waits(l *listing) error {
+	if len(l.offers) > 0 {
+		return nil
+	}
+	return c.vault.Key.Refusal()
 }
 
 func (l *listing) find(p tenure.Principal, kind tenure.ProviderKind, model string) (target, bool) {
@@ -187,11 +197,17 @@ func (c *catalogue) models(ctx context.Context, p tenure.Principal, kind tenure.
 		return nil, err
 	}
 	out, whole := l.models(p, kind)
+	if err := c.waits(l); err != nil {
+		return nil, err
+	}
 	if len(out) == 0 && !whole && time.Since(l.at) > c.lookAgain {
 		if l, err = c.await(ctx, c.renew(ctx, p.Tenant(), p.Workspace(), l)); err != nil {
 			return nil, err
 		}
 		out, whole = l.models(p, kind)
+	}
+	if err := c.waits(l); err != nil {
+		return nil, err
 	}
 	if len(out) == 0 && !whole {
 		for _, o := range l.offers {

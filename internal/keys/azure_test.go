@@ -4,6 +4,7 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/tenure-gateway/tenure/internal/keys"
 	"github.com/tenure-gateway/tenure/internal/keys/keystest"
@@ -21,11 +22,11 @@ func TestAzure(t *testing.T) {
 		t.Setenv(name, value)
 	}
 	url := "azurekeyvault://" + keystest.AzureKey
-	with := keys.Options{Transport: d.Transport}
+	with := keys.Options{Transport: d.Transport, Timeout: time.Second}
 	kek := open(t, url, with)
 	wrapped, by := wrap(t, kek, dek)
-	if by != url || kek.ID() != url || d.Challenged() != 1 {
-		t.Errorf("by %s of %s, challenged %d times", by, kek.ID(), d.Challenged())
+	if by != url+"?algorithm=RSA-OAEP-256" || kek.About().ID != by || d.Challenged() != 1 {
+		t.Errorf("by %s of %s, challenged %d times", by, kek.About().ID, d.Challenged())
 	}
 	if err := opens(t, kek, wrapped, dek); err != nil {
 		t.Error(err)
@@ -33,7 +34,7 @@ func TestAzure(t *testing.T) {
 	says(t, opens(t, kek, []byte("no ciphertext"), dek), keys.Wrong, url)
 	for status, problem := range map[int]keys.Problem{
 		http.StatusForbidden: keys.Denied, http.StatusNotFound: keys.Missing, http.StatusConflict: keys.Missing,
-		http.StatusTooManyRequests: keys.Away, http.StatusServiceUnavailable: keys.Away,
+		http.StatusTooManyRequests: keys.Busy, http.StatusServiceUnavailable: keys.Away,
 	} {
 		d.Fail(status)
 		err := opens(t, kek, wrapped, dek)

@@ -28,10 +28,10 @@ func TestAWS(t *testing.T) {
 	d := keystest.NewKMS(t)
 	awsEnv(t, d)
 	alias := "awskms://" + keystest.KMSAlias
-	kek := open(t, alias+"?region="+keystest.AWSRegion, keys.Options{})
+	kek := open(t, alias+"?region="+keystest.AWSRegion, keys.Options{Timeout: time.Second})
 	wrapped, by := wrap(t, kek, dek)
-	if by != alias || kek.ID() != alias {
-		t.Errorf("by %s of %s", by, kek.ID())
+	if by != alias+"?region="+keystest.AWSRegion || kek.About().ID != by {
+		t.Errorf("by %s of %s", by, kek.About().ID)
 	}
 	if err := opens(t, kek, wrapped, dek); err != nil {
 		t.Error(err)
@@ -45,7 +45,7 @@ func TestAWS(t *testing.T) {
 	for kind, problem := range map[string]keys.Problem{
 		"AccessDeniedException": keys.Denied, "ExpiredTokenException": keys.Denied, "UnrecognizedClientException": keys.Denied,
 		"NotFoundException": keys.Missing, "DisabledException": keys.Missing, "KMSInvalidStateException": keys.Missing,
-		"IncorrectKeyException": keys.Wrong, "KMSInternalException": keys.Away, "ThrottlingException": keys.Away,
+		"IncorrectKeyException": keys.Wrong, "KMSInternalException": keys.Away, "ThrottlingException": keys.Busy,
 	} {
 		d.Fail(kind)
 		says(t, opens(t, kek, wrapped, dek), problem, alias)

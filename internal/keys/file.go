@@ -12,6 +12,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"path/filepath"
 	"strings"
 	"syscall"
 )
@@ -74,34 +75,50 @@ func keptFromOthers(mode fs.FileMode, own bool) bool {
 	return mode.Perm()&others == 0
 }
 
-// Make makes the key file of a file: URL, of mode 0600, where there is none.
+// Make makes the key file of a file: URL, of mode 0600, where there is none: whole or
+// not at all, whatever fails meanwhile, and there for good when this returns. Its error
+// is fs.ErrExist where there is one.
 func Make(raw string) error {
 	path := FileOf(raw)
 	if path == "" {
 		return errors.New("only a file is made")
 	}
-	key := make([]byte, Size)
-	_, _ = rand.Read(key) // crypto/rand never fails (Go 1.24 and later)
-	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	dir := filepath.Dir(path)
+	f, err := os.CreateTemp(dir, ".master-key-*") // of mode 0600
 	if err != nil {
 		return err
 	}
-	_, werr := f.WriteString(base64.StdEncoding.EncodeToString(key) + "\n")
-	return errors.Join(werr, f.Sync(), f.Close())
+	key := make([]byte, Size)
+	_, _ = rand.Read(key) // crypto/rand never fails (Go 1.24 and later)
+	_, err = f.WriteString(base64.StdEncoding.EncodeToString(key) + "\n")
+	err = errors.Join(err, f.Sync(), f.Close())
+	if err == nil {
+		err = os.Link(f.Name(), path) // which writes over nothing
+	}
+	return errors.Join(err, os.Remove(f.Name()), syncDir(dir))
+}
+
+// syncDir makes the names in a directory durable.
+func syncDir(path string) error {
+	dir, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	return errors.Join(dir.Sync(), dir.Close())
 }
 
 // Check is what the key is known again by, as databases before the root key keep it.
 func (f *File) Check() string { return f.check }
 
-// ID implements KEK: it goes with the key, wherever the file is.
-func (f *File) ID() string { return schemeFile + ":" + f.check[:16] }
-
-// Label implements KEK.
-func (f *File) Label() string { return schemeFile + ":" + f.path }
+// About implements KEK. The ID goes with the key, wherever the file is.
+func (f *File) About() About {
+	id := schemeFile + ":" + f.check[:16]
+	return About{ID: id, Name: id, Label: schemeFile + ":" + f.path, Algorithm: "AES-256-GCM"}
+}
 
 // Wrap implements KEK.
 func (f *File) Wrap(_ context.Context, key, bound []byte) ([]byte, string, error) {
-	return f.aead.Seal(nil, nil, key, bound), f.ID(), nil //nolint:gosec // no nonce is given: NewGCMWithRandomNonce takes none
+	return f.aead.Seal(nil, nil, key, bound), f.About().ID, nil //nolint:gosec // no nonce is given: NewGCMWithRandomNonce takes none
 }
 
 // Unwrap implements KEK.
@@ -111,7 +128,7 @@ func (f *File) Unwrap(_ context.Context, wrapped, bound []byte) ([]byte, error) 
 			return key, nil
 		}
 	}
-	return nil, &Error{Label: f.Label(), Problem: Wrong, Do: "it is of another key, or was changed or moved in the database"}
+	return nil, &Error{Label: f.About().Label, Problem: Wrong, Do: "it is of another key, or was changed or moved in the database"}
 }
 
 // GCM is AES-256-GCM that makes its nonces itself and carries them in what it seals.

@@ -2,8 +2,10 @@ package keys
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"net/http"
 	"net/url"
 	"os"
@@ -21,13 +23,13 @@ func openVault(_ context.Context, s *service, u *url.URL, o Options) error {
 	if cfg.Error != nil {
 		return cfg.Error
 	}
-	cfg.Timeout, cfg.MaxRetries = o.Timeout, 1
+	cfg.Timeout, cfg.MaxRetries, cfg.DisableRedirects = o.Timeout, 0, true
 	file := u.Query().Get("token_file")
 	base := cfg.HttpClient.Transport
 	if o.Transport != nil {
 		base = o.Transport
 	}
-	cfg.HttpClient.Transport = tokenFrom{base, file}
+	cfg.HttpClient.Transport = carrier{base, file}
 	if os.Getenv("VAULT_ADDR") == "" {
 		return errors.New("VAULT_ADDR is not set")
 	}
@@ -38,29 +40,46 @@ func openVault(_ context.Context, s *service, u *url.URL, o Options) error {
 	if client.Token() == "" && file == "" {
 		return errors.New("VAULT_TOKEN is not set")
 	}
-	s.keeper = hashivault.OpenKeeper(client, nameOf(u), &hashivault.KeeperOptions{Engine: strings.Trim(u.Query().Get("engine"), "/")})
+	engine := cmp.Or(strings.Trim(u.Query().Get("engine"), "/"), "transit")
+	s.keeper = hashivault.OpenKeeper(client, nameOf(u), &hashivault.KeeperOptions{Engine: engine})
 	s.version, s.problem = vaultVersion, vaultProblem
+	s.about.Algorithm = "Vault transit, by default AES-256-GCM"
+	s.by("address", placeOf(client.Address()), "namespace", strings.Trim(client.Namespace(), "/"), "engine", engine)
 	return nil
 }
 
-// tokenFrom sends the token that is in a file at this moment: agents renew theirs.
-type tokenFrom struct {
+// placeOf is an address without user, path and what else is no place.
+func placeOf(address string) string {
+	u, err := url.Parse(address)
+	if err != nil {
+		return ""
+	}
+	return strings.ToLower(u.Scheme + "://" + u.Host)
+}
+
+// A carrier sends the token that is in a file at this moment, for agents renew theirs,
+// and takes it nowhere else: who may use the key tells nobody whom Vault names.
+type carrier struct {
 	base http.RoundTripper
 	file string
 }
 
 // RoundTrip implements http.RoundTripper.
-func (t tokenFrom) RoundTrip(r *http.Request) (*http.Response, error) {
-	if t.file == "" {
-		return t.base.RoundTrip(r)
+func (c carrier) RoundTrip(r *http.Request) (*http.Response, error) {
+	if c.file != "" {
+		token, err := os.ReadFile(c.file)
+		if err != nil {
+			return nil, err
+		}
+		r = r.Clone(r.Context())
+		r.Header.Set(api.AuthHeaderName, strings.TrimSpace(string(token)))
 	}
-	token, err := os.ReadFile(t.file)
-	if err != nil {
-		return nil, err
+	res, err := c.base.RoundTrip(r)
+	if err == nil && res.StatusCode >= 300 && res.StatusCode < 400 {
+		err = fmt.Errorf("it redirects to %s, which is not followed: let VAULT_ADDR name that", placeOf(res.Header.Get("Location")))
+		return nil, errors.Join(err, res.Body.Close())
 	}
-	r = r.Clone(r.Context())
-	r.Header.Set(api.AuthHeaderName, strings.TrimSpace(string(token)))
-	return t.base.RoundTrip(r)
+	return res, err
 }
 
 // vaultVersion is the version in "vault:v3:…".
@@ -81,6 +100,8 @@ func vaultProblem(err error) (Problem, string) {
 	}
 	said := strings.Join(res.Errors, " ")
 	switch {
+	case res.StatusCode == http.StatusTooManyRequests:
+		return Busy, "a rate limit quota of Vault is too low for it; Tenure goes on by itself"
 	case res.StatusCode == http.StatusForbidden:
 		return Denied, "see that VAULT_TOKEN lives, and that its policy allows update on the engine's encrypt/KEY and decrypt/KEY"
 	case res.StatusCode == http.StatusNotFound, strings.Contains(said, "encryption key not found"):

@@ -26,17 +26,38 @@ type KEK interface {
 	Wrap(ctx context.Context, key, bound []byte) (wrapped []byte, by string, err error)
 	// Unwrap decrypts what Wrap made, bound to the same.
 	Unwrap(ctx context.Context, wrapped, bound []byte) ([]byte, error)
-	// ID names the KEK in the database. Two KEKs never have the same one.
-	ID() string
-	// Label names it for people, without a secret.
-	Label() string
+	// About tells what it is.
+	About() About
+}
+
+// About is what a KEK is, without a secret.
+type About struct {
+	// ID names the KEK in the database, with all that makes it another one: where its
+	// service is, the engine, region or algorithm. Two KEKs never have the same one.
+	ID string
+	// Name is the part of the ID before the "?". Of an ID that has nothing behind it,
+	// or something else, the KEK may be the same all the same: it was moved, or was
+	// noted before IDs said so much. Whether it is shows when it unwraps.
+	Name string
+	// Label names it for people.
+	Label string
+	// Algorithm is what it wraps with, as far as Tenure is told.
+	Algorithm string
+}
+
+// Made reports whether by, as Wrap gave it, names this KEK for sure, or perhaps.
+func (a About) Made(by string) (sure, perhaps bool) {
+	id, _, _ := strings.Cut(by, "#")
+	name, _, _ := strings.Cut(id, "?")
+	return id == a.ID, name == a.Name
 }
 
 // Options are what Open may be told.
 type Options struct {
 	// Transport carries the requests to key services; nil is the usual one of each.
 	Transport http.RoundTripper
-	// Timeout bounds one call of a key service; 0 is five seconds.
+	// Timeout bounds one call of a key service, with what is tried again of it; 0 is
+	// five seconds.
 	Timeout time.Duration
 }
 
@@ -116,6 +137,7 @@ const (
 	Missing                    // there is no such key
 	Wrong                      // what was given is not of this key, or was changed
 	Exposed                    // a file that others may read
+	Busy                       // it answers, and asks to be asked less often
 )
 
 // Error says which KEK failed, how, and what to do. It holds no secret.
@@ -131,6 +153,7 @@ func (e *Error) Error() string {
 	said := map[Problem]string{
 		Away: "cannot be reached", Denied: "refuses Tenure", Missing: "is missing",
 		Wrong: "does not open what was given to it", Exposed: "can be read by others",
+		Busy: "is asked too often",
 	}[e.Problem]
 	text := fmt.Sprintf("the key-encryption key %s %s", e.Label, said)
 	if e.Err != nil {

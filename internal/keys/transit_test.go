@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
@@ -112,15 +113,15 @@ func TestTransit(t *testing.T) {
 	url := "hashivault://" + name
 	kek := open(t, url, keys.Options{})
 	one, by := wrap(t, kek, dek)
-	if by != url+"#v1" || kek.ID() != url {
-		t.Errorf("by %s of %s", by, kek.ID())
+	if by != kek.About().ID+"#v1" || kek.About().Name != url || !strings.HasSuffix(by, "&engine=transit#v1") {
+		t.Errorf("by %s of %s", by, kek.About().ID)
 	}
 	if err := opens(t, kek, one, dek); err != nil {
 		t.Error(err)
 	}
 	manage(t, "POST", "transit/keys/"+name+"/rotate", "")
 	two, by := wrap(t, kek, dek)
-	if by != url+"#v2" {
+	if by != kek.About().ID+"#v2" {
 		t.Errorf("after the rotation by %s", by)
 	}
 	for _, wrapped := range [][]byte{one, two} {
@@ -168,12 +169,12 @@ func TestTransitTokenFile(t *testing.T) {
 	}
 }
 
-// A transit that is ill is told by what ails it, and is waited for no longer than five
-// seconds; well again, it is used by the same KEK.
+// A transit that is ill is told by what ails it, and is waited for no longer than its
+// time; well again, it is used by the same KEK.
 func TestTransitIll(t *testing.T) {
 	d := double(t)
 	url := "hashivault://" + transitKey(t)
-	kek := open(t, url, keys.Options{})
+	kek := open(t, url, keys.Options{Timeout: time.Second})
 	wrapped, _ := wrap(t, kek, dek)
 	ill := func(problem keys.Problem, ail func(*keystest.Transit), parts ...string) {
 		t.Helper()
@@ -197,6 +198,7 @@ func TestTransitIll(t *testing.T) {
 	if took := time.Since(from); took > 9*time.Second {
 		t.Errorf("it waited for %v", took)
 	}
+	d.Set(func(d *keystest.Transit) { d.Slow = false })
 	d.Close()
 	says(t, opens(t, kek, wrapped, dek), keys.Away, url, "that it runs")
 }
@@ -211,4 +213,83 @@ func TestTransitLeft(t *testing.T) {
 	defer leave()
 	_, err := kek.Unwrap(ctx, wrapped, nil)
 	says(t, err, keys.Away)
+}
+
+// A service that asks for patience is asked again, ever more rarely, and who waits in
+// vain is told that it is busy, not away.
+func TestTransitBusy(t *testing.T) {
+	d := double(t)
+	url := "hashivault://" + transitKey(t)
+	kek := open(t, url, keys.Options{})
+	wrapped, _ := wrap(t, kek, dek)
+	d.Set(func(d *keystest.Transit) { d.Busy = 2 })
+	if err := opens(t, kek, wrapped, dek); err != nil {
+		t.Error(err)
+	}
+	d.Set(func(d *keystest.Transit) { d.Busy = 1_000_000 })
+	says(t, opens(t, open(t, url, keys.Options{Timeout: time.Second}), wrapped, dek), keys.Busy, url, "rate limit quota")
+	d.Set(func(d *keystest.Transit) {
+		if asked := 1_000_000 - d.Busy; asked > 12 {
+			t.Errorf("asked %d times in a second", asked)
+		}
+		d.Busy = 0
+	})
+}
+
+// The token goes to whom VAULT_ADDR names, and to nobody whom that one names.
+func TestTransitRedirects(t *testing.T) {
+	elsewhere := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		t.Errorf("asked elsewhere, with %d bytes of token", len(r.Header.Get("X-Vault-Token")))
+	}))
+	defer elsewhere.Close()
+	d := double(t)
+	url := "hashivault://" + transitKey(t)
+	file := filepath.Join(t.TempDir(), "token")
+	if err := os.WriteFile(file, []byte(keystest.TransitToken), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, url := range []string{url, url + "?token_file=" + file} {
+		kek := open(t, url, keys.Options{})
+		d.Set(func(d *keystest.Transit) { d.Moved = "" })
+		wrapped, _ := wrap(t, kek, dek)
+		d.Set(func(d *keystest.Transit) { d.Moved = elsewhere.URL })
+		says(t, opens(t, kek, wrapped, dek), keys.Away, "it redirects to "+elsewhere.URL, "VAULT_ADDR")
+	}
+}
+
+// Keys of one name that are not the same have not the same id, and what was noted
+// before ids told where a key is may still be its.
+func TestWhatTellsKeysApart(t *testing.T) {
+	t.Setenv("VAULT_TOKEN", "hvs.any")
+	t.Setenv("AWS_ACCESS_KEY_ID", "any")
+	t.Setenv("AWS_SECRET_ACCESS_KEY", "any")
+	seen := map[string]bool{}
+	for _, c := range []struct{ url, address, namespace, region, name string }{
+		{"hashivault://tenure", "https://one:8200", "", "", "hashivault://tenure"},
+		{"hashivault://tenure", "https://two:8200", "", "", "hashivault://tenure"},
+		{"hashivault://tenure", "https://one:8200", "team-a/", "", "hashivault://tenure"},
+		{"hashivault://tenure?engine=secrets/transit", "https://one:8200", "", "", "hashivault://tenure"},
+		{"awskms://alias/tenure", "", "", "eu-central-1", "awskms://alias/tenure"},
+		{"awskms://alias/tenure?region=us-east-1", "", "", "eu-central-1", "awskms://alias/tenure"},
+		{"azurekeyvault://v.vault.azure.net/keys/tenure/0123", "", "", "", "azurekeyvault://v.vault.azure.net/keys/tenure/0123"},
+		{"azurekeyvault://v.vault.azure.net/keys/tenure/0123?algorithm=RSA-OAEP", "", "", "", "azurekeyvault://v.vault.azure.net/keys/tenure/0123"},
+	} {
+		t.Setenv("VAULT_ADDR", c.address)
+		t.Setenv("VAULT_NAMESPACE", c.namespace)
+		t.Setenv("AWS_REGION", c.region)
+		about := open(t, c.url, keys.Options{}).About()
+		if seen[about.ID] || about.Name != c.name || !strings.HasPrefix(about.ID, c.name+"?") || strings.Contains(about.ID, "#") {
+			t.Errorf("%s is %+v", c.url, about)
+		}
+		seen[about.ID] = true
+		if sure, _ := about.Made(about.ID + "#v7"); !sure {
+			t.Errorf("%s does not know itself", about.ID)
+		}
+		if sure, perhaps := about.Made(c.name + "#v1"); sure || !perhaps {
+			t.Errorf("%s of %s: sure %t, perhaps %t", c.name, about.ID, sure, perhaps)
+		}
+		if _, perhaps := about.Made("hashivault://other#v1"); perhaps {
+			t.Errorf("%s takes what another has made", about.ID)
+		}
+	}
 }

@@ -34,7 +34,7 @@ func (k *MasterKey) Rewrap(ctx context.Context, tell func(Progress)) (Progress, 
 	if p.Total, err = k.db.CountSealed(ctx); err != nil {
 		return p, err
 	}
-	_, by, err := k.wrapSample(ctx)
+	by, err := k.wrapSample(ctx)
 	if err != nil {
 		return p, err
 	}
@@ -100,16 +100,19 @@ func (v *Vault) Rewrap(ctx context.Context, by tenure.Principal, tell func(Progr
 }
 
 // wrapSample tells by what a key would be wrapped now.
-func (k *MasterKey) wrapSample(ctx context.Context) ([]byte, string, error) {
-	r := k.ring()
-	if r.why != nil {
-		return nil, "", sealedError(r.why)
-	}
-	wrapped, by, err := r.keks[0].Wrap(ctx, make([]byte, keys.Size), r.boundDataKey())
+func (k *MasterKey) wrapSample(ctx context.Context) (string, error) {
+	r, err := k.need(ctx)
 	if err != nil {
-		return nil, "", k.failed(ctx, err)
+		return "", err
 	}
-	return wrapped, by, nil
+	if r.why != nil {
+		return "", sealedError(r.why)
+	}
+	_, by, err := r.present().Wrap(ctx, make([]byte, keys.Size), r.boundDataKey())
+	if err != nil {
+		return "", k.failed(ctx, r, r.present(), err)
+	}
+	return by, nil
 }
 
 func (k *MasterKey) rewrapRows(ctx context.Context, table, by string, rows []store.SealedRow, p *Progress) error {
@@ -119,7 +122,7 @@ func (k *MasterKey) rewrapRows(ctx context.Context, table, by string, rows []sto
 			continue
 		}
 		to, err := k.rewrap(ctx, row)
-		if err == errTampered { //nolint:errorlint // it is given as it is
+		if err == errTampered || keys.Is(err, keys.Wrong) { //nolint:errorlint // it is given as it is
 			p.Failed++
 			continue
 		}
@@ -160,21 +163,25 @@ func (k *MasterKey) rewrapRoot(ctx context.Context, by string) error {
 	if err != nil {
 		return err
 	}
-	wrapped, now, err := r.keks[0].Wrap(ctx, r.root, r.boundRoot())
+	wrapped, now, err := r.present().Wrap(ctx, r.root, r.boundRoot())
 	if err != nil {
-		return k.failed(ctx, err)
+		return k.failed(ctx, r, r.present(), err)
 	}
-	text, err := json.Marshal(storedRoot{KEK: now, Key: wrapped, At: r.stored.At})
+	text, err := json.Marshal(storedRoot{KEK: now, Key: wrapped, At: r.stored.At, Wrapped: k.db.Now().UTC()})
 	if err != nil {
 		return err
 	}
-	return k.db.Tx(ctx, func(ctx context.Context, tx *store.Tx) error {
+	err = k.db.Tx(ctx, func(ctx context.Context, tx *store.Tx) error {
 		ok, err := tx.SwapMeta(ctx, metaRoot, stored, string(text))
 		if err == nil && !ok {
 			err = &tenure.Error{Kind: tenure.Conflict, Code: "root_key_changed", Msg: "the root key was wrapped anew by somebody else meanwhile: run it again"}
 		}
 		return err
 	})
+	if err != nil {
+		return err
+	}
+	return k.probe(ctx, r) // which takes up what is stored now
 }
 
 // rewrap gives what a row is to be sealed as now: the data key wrapped by the KEK of
@@ -201,8 +208,8 @@ func (k *MasterKey) rewrap(ctx context.Context, row store.SealedRow) (store.Seal
 	}
 	defer clear(dek)
 	to := row.SealedKey
-	if to.DataKey, to.KEK, err = r.keks[0].Wrap(ctx, dek, r.boundDataKey()); err != nil {
-		return store.SealedKey{}, k.failed(ctx, err)
+	if to.DataKey, to.KEK, err = r.present().Wrap(ctx, dek, r.boundDataKey()); err != nil {
+		return store.SealedKey{}, k.failed(ctx, r, r.present(), err)
 	}
 	return to, nil
 }

@@ -3,13 +3,11 @@ package vault
 import (
 	"context"
 	"crypto/cipher"
-	"crypto/hkdf"
 	"crypto/hmac"
 	"crypto/rand"
 	"crypto/sha256"
 	"encoding/binary"
 	"encoding/hex"
-	"errors"
 	"fmt"
 	"strconv"
 
@@ -25,34 +23,26 @@ const (
 )
 
 // errTampered says that a row does not open with the right key.
-var errTampered = errors.New("the sealed key does not open: it was changed or moved in the database")
-
-// Derive gives a cipher for a purpose of its own (RFC 5869 §2.3): what is encrypted
-// with it lives for minutes and is never stored. Unavailable: the vault is sealed.
-func (k *MasterKey) Derive(purpose string) (cipher.AEAD, error) {
-	r := k.ring()
-	if r.why != nil {
-		return nil, sealedError(r.why)
-	}
-	key, err := hkdf.Expand(sha256.New, r.root, purpose, keys.Size)
-	if err != nil {
-		return nil, err
-	}
-	return keys.GCM(key)
+var errTampered = &tenure.Error{
+	Kind: tenure.Internal, Code: "secret_tampered",
+	Msg: "a stored secret does not open: it was changed or moved in the database; the audit log tells which (vault.tampered), and what is to be done is to store it anew",
 }
 
 // Sealer gives what seals one secret, under a data key of its own that is wrapped by
 // now. Unavailable: the vault is sealed.
 func (k *MasterKey) Sealer(ctx context.Context) (store.Sealer, error) {
-	r := k.ring()
+	r, err := k.need(ctx)
+	if err != nil {
+		return nil, err
+	}
 	if r.why != nil {
 		return nil, sealedError(r.why)
 	}
 	dek := make([]byte, keys.Size)
 	_, _ = rand.Read(dek) // crypto/rand never fails (Go 1.24 and later)
-	wrapped, by, err := r.keks[0].Wrap(ctx, dek, r.boundDataKey())
+	wrapped, by, err := r.present().Wrap(ctx, dek, r.boundDataKey())
 	if err != nil {
-		return nil, k.failed(ctx, err)
+		return nil, k.failed(ctx, r, r.present(), err)
 	}
 	inner, err := keys.GCM(dek)
 	clear(dek)
@@ -70,8 +60,11 @@ func (k *MasterKey) Sealer(ctx context.Context) (store.Sealer, error) {
 // Open decrypts what a Sealer made, bound to the same. Unavailable: the vault is
 // sealed, or its key is not at hand.
 func (k *MasterKey) Open(ctx context.Context, s store.SealedKey, to store.Bound) (tenure.Secret, error) {
-	r := k.ring()
-	if r.why != nil {
+	r, err := k.need(ctx)
+	if err != nil {
+		return tenure.Secret{}, err
+	}
+	if r.root == nil {
 		return tenure.Secret{}, sealedError(r.why)
 	}
 	dek, err := k.dataKey(ctx, r, s, to)
@@ -89,7 +82,7 @@ func (k *MasterKey) Open(ctx context.Context, s store.SealedKey, to store.Bound)
 	}
 	plain, err := decrypt(inner, s.Sealed, bound)
 	if err != nil {
-		return tenure.Secret{}, k.tampered(ctx, to)
+		return tenure.Secret{}, k.tamperedWith(ctx, to)
 	}
 	secret := tenure.NewSecret(string(plain))
 	clear(plain)
@@ -108,12 +101,11 @@ func (k *MasterKey) OpenProvider(ctx context.Context, row store.ProviderKeyRow) 
 // Fingerprint tells keys apart: it is the same for the same key in this installation
 // (HMAC-SHA-256 under a key derived from the root key, the first 8 bytes), and without
 // the root key nobody can try keys against it. Unavailable: the vault is sealed.
-func (k *MasterKey) Fingerprint(secret tenure.Secret) (string, error) {
-	r := k.ring()
-	if r.why != nil {
-		return "", sealedError(r.why)
+func (k *MasterKey) Fingerprint(ctx context.Context, secret tenure.Secret) (string, error) {
+	if _, err := k.need(ctx); err != nil {
+		return "", err
 	}
-	key, err := hkdf.Expand(sha256.New, r.root, "fingerprints of provider keys", keys.Size)
+	key, err := k.derive("fingerprints of provider keys")
 	if err != nil {
 		return "", err
 	}
@@ -132,39 +124,35 @@ func (k *MasterKey) dataKey(ctx context.Context, r *ring, s store.SealedKey, to 
 		bound = binding(append(old[:len(old)-1:len(old)-1], dataKey))
 		candidates = r.files()
 	case formNow:
-		if kek := r.find(s.KEK); kek != nil {
-			candidates = []keys.KEK{kek}
-		}
+		candidates = r.candidates(s.KEK)
 	default:
 		return nil, fmt.Errorf("what is sealed is of form %d, and this version knows none beyond %d", s.Form, formNow)
 	}
-	if len(candidates) == 0 {
+	dek, kek, err := k.unwrap(ctx, r, candidates, s.DataKey, bound)
+	switch {
+	case err == nil:
+		return dek, nil
+	case kek == nil:
 		return nil, sealedError(fmt.Errorf("a data key is wrapped by %q, which neither TENURE_KEY_URL nor TENURE_KEY_URL_PREVIOUS names", s.KEK))
-	}
-	var failed error
-	for _, kek := range candidates {
-		dek, err := kek.Unwrap(ctx, s.DataKey, bound)
-		if err == nil {
-			return dek, nil
+	case keys.Is(err, keys.Wrong):
+		if sure, _ := kek.About().Made(s.KEK); !sure && s.Form == formNow {
+			return nil, sealedError(otherKey(kek.About(), s.KEK, "it has the same name and is another key"))
 		}
-		failed = err
+		return nil, k.tamperedWith(ctx, to)
 	}
-	if keys.Is(failed, keys.Wrong) {
-		return nil, k.tampered(ctx, to)
-	}
-	return nil, k.failed(ctx, failed)
+	return nil, k.failed(ctx, r, kek, err)
 }
 
-// tampered notes that a row does not open, and gives the error for whoever asked.
-func (k *MasterKey) tampered(ctx context.Context, what store.Bound) error {
+// tamperedWith notes that a row does not open, and gives the error for whoever asked.
+func (k *MasterKey) tamperedWith(ctx context.Context, what store.Bound) error {
 	k.mu.Lock()
-	tell := k.onTampered
-	if k.toldOf[what] {
+	tell := k.tampered.tell
+	if k.tampered.told[what] {
 		tell = nil
-	} else if k.toldOf == nil || len(k.toldOf) > mostTold {
-		k.toldOf = map[store.Bound]bool{}
+	} else if k.tampered.told == nil || len(k.tampered.told) > mostTold {
+		k.tampered.told = map[store.Bound]bool{}
 	}
-	k.toldOf[what] = true
+	k.tampered.told[what] = true
 	k.mu.Unlock()
 	if tell != nil {
 		tell(ctx, what)

@@ -3,10 +3,12 @@ package vault
 import (
 	"context"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/tenure-gateway/tenure"
 	"github.com/tenure-gateway/tenure/internal/access"
+	"github.com/tenure-gateway/tenure/internal/keys"
 	"github.com/tenure-gateway/tenure/internal/store"
 )
 
@@ -14,16 +16,18 @@ import (
 type Status struct {
 	SealedSince time.Time // zero: it is not sealed
 	Keys        []KeyStatus
-	RootBy      string    // what wrapped the root key; "": there is none yet, or it is not known
+	RootBy      string    // what wrapped the root key; "": there is none yet
 	RootAt      time.Time // when the root key was made
+	RootWrapped time.Time // when it was wrapped by what has wrapped it
 	Wrapped     []Wrapped
 	Problems    []string // what is wrong, and what to do
 }
 
-// KeyStatus is one key that is at hand.
+// KeyStatus is one key that the settings name.
 type KeyStatus struct {
-	ID, Label string
-	Wraps     bool // it wraps what is sealed now; the others only open
+	keys.About        // only the label, of one that is not at hand
+	Wraps      bool   // it wraps what is sealed now; the others only open
+	Absent     string // why it is not at hand; "": it is
 }
 
 // Wrapped is how many secrets of a table were wrapped in the same way.
@@ -42,17 +46,30 @@ func (v *Vault) Status(ctx context.Context, by tenure.Principal) (Status, error)
 	if err != nil {
 		return Status{}, err
 	}
-	r := v.Key.ring()
-	s := Status{RootBy: r.stored.KEK, RootAt: r.stored.At}
+	r, err := v.Key.need(ctx)
+	if err != nil {
+		return Status{}, err
+	}
+	s := Status{RootBy: r.stored.KEK, RootAt: r.stored.At, RootWrapped: r.stored.Wrapped}
+	if s.RootWrapped.IsZero() {
+		s.RootWrapped = s.RootAt
+	}
 	if r.why != nil {
 		s.SealedSince = r.since
 		s.Problems = append(s.Problems, r.why.Error())
 	}
-	for _, absent := range r.absent {
-		s.Problems = append(s.Problems, absent.Error())
-	}
-	for i, kek := range r.keks {
-		s.Keys = append(s.Keys, KeyStatus{ID: kek.ID(), Label: kek.Label(), Wraps: i == 0})
+	for i, n := range r.named {
+		k := KeyStatus{Wraps: i == 0}
+		if n.kek != nil {
+			k.About = n.kek.About()
+		} else {
+			k.Label, _, _ = strings.Cut(n.url, "?")
+			k.Absent = n.err.Error()
+		}
+		if n.kek == nil && (r.why == nil || i > 0) {
+			s.Problems = append(s.Problems, k.Absent)
+		}
+		s.Keys = append(s.Keys, k)
 	}
 	for _, c := range counts {
 		w := r.judge(c)
@@ -76,9 +93,11 @@ func (r *ring) judge(c store.SealedCount) Wrapped {
 		w.Opens, w.Old = len(r.files()) > 0, true
 		return w
 	}
-	kek := r.find(c.KEK)
-	w.Opens = kek != nil
-	w.Old = kek == nil || kek.ID() != r.keks[0].ID()
+	w.Opens, w.Old = len(r.candidates(c.KEK)) > 0, true
+	if kek := r.present(); kek != nil {
+		sure, _ := kek.About().Made(c.KEK)
+		w.Old = !sure
+	}
 	return w
 }
 

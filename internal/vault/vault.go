@@ -85,7 +85,7 @@ func (v *Vault) add(ctx context.Context, by tenure.Principal, tenant tenure.Tena
 	if err != nil {
 		return tenure.Provider{}, err
 	}
-	fingerprint, err := v.Key.Fingerprint(spec.Key)
+	fingerprint, err := v.Key.Fingerprint(ctx, spec.Key)
 	if err != nil {
 		return tenure.Provider{}, err
 	}

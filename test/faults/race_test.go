@@ -140,8 +140,11 @@ func TestWrongKeyOverReplicas(t *testing.T) {
 		if p, a := tryMint(r, "bob@example.com"); p.secret == "" {
 			t.Errorf("%s: a token cannot be made: %v", name, a)
 		}
-		if a := ask(r.url, "GET", "/readyz", ""); a.status != 200 {
+		if a := ask(r.url, "GET", "/readyz", ""); a.status != 503 { // else a rollout with a wrong key would go on
 			t.Errorf("%s: %v", name, a)
+		}
+		if a := ask(first.url, "GET", "/readyz", ""); a.status != 200 {
+			t.Errorf("%s: the first replica: %v", name, a)
 		}
 		if a := ask(r.url, "GET", "/api/v1/admin/health", "", "X-User-Id: "+admin); !strings.Contains(a.body, `"vault_sealed":true`) || !strings.Contains(a.body, file) {
 			t.Errorf("%s: health does not say why: %v", name, a)
@@ -168,6 +171,9 @@ func TestWrongKeyOverReplicas(t *testing.T) {
 			}
 		}
 		if a.status != 200 {
+			t.Errorf("%s: with the key back: %v", name, a)
+		}
+		if a := ask(r.url, "GET", "/readyz", ""); a.status != 200 {
 			t.Errorf("%s: with the key back: %v", name, a)
 		}
 		if n := query(t, w.database, "SELECT count(*) FROM audit_events WHERE action = 'vault.unsealed'"); n != "1" {

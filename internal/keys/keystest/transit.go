@@ -28,6 +28,9 @@ type Transit struct {
 	Cut    bool   // connections, in the middle of the answer
 	Odd    string // answered instead, with 200
 	Slow   bool   // answers wait until the caller goes
+	Busy   int    // so many answers are 429
+	Moved  string // where every request is redirected to
+	Denies string // an operation that the token's policy does not allow
 
 	mu     sync.Mutex
 	keys   map[string]*transitKey
@@ -88,6 +91,16 @@ func (d *Transit) serve(w http.ResponseWriter, r *http.Request) {
 	defer d.mu.Unlock()
 	if d.Cut {
 		cut(w)
+		return
+	}
+	if d.Moved != "" {
+		w.Header().Set("Location", d.Moved+r.URL.Path)
+		w.WriteHeader(http.StatusTemporaryRedirect)
+		return
+	}
+	if d.Busy > 0 {
+		d.Busy--
+		refuse(w, http.StatusTooManyRequests, "request path \"transit\": rate limit quota exceeded")
 		return
 	}
 	if d.Odd != "" {
@@ -152,6 +165,8 @@ func (d *Transit) engine(w http.ResponseWriter, r *http.Request, path string, bo
 	}
 	key := d.keys[name]
 	switch {
+	case operation == d.Denies:
+		refuse(w, http.StatusForbidden, "1 error occurred:\n\t* permission denied\n\n")
 	case operation == "keys/" && r.Method == http.MethodDelete:
 		if key == nil || !key.deletable {
 			refuse(w, http.StatusBadRequest, "deletion is not allowed for this key")
