@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"io"
+	"time"
 
 	"github.com/tenure-gateway/tenure"
 	"github.com/tenure-gateway/tenure/internal/api"
@@ -77,7 +78,10 @@ func (vaultRewrap) Help() string {
 // Run implements the verb.
 func (c *vaultRewrap) Run(e *env) error {
 	return c.with(e, false, func(a *app.App, by tenure.Principal) error {
-		p, err := a.Vault.Rewrap(e.ctx, by, func(p vault.Progress) { fmt.Fprintf(e.stderr, "%d of %d\n", p.Done, p.Total) })
+		line := newProgress(e.stderr, "looked at")
+		line.at = time.Time{} // the first batch is told of at once
+		p, err := a.Vault.Rewrap(e.ctx, by, func(p vault.Progress) { line.tell(int64(p.Done), int64(p.Total)) })
+		line.end()
 		if err != nil {
 			return err
 		}

@@ -37,7 +37,7 @@ func (a *App) openKey(ctx context.Context) (*vault.MasterKey, error) {
 		}
 	}
 	key.OnTampered(a.tampered)
-	a.Metrics.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+	a.Metrics.MustRegister(&wrappings{key: key}, prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 		Name: "tenure_vault_sealed",
 		Help: "1 while no stored secret can be opened, 0 otherwise.",
 	}, func() float64 {

@@ -84,6 +84,24 @@ func (v *Vault) Status(ctx context.Context, by tenure.Principal) (Status, error)
 	return s, nil
 }
 
+// CountWrapped counts the secrets that the KEK of the day has wrapped, and those that
+// "tenure vault rewrap" would wrap by it. Unavailable: the vault is sealed.
+func (k *MasterKey) CountWrapped(ctx context.Context) (present, another int, err error) {
+	r := k.ring()
+	if r == nil || r.why != nil {
+		return 0, 0, sealedError(nil)
+	}
+	counts, err := k.db.SealedCounts(ctx)
+	for _, c := range counts {
+		if r.judge(c).Old {
+			another += c.Count
+		} else {
+			present += c.Count
+		}
+	}
+	return present, another, err
+}
+
 // judge tells of secrets that were wrapped in one way whether they open, and whether
 // they are to be wrapped anew. Whether a service has a newer version of its key is not
 // asked.

@@ -80,14 +80,17 @@ func killRewrap(t *testing.T, w *world, home string, sql func(string) string) {
 			t.Errorf("%d of %d are wrapped", wrapped, len(first))
 		}
 	}
+	stop := traffic(t, r, p)
 	for range 3 {
 		rewrap(true)
-		if a := ask(r.url, "GET", "/v1/models", "", bearer(p.secret)); a.status != 200 {
-			t.Errorf("amid: %v", a)
-		}
 	}
 	rewrap(false)
 	rewrap(false) // and nothing is written
+	stop()
+	left := func() bool {
+		return strings.Contains(ask(r.url, "GET", "/metrics", "").body, `tenure_vault_secrets{wrapped_by="another"} 0`)
+	}
+	eventually(t, time.Minute, "the metric says that nothing is left", left)
 	r.kill()
 	if err := os.Remove(strings.TrimPrefix(old, "file:")); err != nil {
 		t.Fatal(err)
@@ -100,6 +103,43 @@ func killRewrap(t *testing.T, w *world, home string, sql func(string) string) {
 	}
 	if a := ask(w.replica(alone...).url, "GET", "/v1/models", "", bearer(p.secret)); a.status != 200 {
 		t.Errorf("with the new key alone: %v", a)
+	}
+}
+
+// traffic asks for models, and signs people in, until it is stopped. Not one of them
+// may fail.
+func traffic(t *testing.T, r *replica, p pat) (stop func()) {
+	t.Helper()
+	over := make(chan struct{})
+	var wg sync.WaitGroup
+	var n atomic.Int64
+	for i, try := range []func() answer{
+		func() answer { return chat(r, p.secret) },
+		func() answer { return ask(r.url, "GET", "/v1/models", "", bearer(p.secret)) },
+		func() answer { return ask(r.url, "GET", "/api/v1/me", "", "X-User-Id: alice@example.com") },
+	} {
+		wg.Go(func() {
+			for {
+				select {
+				case <-over:
+					return
+				case <-time.After(5 * time.Millisecond):
+				}
+				if a := try(); a.status != 200 {
+					t.Errorf("amid, request %d: %v", i, a)
+					return
+				}
+				n.Add(1)
+			}
+		})
+	}
+	return func() {
+		close(over)
+		wg.Wait()
+		t.Logf("%d requests meanwhile, and none failed", n.Load())
+		if n.Load() < 20 {
+			t.Errorf("only %d", n.Load())
+		}
 	}
 }
 
