@@ -48,11 +48,11 @@ func TestSecretsBySettings(t *testing.T) {
 	r.Now = func() time.Time { return now }
 	r.Told = in.secretOutage
 	get := func() string {
-		secret, _, err := r.Resolve(t.Context(), tenure.DefaultTenant, "vault://secret/tenure/openai#key")
+		found, err := r.Resolve(t.Context(), tenure.DefaultTenant, "vault://secret/tenure/openai#key")
 		if err != nil {
 			return tenure.AsError(err).Code
 		}
-		return secret.Reveal()
+		return found.Secret.Reveal()
 	}
 	if got := get(); got != "sk-from-vault" {
 		t.Fatal(got)

@@ -94,6 +94,12 @@ func TestAWS(t *testing.T) {
 	}
 }
 
+func reply(w http.ResponseWriter, status int, body any) {
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(status)
+	_ = json.NewEncoder(w).Encode(body)
+}
+
 // googleDouble is Google's token endpoint and its Secret Manager. It verifies what the
 // service account signs.
 func googleDouble(t *testing.T, answers map[string]said) (*httptest.Server, string) {

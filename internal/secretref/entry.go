@@ -35,24 +35,24 @@ type entry struct {
 	flight flight[Value]
 }
 
-// use gives the secret where it may be used without waiting, when to come back for it,
-// and whether to ask for it anew: in the last quarter of its time, and every few seconds
-// while it cannot be confirmed. The resolver's lock is held.
-func (e *entry) use(now time.Time, grace time.Duration) (secret tenure.Secret, back time.Time, ask bool) {
+// use gives the secret where it may be used without waiting, and whether to ask for it
+// anew: in the last quarter of its time, and every few seconds while it cannot be
+// confirmed. The resolver's lock is held.
+func (e *entry) use(now time.Time, grace time.Duration) (found Found, ask bool) {
 	until := e.last(0)
 	due := e.asked.Add(until.Sub(e.asked) * 3 / 4)
 	switch {
 	case now.Before(due):
-		return e.value.Secret, due, false
+		return Found{Secret: e.value.Secret, Back: due, Confirmed: e.asked}, false
 	case now.Before(until):
-		return e.value.Secret, until, true
+		return Found{Secret: e.value.Secret, Back: until, Confirmed: e.asked}, true
 	case !e.stale || !now.Before(e.last(grace)):
-		return tenure.Secret{}, time.Time{}, true
+		return Found{}, true
 	}
 	if ask = !now.Before(e.retry); ask {
 		e.retry = now.Add(staleFor)
 	}
-	return e.value.Secret, earlier(e.retry, e.last(grace)), ask
+	return Found{Secret: e.value.Secret, Back: earlier(e.retry, e.last(grace)), Confirmed: e.asked}, ask
 }
 
 // last is when the secret is used no more, even if it cannot be confirmed.
@@ -139,9 +139,9 @@ func (r *Resolver) tell(ctx context.Context, e *entry, what Outage) {
 
 // settle gives what is used after a question has ended with err, or could not be
 // waited for.
-func (r *Resolver) settle(ctx context.Context, e *entry, err error) (tenure.Secret, time.Time, error) {
+func (r *Resolver) settle(ctx context.Context, e *entry, err error) (Found, error) {
 	if err != nil && ctx.Err() != nil { // whoever leaves says nothing of the system
-		return tenure.Secret{}, time.Time{}, unavailable(e.address, ctx.Err())
+		return Found{}, unavailable(e.address, ctx.Err())
 	}
 	if err != nil && !final(err) && !tenure.IsKind(err, tenure.Unavailable) {
 		err = unavailable(e.address, err)
@@ -158,16 +158,16 @@ func (r *Resolver) settle(ctx context.Context, e *entry, err error) (tenure.Secr
 			e.stale, e.retry = true, now.Add(staleFor)
 		}
 	}
-	secret, back, _ := e.use(now, r.Grace)
+	found, _ := e.use(now, r.Grace)
 	r.mu.Unlock()
 	r.tell(ctx, e, what)
 	switch {
-	case !secret.IsZero():
-		return secret, back, nil
+	case !found.Secret.IsZero():
+		return found, nil
 	case err == nil: // what it was read from changed again, or it ended meanwhile
 		err = strange(e.address, "it changed while it was read")
 	}
-	return tenure.Secret{}, time.Time{}, err
+	return Found{}, err
 }
 
 func earlier(a, b time.Time) time.Time {

@@ -109,8 +109,8 @@ func TestMountedFilesAreWatched(t *testing.T) {
 	}
 	go r.Run(t.Context())
 	where := "k8s://" + dir + "/openai"
-	if s, _, err := r.Resolve(t.Context(), tenure.DefaultTenant, where); err != nil || s.Reveal() != "sk-one" {
-		t.Fatal(s.Reveal(), err)
+	if f, err := r.Resolve(t.Context(), tenure.DefaultTenant, where); err != nil || f.Secret.Reveal() != "sk-one" {
+		t.Fatal(f.Secret.Reveal(), err)
 	}
 	swap("..2026_2", "sk-two")
 	select {
@@ -121,7 +121,7 @@ func TestMountedFilesAreWatched(t *testing.T) {
 	case <-time.After(30 * time.Second):
 		t.Fatal("the change was not noticed")
 	}
-	if s, _, err := r.Resolve(t.Context(), tenure.DefaultTenant, where); err != nil || s.Reveal() != "sk-two" {
-		t.Fatal(s.Reveal(), err)
+	if f, err := r.Resolve(t.Context(), tenure.DefaultTenant, where); err != nil || f.Secret.Reveal() != "sk-two" {
+		t.Fatal(f.Secret.Reveal(), err)
 	}
 }

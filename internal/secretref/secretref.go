@@ -42,6 +42,16 @@ type System interface {
 	Fetch(ctx context.Context, a Address) (Value, error)
 }
 
+// Found is a secret, and what whoever uses it should know.
+type Found struct {
+	Secret tenure.Secret
+	// Back is when to come back for it: before it has ended, so that it is asked for
+	// anew while it is used.
+	Back time.Time
+	// Confirmed is when its system was asked. In an outage that is long ago.
+	Confirmed time.Time
+}
+
 // Resolver gives secrets for their addresses. Its fields are set before first use.
 type Resolver struct {
 	// Allow are the addresses that tenants may name.
@@ -113,36 +123,36 @@ var setUp = map[string]string{
 	SchemeAWS:   "AWS_REGION is not set",
 }
 
-// Resolve gives the secret at an address, and when to come back for it: before it has
-// ended, so that it is asked for anew while the one that is there is used. However
-// many ask at once, its system is asked once, and at most once a minute unless the
-// secret ends sooner. While the system cannot be asked, the last good secret is given
-// for the grace. Errors are those of Check and of System.
-func (r *Resolver) Resolve(ctx context.Context, tenant tenure.TenantID, address string) (tenure.Secret, time.Time, error) {
+// Resolve gives the secret at an address. However many ask at once, its system is asked
+// once, and at most once a minute unless the secret ends sooner. While the system
+// cannot be asked, the last good secret is given for the grace. Errors are those of
+// Check and of System.
+func (r *Resolver) Resolve(ctx context.Context, tenant tenure.TenantID, address string) (Found, error) {
 	a, err := r.check(tenant, address) // the rules may be others after a start
 	if err != nil {
-		return tenure.Secret{}, time.Time{}, err
+		return Found{}, err
 	}
 	e, now := r.entry(key{tenant, address}, a), r.Now()
 	r.mu.Lock()
-	secret, back, ask := e.use(now, r.Grace)
+	found, ask := e.use(now, r.Grace)
 	r.mu.Unlock()
-	if !secret.IsZero() {
+	if !found.Secret.IsZero() {
 		if ask { // and nobody waits
 			r.start(ctx, e, false)
 		}
-		return secret, back, nil
+		return found, nil
 	}
 	_, err = r.start(ctx, e, false).wait(ctx)
 	return r.settle(ctx, e, err)
 }
 
 // Anew is Resolve for whoever was refused with a secret: unless another is there
-// already, or that was done a moment ago, its system is asked again.
-func (r *Resolver) Anew(ctx context.Context, tenant tenure.TenantID, address string, refused tenure.Secret) (tenure.Secret, time.Time, error) {
+// already, or that was done a moment ago, its system is asked again. Unavailable: it
+// cannot be asked, and there is only the one that was refused.
+func (r *Resolver) Anew(ctx context.Context, tenant tenure.TenantID, address string, refused tenure.Secret) (Found, error) {
 	a, err := r.check(tenant, address)
 	if err != nil {
-		return tenure.Secret{}, time.Time{}, err
+		return Found{}, err
 	}
 	e, now := r.entry(key{tenant, address}, a), r.Now()
 	r.mu.Lock()
@@ -155,7 +165,11 @@ func (r *Resolver) Anew(ctx context.Context, tenant tenure.TenantID, address str
 		return r.Resolve(ctx, tenant, address)
 	}
 	_, err = r.start(ctx, e, true).wait(ctx)
-	return r.settle(ctx, e, err)
+	found, settled := r.settle(ctx, e, err)
+	if err != nil && settled == nil { // the last good one is the one that was refused
+		return Found{}, unavailable(a, err)
+	}
+	return found, settled
 }
 
 // Forget drops what is kept for an address that nobody uses any more.

@@ -102,9 +102,9 @@ func TestResolveAsksOnce(t *testing.T) {
 		var wg sync.WaitGroup
 		for range 50 {
 			wg.Go(func() {
-				s, until, err := r.Resolve(t.Context(), tenure.DefaultTenant, at)
-				if err != nil || s.Reveal() != "one" || time.Until(until) > keepFor {
-					t.Error(s.Reveal(), until, err)
+				f, err := r.Resolve(t.Context(), tenure.DefaultTenant, at)
+				if err != nil || f.Secret.Reveal() != "one" || time.Until(f.Back) > keepFor {
+					t.Error(f.Secret.Reveal(), f.Back, err)
 				}
 			})
 		}
@@ -114,26 +114,26 @@ func TestResolveAsksOnce(t *testing.T) {
 		}
 		time.Sleep(50 * time.Second) // it is asked anew behind, and nobody waits
 		p.answer = func() (Value, error) { return secret("two") }
-		if s, _, err := r.Resolve(t.Context(), tenure.DefaultTenant, at); err != nil || s.Reveal() != "one" {
-			t.Error(s.Reveal(), err)
+		if f, err := r.Resolve(t.Context(), tenure.DefaultTenant, at); err != nil || f.Secret.Reveal() != "one" {
+			t.Error(f.Secret.Reveal(), err)
 		}
 		synctest.Wait()
-		if s, _, _ := r.Resolve(t.Context(), tenure.DefaultTenant, at); s.Reveal() != "two" || p.asked.Load() != 2 {
-			t.Error(s.Reveal(), p.asked.Load())
+		if f, _ := r.Resolve(t.Context(), tenure.DefaultTenant, at); f.Secret.Reveal() != "two" || p.asked.Load() != 2 {
+			t.Error(f.Secret.Reveal(), p.asked.Load())
 		}
 		p.answer = func() (Value, error) {
 			return Value{Secret: tenure.NewSecret("three"), Until: time.Now().Add(10 * time.Second)}, nil
 		}
 		time.Sleep(2 * time.Minute)
-		_, until, err := r.Resolve(t.Context(), tenure.DefaultTenant, at)
-		if err != nil || time.Until(until) != 7500*time.Millisecond {
-			t.Errorf("of a secret that ends in 10 s: %v %v", until, err)
+		f, err := r.Resolve(t.Context(), tenure.DefaultTenant, at)
+		if err != nil || time.Until(f.Back) != 7500*time.Millisecond {
+			t.Errorf("of a secret that ends in 10 s: %v %v", f.Back, err)
 		}
 		ctx, cancel := context.WithCancel(t.Context())
 		cancel()
 		p.answer = func() (Value, error) { time.Sleep(time.Hour); return secret("late") }
 		time.Sleep(time.Minute)
-		if _, _, err := r.Resolve(ctx, tenure.DefaultTenant, at); !tenure.IsKind(err, tenure.Unavailable) {
+		if _, err := r.Resolve(ctx, tenure.DefaultTenant, at); !tenure.IsKind(err, tenure.Unavailable) {
 			t.Errorf("whoever leaves: %v", err)
 		}
 		time.Sleep(2 * time.Hour)
@@ -147,7 +147,7 @@ func TestCheck(t *testing.T) {
 		at: "", "nonsense": "invalid_address", "vault://secret/other/a#k": "secret_address_not_allowed", "awssm://tenure/a": "secret_system_not_set_up",
 	} {
 		err := r.Check(tenure.DefaultTenant, address)
-		_, _, second := r.Resolve(t.Context(), tenure.DefaultTenant, address)
+		_, second := r.Resolve(t.Context(), tenure.DefaultTenant, address)
 		if code == "" && err == nil && second == nil {
 			continue
 		}
@@ -159,7 +159,7 @@ func TestCheck(t *testing.T) {
 		t.Errorf("another tenant: %v, asked %d times", err, p.asked.Load())
 	}
 	p.answer = func() (Value, error) { return secret("") }
-	if _, _, err := resolver(p).Resolve(t.Context(), tenure.DefaultTenant, at); !tenure.IsKind(err, tenure.NotFound) {
+	if _, err := resolver(p).Resolve(t.Context(), tenure.DefaultTenant, at); !tenure.IsKind(err, tenure.NotFound) {
 		t.Errorf("an empty secret: %v", err)
 	}
 }
@@ -179,12 +179,12 @@ func TestLasting(t *testing.T) {
 		r.Grace, r.Told = 15*time.Minute, func(_ context.Context, _ tenure.TenantID, _ string, o Outage) { told = append(told, o.State) }
 		expect := func(when, want string, states ...string) {
 			t.Helper()
-			s, until, err := r.Resolve(t.Context(), tenure.DefaultTenant, at)
-			got := s.Reveal()
+			f, err := r.Resolve(t.Context(), tenure.DefaultTenant, at)
+			got := f.Secret.Reveal()
 			if err != nil {
 				got = tenure.AsError(err).Code
-			} else if !until.After(time.Now()) {
-				t.Errorf("%s: good until %v", when, until)
+			} else if !f.Back.After(time.Now()) {
+				t.Errorf("%s: good until %v", when, f.Back)
 			}
 			synctest.Wait()
 			if got != want || strings.Join(told, " ") != strings.Join(states, " ") {
@@ -201,7 +201,7 @@ func TestLasting(t *testing.T) {
 		time.Sleep(2 * time.Minute)
 		left, leave := context.WithCancel(t.Context())
 		leave()
-		if _, _, err := r.Resolve(left, tenure.DefaultTenant, at); !tenure.IsKind(err, tenure.Unavailable) || len(told) > 0 {
+		if _, err := r.Resolve(left, tenure.DefaultTenant, at); !tenure.IsKind(err, tenure.Unavailable) || len(told) > 0 {
 			t.Errorf("whoever leaves: %v, told %v", err, told)
 		}
 		time.Sleep(2 * errorFor)
@@ -268,7 +268,7 @@ func TestFaultsOfSystems(t *testing.T) {
 			r := resolver(p)
 			began := time.Now()
 			for range 50 {
-				_, _, err := r.Resolve(t.Context(), tenure.DefaultTenant, at)
+				_, err := r.Resolve(t.Context(), tenure.DefaultTenant, at)
 				if name == "gone" && tenure.AsError(err).Code == "secret_denied" {
 					continue
 				}
@@ -287,7 +287,7 @@ func TestFaultsOfSystems(t *testing.T) {
 			}
 			p.answer = good
 			time.Sleep(2 * errorFor)
-			if s, _, err := r.Resolve(t.Context(), tenure.DefaultTenant, at); err != nil || s.Reveal() != "one" {
+			if f, err := r.Resolve(t.Context(), tenure.DefaultTenant, at); err != nil || f.Secret.Reveal() != "one" {
 				t.Errorf("after %s: %v", name, err)
 			}
 		}
@@ -297,7 +297,7 @@ func TestFaultsOfSystems(t *testing.T) {
 		r.Allow["acme"] = []string{"vault://secret/acme/"}
 		for i := range 2 * mostAtOnce {
 			go func() {
-				_, _, _ = r.Resolve(t.Context(), tenure.DefaultTenant, strings.Replace(at, "openai", "k"+string(rune('a'+i)), 1))
+				_, _ = r.Resolve(t.Context(), tenure.DefaultTenant, strings.Replace(at, "openai", "k"+string(rune('a'+i)), 1))
 			}()
 		}
 		synctest.Wait()
@@ -305,7 +305,7 @@ func TestFaultsOfSystems(t *testing.T) {
 			t.Errorf("%d questions at once", n)
 		}
 		p.answer = good
-		if s, _, err := r.Resolve(t.Context(), "acme", "vault://secret/acme/openai#key"); err != nil || s.Reveal() != "one" {
+		if f, err := r.Resolve(t.Context(), "acme", "vault://secret/acme/openai#key"); err != nil || f.Secret.Reveal() != "one" {
 			t.Errorf("another tenant: %v", err)
 		}
 		close(never)
@@ -328,9 +328,9 @@ func TestAnew(t *testing.T) {
 		one := tenure.NewSecret("one")
 		expect := func(when, want string, asked, told int32) {
 			t.Helper()
-			s, _, err := r.Anew(t.Context(), tenure.DefaultTenant, at, one)
-			if err != nil || s.Reveal() != want || p.asked.Load() != asked || changed.Load() != told {
-				t.Errorf("%s: %s (%v), asked %d times, told %d times", when, s.Reveal(), err, p.asked.Load(), changed.Load())
+			f, err := r.Anew(t.Context(), tenure.DefaultTenant, at, one)
+			if err != nil || f.Secret.Reveal() != want || p.asked.Load() != asked || changed.Load() != told {
+				t.Errorf("%s: %s (%v), asked %d times, told %d times", when, f.Secret.Reveal(), err, p.asked.Load(), changed.Load())
 			}
 		}
 		expect("never known", "one", 1, 0)
@@ -344,9 +344,14 @@ func TestAnew(t *testing.T) {
 		expect("another", "two", 3, 1)
 		time.Sleep(anewEvery)
 		expect("another is there", "two", 3, 1)
+		p.answer, one = down, tenure.NewSecret("two")
+		time.Sleep(anewEvery)
+		if f, err := r.Anew(t.Context(), tenure.DefaultTenant, at, one); !tenure.IsKind(err, tenure.Unavailable) {
+			t.Errorf("down: %s (%v)", f.Secret.Reveal(), err)
+		}
 		p.answer = gone
 		time.Sleep(time.Minute)
-		if _, _, err := r.Resolve(t.Context(), tenure.DefaultTenant, at); tenure.AsError(err).Code != "secret_denied" || changed.Load() != 2 {
+		if _, err := r.Resolve(t.Context(), tenure.DefaultTenant, at); tenure.AsError(err).Code != "secret_denied" || changed.Load() != 2 {
 			t.Errorf("denied: %v, told %d times", err, changed.Load())
 		}
 	})

@@ -11,18 +11,19 @@ import (
 	"time"
 
 	"github.com/tenure-gateway/tenure"
+	"github.com/tenure-gateway/tenure/internal/keys/keystest"
 )
 
 // kv is Vault with KV version 2 at secret/: the double, or the server that VAULT_ADDR
 // and VAULT_TOKEN name. Only the double can be made ill, so that it is nil there.
-func kv(t *testing.T) (*Vault, *vaultDouble) {
+func kv(t *testing.T) (*Vault, *keystest.KV) {
 	t.Helper()
 	client := &http.Client{Timeout: 5 * time.Second}
 	if at := os.Getenv("VAULT_ADDR"); at != "" {
 		return &Vault{Client: client, Address: at, Namespace: os.Getenv("VAULT_NAMESPACE"), Auth: VaultToken, Token: tenure.NewSecret(os.Getenv("VAULT_TOKEN")), Now: time.Now}, nil
 	}
-	d := newVaultDouble(t)
-	return &Vault{Client: client, Address: d.URL, Auth: VaultToken, Token: tenure.NewSecret(rootOfVault), Now: d.clock}, d
+	d := keystest.NewKV(t)
+	return &Vault{Client: client, Address: d.URL, Auth: VaultToken, Token: tenure.NewSecret(keystest.KVToken), Now: d.Now}, d
 }
 
 // write stores a version, or with nil deletes the newest.
@@ -97,9 +98,9 @@ func TestVaultKV(t *testing.T) {
 }
 
 func TestVaultIsIll(t *testing.T) {
-	d := newVaultDouble(t)
-	v := &Vault{Client: &http.Client{Timeout: 200 * time.Millisecond}, Address: d.URL, Namespace: "ns1", Auth: VaultToken, Token: tenure.NewSecret(rootOfVault), Now: d.clock}
-	d.namespace = "ns1"
+	d := keystest.NewKV(t)
+	v := &Vault{Client: &http.Client{Timeout: 200 * time.Millisecond}, Address: d.URL, Namespace: "ns1", Auth: VaultToken, Token: tenure.NewSecret(keystest.KVToken), Now: d.Now}
+	d.Namespace = "ns1"
 	write(t, v, "tenure/openai", map[string]any{"api_key": "sk-one"})
 	const at = "vault://secret/tenure/openai#api_key"
 	hang := make(chan struct{})
@@ -107,20 +108,20 @@ func TestVaultIsIll(t *testing.T) {
 		set  func()
 		want string
 	}{
-		"sealed":    {func() { d.sealed = true }, "secret_system_unavailable"},
-		"cut":       {func() { d.cut = true }, "secret_system_unavailable"},
-		"slow":      {func() { d.slow = hang }, "secret_system_unavailable"},
-		"namespace": {func() { d.namespace = "other" }, "secret_denied"},
-		"destroyed": {func() { d.secrets["tenure/openai"][0].destroyed = true }, "secret_not_found"},
+		"sealed":    {func() { d.Sealed = true }, "secret_system_unavailable"},
+		"cut":       {func() { d.Cut = true }, "secret_system_unavailable"},
+		"slow":      {func() { d.Slow = hang }, "secret_system_unavailable"},
+		"namespace": {func() { d.Namespace = "other" }, "secret_denied"},
+		"destroyed": {func() { d.Secrets["tenure/openai"][0].Destroyed = true }, "secret_not_found"},
 	} {
-		d.set(ill.set)
+		d.Set(ill.set)
 		if got := get(t, v, at); got != ill.want {
 			t.Errorf("%s: %s", name, got)
 		}
-		d.set(func() {
-			d.sealed, d.cut, d.slow, d.namespace = false, false, nil, "ns1"
-			d.secrets["tenure/openai"][0].destroyed = false
-			d.now = d.now.Add(2 * errorFor) // a login that failed is not tried at once again
+		d.Set(func() {
+			d.Sealed, d.Cut, d.Slow, d.Namespace = false, false, nil, "ns1"
+			d.Secrets["tenure/openai"][0].Destroyed = false
+			d.Time = d.Time.Add(2 * errorFor) // a login that failed is not tried at once again
 		})
 		if got := get(t, v, at); got != "sk-one" {
 			t.Errorf("after %s: %s", name, got)
@@ -135,11 +136,11 @@ func TestVaultIsIll(t *testing.T) {
 
 // A version that ends by itself is used no longer than it lasts.
 func TestVaultVersionThatEnds(t *testing.T) {
-	d := newVaultDouble(t)
-	v := &Vault{Client: http.DefaultClient, Address: d.URL, Auth: VaultToken, Token: tenure.NewSecret(rootOfVault), Now: d.clock}
+	d := keystest.NewKV(t)
+	v := &Vault{Client: http.DefaultClient, Address: d.URL, Auth: VaultToken, Token: tenure.NewSecret(keystest.KVToken), Now: d.Now}
 	write(t, v, "tenure/openai", map[string]any{"api_key": "sk-one"})
-	end := d.now.Add(20 * time.Second)
-	d.set(func() { d.secrets["tenure/openai"][0].deletion = end.UTC().Format(time.RFC3339Nano) })
+	end := d.Time.Add(20 * time.Second)
+	d.Set(func() { d.Secrets["tenure/openai"][0].Deletion = end.UTC().Format(time.RFC3339Nano) })
 	got, err := v.Fetch(t.Context(), address(t, "vault://secret/tenure/openai#api_key"))
 	if err != nil || !got.Until.Equal(end) {
 		t.Errorf("until %v, want %v (%v)", got.Until, end, err)
@@ -150,9 +151,9 @@ func TestVaultLogins(t *testing.T) {
 	for method, proof := range map[string][2]string{
 		VaultKubernetes: {"tenure", "service-account-token\n"}, VaultAppRole: {"role-of-tenure", "secret-of-tenure"},
 	} {
-		d := newVaultDouble(t)
-		d.secrets["tenure/openai"] = []version{{data: map[string]any{"api_key": "sk-one"}}}
-		d.secrets["others/openai"] = []version{{data: map[string]any{"api_key": "sk-other"}}}
+		d := keystest.NewKV(t)
+		d.Secrets["tenure/openai"] = []keystest.KVVersion{{Data: map[string]any{"api_key": "sk-one"}}}
+		d.Secrets["others/openai"] = []keystest.KVVersion{{Data: map[string]any{"api_key": "sk-other"}}}
 		file := filepath.Join(t.TempDir(), "proof")
 		put := func(text string) {
 			if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
@@ -160,18 +161,18 @@ func TestVaultLogins(t *testing.T) {
 			}
 		}
 		put(proof[1])
-		v := &Vault{Client: http.DefaultClient, Address: d.URL, Auth: method, Mount: method, Role: proof[0], File: file, Now: d.clock}
+		v := &Vault{Client: http.DefaultClient, Address: d.URL, Auth: method, Mount: method, Role: proof[0], File: file, Now: d.Now}
 		const at = "vault://secret/tenure/openai#api_key"
 		login := "POST /v1/auth/" + method + "/login"
 		expect := func(when, want string, logins, renewals int) {
 			t.Helper()
-			if got := get(t, v, at); got != want || d.count(login) != logins || d.count("POST /v1/auth/token/renew-self") != renewals {
-				t.Errorf("%s, %s: %s, %d logins, %d renewals", method, when, got, d.count(login), d.count("POST /v1/auth/token/renew-self"))
+			if got := get(t, v, at); got != want || d.Calls(login) != logins || d.Calls("POST /v1/auth/token/renew-self") != renewals {
+				t.Errorf("%s, %s: %s, %d logins, %d renewals", method, when, got, d.Calls(login), d.Calls("POST /v1/auth/token/renew-self"))
 			}
 		}
 		// What is renewed behind whoever asks has ended when it is looked at.
 		forward := func(by time.Duration) {
-			d.set(func() { d.now = d.now.Add(by) })
+			d.Set(func() { d.Time = d.Time.Add(by) })
 			v.Tend(t.Context())
 			_, _ = v.entering.start(t.Context(), v.Now, false, func(context.Context) (session, error) { return session{}, nil }).wait(t.Context())
 		}
@@ -189,17 +190,17 @@ func TestVaultLogins(t *testing.T) {
 		expect("renewed for the last time", "sk-one", 2, 3)
 		forward(2 * time.Hour)
 		expect("after its end", "sk-one", 3, 3)
-		d.set(func() { clear(d.tokens) })
+		d.Set(func() { clear(d.Tokens) })
 		expect("after it was revoked there", "sk-one", 4, 3)
 		put("forged")
-		d.set(func() { clear(d.tokens) })
+		d.Set(func() { clear(d.Tokens) })
 		for range 20 {
 			expect("with a proof that is none", "secret_denied", 5, 3)
 		}
 		put(proof[1])
 		forward(2 * errorFor)
 		expect("with one again", "sk-one", 6, 3)
-		d.set(func() { clear(d.tokens) })
+		d.Set(func() { clear(d.Tokens) })
 		if err := os.Remove(file); err != nil {
 			t.Fatal(err)
 		}
@@ -212,17 +213,17 @@ func TestVaultLogins(t *testing.T) {
 
 // A token in a file that somebody else renews is read again when it is refused.
 func TestVaultTokenInAFile(t *testing.T) {
-	d := newVaultDouble(t)
-	d.secrets["tenure/openai"] = []version{{data: map[string]any{"api_key": "sk-one"}}}
-	d.tokens["hvs.second"] = &vaultToken{}
+	d := keystest.NewKV(t)
+	d.Secrets["tenure/openai"] = []keystest.KVVersion{{Data: map[string]any{"api_key": "sk-one"}}}
+	d.Tokens["hvs.second"] = &keystest.KVGrant{}
 	file := filepath.Join(t.TempDir(), "token")
 	put := func(text string) {
 		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
 			t.Fatal(err)
 		}
 	}
-	put(rootOfVault + "\n")
-	v := &Vault{Client: http.DefaultClient, Address: d.URL, Auth: VaultToken, File: file, Now: d.clock}
+	put(keystest.KVToken + "\n")
+	v := &Vault{Client: http.DefaultClient, Address: d.URL, Auth: VaultToken, File: file, Now: d.Now}
 	expect := func(when, want string) {
 		t.Helper()
 		if got := get(t, v, at2); got != want {
@@ -230,21 +231,21 @@ func TestVaultTokenInAFile(t *testing.T) {
 		}
 	}
 	expect("first", "sk-one")
-	d.set(func() { delete(d.tokens, rootOfVault) })
+	d.Set(func() { delete(d.Tokens, keystest.KVToken) })
 	expect("revoked", "secret_denied")
 	put("hvs.second\n")
 	expect("replaced", "sk-one")
 	put("hvs.nobodys")
 	expect("replaced while the one before is alive", "sk-one")
-	d.set(func() { delete(d.tokens, "hvs.second") })
+	d.Set(func() { delete(d.Tokens, "hvs.second") })
 	for range 20 {
 		expect("replaced by nobody's", "secret_denied")
 	}
-	if n := d.count("GET /v1/auth/token/lookup-self"); n != 3 {
+	if n := d.Calls("GET /v1/auth/token/lookup-self"); n != 3 {
 		t.Errorf("%d looks at tokens", n)
 	}
 	put("hvs.third")
-	d.set(func() { d.tokens["hvs.third"], d.now = &vaultToken{}, d.now.Add(2*errorFor) })
+	d.Set(func() { d.Tokens["hvs.third"], d.Time = &keystest.KVGrant{}, d.Time.Add(2*errorFor) })
 	expect("replaced again", "sk-one")
 }
 
@@ -253,15 +254,15 @@ const at2 = "vault://secret/tenure/openai#api_key"
 // Of many who need a token one logs in, and no lock is held while Vault is asked: who
 // leaves, leaves.
 func TestVaultLoginIsOneForAll(t *testing.T) {
-	d := newVaultDouble(t)
-	d.secrets["tenure/openai"] = []version{{data: map[string]any{"api_key": "sk-one"}}}
+	d := keystest.NewKV(t)
+	d.Secrets["tenure/openai"] = []keystest.KVVersion{{Data: map[string]any{"api_key": "sk-one"}}}
 	file := filepath.Join(t.TempDir(), "proof")
 	if err := os.WriteFile(file, []byte("service-account-token"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	v := &Vault{Client: http.DefaultClient, Address: d.URL, Auth: VaultKubernetes, Mount: VaultKubernetes, Role: "tenure", File: file, Now: d.clock}
+	v := &Vault{Client: http.DefaultClient, Address: d.URL, Auth: VaultKubernetes, Mount: VaultKubernetes, Role: "tenure", File: file, Now: d.Now}
 	hang := make(chan struct{})
-	d.set(func() { d.slow = hang })
+	d.Set(func() { d.Slow = hang })
 	left, leave := context.WithTimeout(t.Context(), 50*time.Millisecond)
 	defer leave()
 	if _, err := v.Fetch(left, address(t, at2)); !tenure.IsKind(err, tenure.Unavailable) {
@@ -277,7 +278,7 @@ func TestVaultLoginIsOneForAll(t *testing.T) {
 	}
 	close(hang)
 	wg.Wait()
-	if n := d.count("POST /v1/auth/kubernetes/login"); n != 1 {
+	if n := d.Calls("POST /v1/auth/kubernetes/login"); n != 1 {
 		t.Errorf("%d logins", n)
 	}
 }

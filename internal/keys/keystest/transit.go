@@ -143,7 +143,7 @@ func answer(w http.ResponseWriter, status int, body any) {
 }
 
 func refuse(w http.ResponseWriter, status int, said ...string) {
-	answer(w, status, map[string]any{"errors": said})
+	answer(w, status, map[string]any{"errors": append([]string{}, said...)})
 }
 
 // engine is the transit engine: https://developer.hashicorp.com/vault/api-docs/secret/transit
