@@ -6,6 +6,8 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+
 	"github.com/tenure-gateway/tenure"
 	"github.com/tenure-gateway/tenure/internal/audit"
 	"github.com/tenure-gateway/tenure/internal/config"
@@ -40,6 +42,17 @@ func NewResolver(s config.SecretSources, guard *egress.Guard) (*secretref.Resolv
 	return r, nil
 }
 
+// answered is how a question went, for a label.
+func answered(err error) string {
+	switch {
+	case err == nil:
+		return "ok"
+	case tenure.IsKind(err, tenure.Unavailable):
+		return "unavailable"
+	}
+	return "refused"
+}
+
 // secretOutage tells the log and the audit log that a secret is used without being
 // confirmed, or is no more.
 func (a *App) secretOutage(ctx context.Context, tenant tenure.TenantID, address string, o secretref.Outage) {
@@ -56,6 +69,17 @@ func (a *App) secrets() error {
 	r, err := NewResolver(a.Config.Secrets, a.guard)
 	if err != nil {
 		return err
+	}
+	questions := prometheus.NewHistogramVec(prometheus.HistogramOpts{
+		Name: "tenure_secret_question_seconds",
+		Help: "Questions to systems that keep secrets elsewhere.", Buckets: []float64{0.01, 0.05, 0.25, 1, 5},
+	}, []string{"system", "outcome"})
+	a.Metrics.MustRegister(questions, prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+		Name: "tenure_secrets_unconfirmed",
+		Help: "Secrets in use whose system cannot be asked.",
+	}, func() float64 { return float64(r.Unconfirmed()) }))
+	r.Asked = func(system string, took time.Duration, err error) {
+		questions.WithLabelValues(system, answered(err)).Observe(took.Seconds())
 	}
 	r.Told = a.secretOutage
 	a.Secrets = r

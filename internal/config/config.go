@@ -94,7 +94,6 @@ type Serve struct {
 	StreamIdleTimeout  string `name:"stream-idle-timeout" env:"TENURE_STREAM_IDLE_TIMEOUT" default:"5m" placeholder:"DURATION" help:"How long a provider may pause in the middle of an answer. An answer that goes on has no limit (default: ${default})."`
 	SessionIdleTimeout string `name:"session-idle-timeout" env:"TENURE_SESSION_IDLE_TIMEOUT" default:"60m" placeholder:"DURATION" help:"How long a dashboard session lives without use (default: ${default})."`
 	SessionLifetime    string `name:"session-lifetime" env:"TENURE_SESSION_LIFETIME" default:"12h" placeholder:"DURATION" help:"How long a dashboard session lives at all (default: ${default})."`
-	CAFile             string `name:"ca-file" env:"TENURE_CA_FILE" placeholder:"FILE" help:"Certificates, PEM, of authorities that are believed beside those of the system (default: none)."`
 	MaxInflight        string `name:"max-inflight" env:"TENURE_MAX_INFLIGHT" placeholder:"N" help:"Model requests in flight at once; 503 beyond (default: what memory and open files hold, 10000 at most)."`
 	MaxPerOwner        string `name:"max-inflight-per-owner" env:"TENURE_MAX_INFLIGHT_PER_OWNER" placeholder:"N" help:"How many of them one person or service account may have; 429 beyond (default: half)."`
 	LeakKeys           string `name:"leak-keys" env:"TENURE_LEAK_KEYS" placeholder:"FILE" help:"Public keys, PEM, that reports of leaked tokens are signed with (default: such reports are not taken)."`
@@ -230,7 +229,7 @@ func (s Serve) CheckAll() (*Checked, []error) {
 	c.CachedTokens = int(r.size("TENURE_TOKEN_CACHE", s.TokenCache, 1<<20, 64<<30) / cachedToken)
 	c.MaxInflight = r.count("TENURE_MAX_INFLIGHT", s.MaxInflight, 1_000_000)
 	c.MaxPerOwner = r.count("TENURE_MAX_INFLIGHT_PER_OWNER", s.MaxPerOwner, 1_000_000)
-	c.LeakKeys, c.CAFile = s.LeakKeys, s.CAFile
+	c.LeakKeys = s.LeakKeys
 	c.NoExports = !r.boolean("TENURE_BACKUP_EXPORTS_ENABLED", s.BackupExports)
 	c.NoImports = !r.boolean("TENURE_BACKUP_IMPORTS_ENABLED", s.BackupImports)
 	c.RequireSCIM = r.boolean("TENURE_REQUIRE_SCIM", s.RequireSCIM)

@@ -11,7 +11,8 @@ import (
 	"github.com/tenure-gateway/tenure"
 )
 
-// Secrets are the settings of systems that keep secrets elsewhere.
+// Secrets are the settings of systems that keep secrets elsewhere, and of how they are
+// known.
 type Secrets struct {
 	SecretAddresses string `name:"secret-addresses" env:"TENURE_SECRET_ADDRESSES" placeholder:"ADDRESS,…" help:"Addresses of secrets that may be named, one that ends in / with all below it; TENANT=ADDRESS for a tenant beside the installation's own (default: none)."`
 	SecretGrace     string `name:"secret-grace" env:"TENURE_SECRET_GRACE" default:"15m" placeholder:"DURATION" help:"How long the last good secret is used while its system cannot be asked (default: ${default})."`
@@ -23,6 +24,15 @@ type Secrets struct {
 	VaultRole       string `name:"vault-role" env:"TENURE_VAULT_ROLE" placeholder:"NAME" help:"The role; of approle the role id."`
 	VaultFile       string `name:"vault-file" env:"TENURE_VAULT_FILE" placeholder:"FILE" help:"File with the token, or the secret id (default for kubernetes: the service account's token)."`
 	AWSRegion       string `name:"aws-region" env:"AWS_REGION" placeholder:"REGION" help:"Region of AWS Secrets Manager, for awssm:// addresses."`
+	CAFile          string `name:"ca-file" env:"TENURE_CA_FILE" placeholder:"FILE" help:"Certificates, PEM, of authorities that are believed beside those of the system (default: none)."`
+}
+
+// Into makes them typed, for a verb that resolves secrets beside the server, or gives
+// the first thing that is wrong with them.
+func (s Secrets) Into(c *Checked) error {
+	var r reader
+	r.secrets(s, c)
+	return r.first()
 }
 
 // SecretSources are those settings, typed and complete.
@@ -51,6 +61,7 @@ func (r *reader) secrets(s Secrets, c *Checked) {
 		VaultAddr: strings.TrimRight(s.VaultAddr, "/"), VaultNamespace: s.VaultNamespace, VaultToken: tenure.NewSecret(s.VaultToken),
 		VaultAuth: cmp.Or(s.VaultAuth, "token"), VaultRole: s.VaultRole, VaultFile: s.VaultFile, AWSRegion: s.AWSRegion,
 	}
+	c.CAFile = s.CAFile
 	out := &c.Secrets
 	out.VaultMount = strings.Trim(cmp.Or(s.VaultMount, out.VaultAuth), "/")
 	if !plainPath(out.VaultMount) {

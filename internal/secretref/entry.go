@@ -85,6 +85,19 @@ func (r *Resolver) entry(k key, a Address) *entry {
 	return e
 }
 
+// Unconfirmed counts the secrets that are used though their systems cannot be asked.
+func (r *Resolver) Unconfirmed() int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	n, now := 0, r.Now()
+	for _, e := range r.kept {
+		if e.stale && now.Before(e.last(r.Grace)) {
+			n++
+		}
+	}
+	return n
+}
+
 // sweep drops what is over. r.mu is held.
 func (r *Resolver) sweep() {
 	now := r.Now()
