@@ -28,6 +28,8 @@ import (
 var commands = map[string]func(ts *testscript.TestScript, neg bool, args []string){
 	"simulate": simulate,                   // simulate: a provider of both kinds; the environment seeds them
 	"transit":  command((*world).transit),  // transit [seal|unseal|opened|rotate]: starts a Vault with the transit key "tenure", which the environment names; or changes it
+	"kv":       command((*world).kv),       // kv [seal|unseal|deny|put PATH VALUE]: starts a Vault with KV version 2, which the environment names; or changes it, and what api_key is
+	"mounted":  command((*world).mounted),  // mounted DIRECTORY NAME VALUE: a secret as Kubernetes mounts it, or puts another in its place
 	"serve":    command((*world).serve),    // serve [NAME=VALUE...]: starts tenure serve, sets $URL; prints its output
 	"demo":     command((*world).demo),     // demo ARG...: starts tenure demo, writes its commands to 1.sh, 2.sh, 3.sh; prints its output
 	"halt":     command((*world).halt),     // halt: SIGTERM, and exit status 0
@@ -70,6 +72,7 @@ type world struct {
 	server    *postgrestest.Instance // of "own"
 	simulator *httptest.Server
 	vault     *keystest.Transit // of "transit"
+	secrets   *keystest.KV      // of "kv"
 	streams   map[string]*stream
 	marked    time.Time
 	promised  time.Time // what promises count from: mark, or answered
