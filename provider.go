@@ -20,6 +20,7 @@ type Provider struct {
 	Kind      ProviderKind
 	BaseURL   string // with "/v1" for openai, without it for anthropic, as the SDKs have it
 	Last4     string // the last four characters of the key that is used first, for people
+	Reference string // where that key is kept; "": sealed here
 	MadeBy    UserID // the person who made it, or empty
 	CreatedBy string // who made it, for people
 	CreatedAt time.Time
@@ -53,7 +54,7 @@ type ProviderKey struct {
 	Position    int    // lower ones are used first
 	Weight      int    // its share among those of the same position
 	Reference   string // where it is kept; "": sealed here
-	Last4       string // its last four characters, for people; "": it is short, or kept elsewhere
+	Last4       string // its last four characters, for people; "": it is short
 	Fingerprint string // the same for the same key in the same installation; "": not known
 	MadeBy      UserID // the person who made it, or empty
 	CreatedBy   string // who made it, for people

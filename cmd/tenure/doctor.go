@@ -37,7 +37,7 @@ It takes every setting of "tenure serve", looks at what that would run with (set
 
 // Run implements the verb.
 func (c *doctorCmd) Run(e *env) error {
-	d := &doctor.Doctor{Settings: c.Serve, Header: http.Header{}, AskProviders: c.Providers, Replicas: c.Replicas}
+	d := &doctor.Doctor{Settings: c.Serve, Header: http.Header{}, AskProviders: c.Providers, Replicas: c.Replicas, Secrets: app.NewResolver}
 	if c.Replicas < 1 {
 		return tenure.InvalidField("replicas", "--replicas: expected a number from 1")
 	}

@@ -25,9 +25,15 @@ type local struct {
 	JSON   bool   `name:"json" help:"Print JSON."`
 }
 
-// open opens the data. fresh allows a data directory that is not there yet.
-func (l local) open(e *env, fresh bool) (*app.App, tenure.Principal, error) {
+// open opens the data. fresh allows a data directory that is not there yet; more are
+// settings that the verb has beside those of the data.
+func (l local) open(e *env, fresh bool, more ...config.Secrets) (*app.App, tenure.Principal, error) {
 	cfg, err := l.Check()
+	for _, s := range more {
+		if err == nil {
+			err = s.Into(cfg)
+		}
+	}
 	if err != nil {
 		return nil, tenure.Principal{}, err
 	}
@@ -82,8 +88,8 @@ func account() string {
 }
 
 // with opens the data, runs the verb and closes.
-func (l local) with(e *env, fresh bool, verb func(*app.App, tenure.Principal) error) error {
-	a, by, err := l.open(e, fresh)
+func (l local) with(e *env, fresh bool, verb func(*app.App, tenure.Principal) error, more ...config.Secrets) error {
+	a, by, err := l.open(e, fresh, more...)
 	if err != nil {
 		return err
 	}

@@ -6,6 +6,7 @@ import (
 
 	"github.com/tenure-gateway/tenure"
 	"github.com/tenure-gateway/tenure/internal/app"
+	"github.com/tenure-gateway/tenure/internal/config"
 	"github.com/tenure-gateway/tenure/internal/vault"
 )
 
@@ -22,37 +23,42 @@ type providerPlace struct {
 
 type providerAdd struct {
 	local
+	config.Secrets
 	Name    string `arg:"" help:"Name in the workspace, for example openai."`
 	Kind    string `default:"openai" help:"openai (and anything compatible) or anthropic."`
 	BaseURL string `name:"base-url" placeholder:"URL" help:"Base URL, with /v1 for openai (default: the provider's own)."`
 	providerPlace
 	KeyFile string `name:"key-file" default:"-" placeholder:"FILE" help:"File with the key; - is standard input."`
+	KeyRef  string `name:"key-ref" placeholder:"ADDRESS" help:"Where the key is kept, in its place: vault://MOUNT/PATH#FIELD and others."`
 }
 
 // Help implements kong.HelpProvider.
 func (providerAdd) Help() string {
-	return "Example:\n\n  printf %s \"$KEY\" | tenure provider add openai\n  tenure provider add local --base-url http://127.0.0.1:11434/v1 --key-file key.txt\n  printf %s \"$KEY\" | tenure provider add openai --workspace Research"
+	return "Example:\n\n  printf %s \"$KEY\" | tenure provider add openai\n  tenure provider add local --base-url http://127.0.0.1:11434/v1 --key-file key.txt\n  printf %s \"$KEY\" | tenure provider add openai --workspace Research\n  tenure provider add openai --key-ref vault://secret/tenure/openai#api_key"
 }
 
 // Run implements the verb.
 func (c *providerAdd) Run(e *env) error {
-	key, err := readSecret(c.KeyFile)
-	if err != nil {
-		return err
+	spec := vault.Spec{Workspace: c.Workspace, Name: c.Name, Kind: tenure.ProviderKind(c.Kind), BaseURL: c.BaseURL, KeyReference: c.KeyRef}
+	if c.KeyRef == "" {
+		var err error
+		if spec.Key, err = readSecret(c.KeyFile); err != nil {
+			return err
+		}
 	}
 	return c.with(e, true, func(a *app.App, by tenure.Principal) error {
-		p, err := a.Vault.Add(e.ctx, by, vault.Spec{Workspace: c.Workspace, Name: c.Name, Kind: tenure.ProviderKind(c.Kind), BaseURL: c.BaseURL, Key: key})
+		p, err := a.Vault.Add(e.ctx, by, spec)
 		if err != nil {
 			return err
 		}
 		return c.print(e, providerView(p), func(w io.Writer) { fmt.Fprintln(w, "added", p.Name, p.ID) })
-	})
+	}, c.Secrets)
 }
 
 func providerView(p tenure.Provider) map[string]any {
 	return map[string]any{
 		"id": p.ID, "name": p.Name, "kind": p.Kind, "base_url": p.BaseURL, "workspace": p.Workspace,
-		"key_last4": p.Last4, "created_at": stamp(p.CreatedAt),
+		"key_last4": p.Last4, "key_reference": p.Reference, "created_at": stamp(p.CreatedAt),
 	}
 }
 
@@ -78,7 +84,7 @@ func (c *providerList) Run(e *env) error {
 		return c.print(e, views, func(w io.Writer) {
 			fmt.Fprintln(w, "ID\tNAME\tKIND\tBASE URL\tKEY")
 			for _, p := range rows {
-				fmt.Fprintf(w, "%s\t%s\t%s\t%s\t…%s\n", p.ID, p.Name, p.Kind, p.BaseURL, p.Last4)
+				fmt.Fprintf(w, "%s\t%s\t%s\t%s\t…%s %s\n", p.ID, p.Name, p.Kind, p.BaseURL, p.Last4, p.Reference)
 			}
 		})
 	})

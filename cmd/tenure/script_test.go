@@ -41,6 +41,7 @@ var commands = map[string]func(ts *testscript.TestScript, neg bool, args []strin
 	"up":       command((*world).up),       // up: it is there again
 	"http":     command((*world).http),     // http STATUS METHOD PATH [-as USER] [-with TOKEN] [-H HEADER]... [-d BODY|@FILE]; prints the answer
 	"chat":     command((*world).chat),     // chat STATUS: asks the model with $PAT; prints the answer
+	"comes":    command((*world).comes),    // comes STATUS: chat, again and again until it is answered so
 	"messages": command((*world).messages), // messages STATUS: likewise, the Anthropic way
 	"guess":    command((*world).guess),    // guess COUNT STATUS [HEADER]: asks with so many made-up tokens; the last answer has this status
 	"slowed":   command((*world).slowed),   // slowed METHOD PATH [flags]: http 429; once in two seconds the answer may be another, so it asks again
@@ -247,6 +248,14 @@ func (w *world) ask(ts *testscript.TestScript, status string, r request) error {
 
 func (w *world) chat(ts *testscript.TestScript, args []string) error {
 	return w.ask(ts, args[0], chat(ts.Getenv("PAT"), false, "Hello"))
+}
+
+func (w *world) comes(ts *testscript.TestScript, args []string) error {
+	for end := time.Now().Add(20 * time.Second * slower); ; time.Sleep(settle) {
+		if err := w.chat(ts, args); err == nil || time.Now().After(end) {
+			return err
+		}
+	}
 }
 
 func (w *world) messages(ts *testscript.TestScript, args []string) error {

@@ -82,7 +82,8 @@ func (a *App) secrets() error {
 		questions.WithLabelValues(system, answered(err)).Observe(took.Seconds())
 	}
 	r.Told = a.secretOutage
-	a.Secrets = r
+	r.Changed = a.Vault.Elsewhere
+	a.Secrets, a.Vault.Secrets = r, r
 	if r.Allow.Uses(secretref.SchemeEnv) {
 		a.Log.Warn(fmt.Sprintf("%s:// addresses are allowed: whoever may look at this process sees such secrets; they are for development", secretref.SchemeEnv))
 	}

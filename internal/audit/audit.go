@@ -211,6 +211,16 @@ func SecretOutage(tenant tenure.TenantID, address, state string, confirmed time.
 	return e
 }
 
+// KeyRotatedElsewhere tells that the system which keeps a provider's key has another
+// there now.
+func KeyRotatedElsewhere(k tenure.ProviderKey, fingerprint string) tenure.AuditEvent {
+	return tenure.AuditEvent{
+		Tenant: k.Tenant, Workspace: k.Workspace, Action: "provider_key.rotated_elsewhere", Outcome: Success, ActorKind: "system", Actor: "secret system",
+		ObjectID: string(k.ID), Object: k.Name,
+		Detail: map[string]string{"provider": string(k.Provider), "reference": k.Reference, "fingerprint_before": k.Fingerprint, "fingerprint": fingerprint},
+	}
+}
+
 // RootUsed tells of an action that the root token was used for.
 func RootUsed(p tenure.Principal, action tenure.Action) tenure.AuditEvent {
 	e := by(p, "root_token.used")

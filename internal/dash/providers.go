@@ -70,7 +70,11 @@ func (d *Dash) providerForm(r *http.Request) (*formPage, error) {
 			{Value: string(tenure.Anthropic), Label: "Anthropic", Hint: "and whatever is compatible with it"},
 		}},
 		{Kind: textField, Name: "base_url", Label: "Base URL", Code: true, Example: "https://api.openai.com/v1", Hint: "Empty: the provider’s own. With /v1 for OpenAI, without it for Anthropic."},
-		{Kind: secretField, Name: "key", Label: "Key", Most: 4096, Needed: true, Hint: "It is sealed at once, and never shown again. If the form comes back, type it again."},
+		{Kind: secretField, Name: "key", Label: "Key", Most: 4096, Hint: "It is sealed at once, and never shown again. If the form comes back, type it again."},
+		{
+			Kind: textField, Name: "key_reference", Label: "Or where the key is kept", Most: 1024, Code: true, Example: "vault://secret/tenure/openai#api_key",
+			Hint: "Its address in Vault, a cloud’s secret manager or a mounted file, in place of the key. Whoever runs the installation allows addresses.",
+		},
 	}
 	return page, nil
 }
@@ -86,7 +90,7 @@ func (d *Dash) newProvider(w http.ResponseWriter, r *http.Request) error {
 func (d *Dash) addProvider(w http.ResponseWriter, r *http.Request) error {
 	p, err := d.Vault.Add(r.Context(), web.Principal(r.Context()), vault.Spec{
 		Workspace: sent(r, "workspace"), Name: sent(r, "name"), Kind: tenure.ProviderKind(sent(r, "kind")), BaseURL: sent(r, "base_url"),
-		Key: tenure.NewSecret(sent(r, "key")),
+		Key: tenure.NewSecret(sent(r, "key")), KeyReference: sent(r, "key_reference"),
 	})
 	if err != nil {
 		page, failed := d.providerForm(r)
@@ -113,7 +117,12 @@ func (d *Dash) askDeleteProvider(w http.ResponseWriter, r *http.Request) error {
 			"Streams that are open already run to their end.",
 		},
 	}
-	page.Facts = []fact{{Name: "Base URL", Text: p.BaseURL, Code: true}, {Name: "Key", Text: "…" + p.Last4, Code: true}, {Name: "Added", At: page.At(p.CreatedAt)}, {Name: "Added by", Text: dashed(p.CreatedBy)}}
+	page.Facts = []fact{{Name: "Base URL", Text: p.BaseURL, Code: true}, {Name: "Key", Text: "…" + p.Last4, Code: true}}
+	if p.Reference != "" {
+		page.Ends[1] = "The address of its key is forgotten here. The key itself stays where it is."
+		page.Facts = append(page.Facts, fact{Name: "Kept at", Text: p.Reference, Code: true})
+	}
+	page.Facts = append(page.Facts, fact{Name: "Added", At: page.At(p.CreatedAt)}, fact{Name: "Added by", Text: dashed(p.CreatedBy)})
 	return d.show(w, http.StatusOK, "confirm", page)
 }
 

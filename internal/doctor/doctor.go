@@ -11,10 +11,13 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"sync"
 	"time"
 
 	"github.com/tenure-gateway/tenure"
 	"github.com/tenure-gateway/tenure/internal/config"
+	"github.com/tenure-gateway/tenure/internal/egress"
+	"github.com/tenure-gateway/tenure/internal/secretref"
 	"github.com/tenure-gateway/tenure/internal/store"
 )
 
@@ -50,11 +53,14 @@ type Doctor struct {
 	Header http.Header
 	// AskProviders asks each provider for its models, with its key.
 	AskProviders bool
+	// Secrets makes what resolves keys that are kept elsewhere.
+	Secrets func(config.SecretSources, *egress.Guard) (*secretref.Resolver, error)
 	// Replicas is how many processes are to serve from one PostgreSQL.
 	Replicas int
 
-	cfg *config.Checked
-	db  *store.DB // nil where the database cannot be read
+	cfg      *config.Checked
+	db       *store.DB // nil where the database cannot be read
+	resolver func() (*secretref.Resolver, error)
 }
 
 // Limits of time: three rounds, one after the other, are less than half a minute.
@@ -79,6 +85,13 @@ func (d *Doctor) Run(ctx context.Context) []Finding {
 	if d.cfg == nil {
 		return out
 	}
+	d.resolver = sync.OnceValues(func() (*secretref.Resolver, error) {
+		roots, err := egress.RootsWith(d.cfg.CAFile)
+		if err != nil {
+			return nil, err
+		}
+		return d.Secrets(d.cfg.Secrets, &egress.Guard{Roots: roots})
+	})
 	opened := make(chan *store.DB, 1)
 	out = append(out, d.round(ctx, look{"database", databaseLimit, func(ctx context.Context) findings {
 		f, db := d.database(ctx)
@@ -91,13 +104,13 @@ func (d *Doctor) Run(ctx context.Context) []Finding {
 	}
 	proxy := look{"proxy", contentLimit, d.proxy}
 	if d.db == nil {
-		for _, area := range []string{"key", "providers", "scim", "access"} {
+		for _, area := range []string{"key", "secrets", "providers", "scim", "access"} {
 			out.skip(area, area, "the database cannot be read")
 		}
 		return append(out, d.round(ctx, proxy)...)
 	}
 	out = append(out, d.round(ctx,
-		look{"key", contentLimit, d.key}, look{"providers", contentLimit, d.providers},
+		look{"key", contentLimit, d.key}, look{"secrets", contentLimit, d.references}, look{"providers", contentLimit, d.providers},
 		look{"scim", contentLimit, d.scim}, look{"access", contentLimit, d.access}, proxy)...)
 	_ = d.round(ctx, look{"", settingsLimit, func(context.Context) findings { _ = d.db.Close(); return nil }})
 	return out

@@ -15,6 +15,7 @@ import (
 
 	"github.com/tenure-gateway/tenure"
 	"github.com/tenure-gateway/tenure/internal/egress"
+	"github.com/tenure-gateway/tenure/internal/store"
 )
 
 // Bounds of asking providers.
@@ -145,10 +146,6 @@ func dial(ctx context.Context, guard *egress.Guard, allowed tenure.Egress, base 
 
 // ask asks a provider for its models with its key.
 func (d *Doctor) ask(ctx context.Context, guard *egress.Guard, allowed tenure.Egress, p tenure.Provider) (int, error) {
-	key, err := d.masterKey(ctx)
-	if err != nil {
-		return 0, errors.New("its key does not open: see \"key\"")
-	}
 	rows, err := d.db.UsableKeys(ctx, p.Tenant, p.ID)
 	if err != nil {
 		return 0, err
@@ -156,9 +153,9 @@ func (d *Doctor) ask(ctx context.Context, guard *egress.Guard, allowed tenure.Eg
 	if len(rows) == 0 {
 		return 0, errors.New("it has no key that is in use")
 	}
-	secret, err := key.OpenProvider(ctx, rows[0])
+	secret, err := d.open(ctx, rows[0])
 	if err != nil {
-		return 0, errors.New("its key does not open: see \"key\"")
+		return 0, err
 	}
 	path := "/models"
 	if p.Kind == tenure.Anthropic {
@@ -180,4 +177,23 @@ func (d *Doctor) ask(ctx context.Context, guard *egress.Guard, allowed tenure.Eg
 	}
 	_, _ = io.Copy(io.Discard, io.LimitReader(res.Body, 1<<20))
 	return res.StatusCode, res.Body.Close()
+}
+
+// open gives a key itself.
+func (d *Doctor) open(ctx context.Context, row store.ProviderKeyRow) (tenure.Secret, error) {
+	if row.Reference != "" {
+		secret, err := d.elsewhere(ctx, row)
+		if err != nil {
+			err = errors.New("its key cannot be had: see \"secrets\"")
+		}
+		return secret, err
+	}
+	key, err := d.masterKey(ctx)
+	if err == nil {
+		var secret tenure.Secret
+		if secret, err = key.OpenProvider(ctx, row); err == nil {
+			return secret, nil
+		}
+	}
+	return tenure.Secret{}, errors.New("its key does not open: see \"key\"")
 }

@@ -62,7 +62,7 @@ type Limits struct {
 
 // New makes a gateway.
 func New(v *vault.Vault, l *live.Live, guard *egress.Guard, limits Limits, logger *slog.Logger) *Gateway {
-	g := &Gateway{Vault: v, Live: l, Limits: limits, Log: logger, rota: &rota{next: newTransport(guard, limits)}, bodies: newBodies(), shares: shares{max: limits.MaxPerOwner}}
+	g := &Gateway{Vault: v, Live: l, Limits: limits, Log: logger, rota: &rota{next: newTransport(guard, limits), anew: v.Anew}, bodies: newBodies(), shares: shares{max: limits.MaxPerOwner}}
 	g.catalogue = newCatalogue(v, g.rota, logger)
 	g.catalogue.refusals = &refusals{}
 	g.proxy = &httputil.ReverseProxy{
@@ -234,8 +234,8 @@ func (g *Gateway) aim(ctx context.Context, p tenure.Principal, c *call) error {
 	}
 	if err != nil {
 		return &tenure.Error{
-			Kind: tenure.Unavailable, Code: "provider_key_unavailable",
-			Msg: "the provider's key cannot be opened; an administrator must look at the vault", Err: err,
+			Kind: tenure.Unavailable, Code: "provider_key_unavailable", RetryAfter: tenure.AsError(err).RetryAfter,
+			Msg: "the provider's key cannot be had; \"tenure doctor\" tells an administrator why", Err: err,
 		}
 	}
 	return nil

@@ -30,6 +30,7 @@ const (
 // A provider that cannot be reached is not asked again: it is the same for every key.
 type rota struct {
 	next   http.RoundTripper
+	anew   func(context.Context, tenure.TenantID, vault.OpenedKey) (vault.OpenedKey, bool)
 	judged func(context.Context, tenure.Provider, tenure.KeyID, bool) error // nil: nobody is told
 
 	ill  atomic.Bool // whether anything is in sick: mostly nobody looks further
@@ -72,27 +73,45 @@ func (t *rota) send(r *http.Request, pr *protocol, p tenure.Provider, keys []vau
 		if n > 1 {
 			out = again(r)
 		}
-		pr.authorize(out.Header, keys[i].Secret)
-		res, err := t.next.RoundTrip(out)
+		key := keys[i]
+		res, err := t.ask(out, pr, p, &key)
 		if err != nil {
 			if best != nil && r.Context().Err() == nil {
 				of.tries = n
 				return best, of, nil
 			}
 			discard(best)
-			return nil, sent{keys[i], n}, err
+			return nil, sent{key, n}, err
 		}
-		t.judge(p, keys[i].ID, res) //nolint:contextcheck // what it tells of outlives the request
+		t.judge(p, key.ID, res) //nolint:contextcheck // what it tells of outlives the request
 		if best != nil && worth(res.StatusCode) < worth(best.StatusCode) {
 			discard(res)
 		} else {
 			discard(best)
-			best, of.key = res, keys[i]
+			best, of.key = res, key
 		}
 		if of.tries = n; !tryOn(res.StatusCode) || n == mostTries || len(keys) == 1 {
 			return best, of, nil
 		}
 	}
+}
+
+// ask sends a request with a key. One that is kept elsewhere, and is refused, may have
+// been rotated there: then it is had anew, and the request sent once more.
+func (t *rota) ask(r *http.Request, pr *protocol, p tenure.Provider, key *vault.OpenedKey) (*http.Response, error) {
+	pr.authorize(r.Header, key.Secret)
+	res, err := t.next.RoundTrip(r)
+	if err != nil || res.StatusCode != http.StatusUnauthorized || key.Reference == "" {
+		return res, err
+	}
+	other, ok := t.anew(r.Context(), p.Tenant, *key)
+	if !ok {
+		return res, nil
+	}
+	discard(res)
+	*key, r = other, again(r)
+	pr.authorize(r.Header, key.Secret)
+	return t.next.RoundTrip(r)
 }
 
 // again is the same request once more, with its body from the beginning.

@@ -5,13 +5,17 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"os"
+	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 
 	"github.com/tenure-gateway/tenure"
+	"github.com/tenure-gateway/tenure/internal/secretref"
 	"github.com/tenure-gateway/tenure/internal/store"
+	"github.com/tenure-gateway/tenure/internal/vault"
 )
 
 // An upstream whose keys each have an answer, and which remembers who asked.
@@ -231,4 +235,61 @@ func TestRefusedKeyIsAudited(t *testing.T) {
 	up.set(providerKey, nil)
 	w.askM(t)
 	await("provider.key_accepted up default, provider.key_refused up default")
+}
+
+// A key that is kept elsewhere and was rotated there is had anew by the request that is
+// refused with the one before, and not by each of many that are.
+func TestAKeyThatWasRotatedElsewhereIsHadAnew(t *testing.T) {
+	w, up := newKeyed(t)
+	dir := t.TempDir()
+	put := func(key string) {
+		t.Helper()
+		if err := os.WriteFile(filepath.Join(dir, "key"), []byte(key), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	w.vault.Secrets = &secretref.Resolver{
+		Allow: secretref.Rules{tenure.DefaultTenant: {"file://" + dir + "/"}}, Now: time.Now, Systems: map[string]secretref.System{secretref.SchemeFile: &secretref.Files{}},
+	}
+	ctx := tenure.Everywhere(t.Context())
+	have, err := w.vault.Providers(ctx, tenure.DefaultTenant, tenure.DefaultWorkspace)
+	if err != nil {
+		t.Fatal(err)
+	}
+	operator, err := (&tenure.Standing{Kind: tenure.Operator, Tenant: tenure.DefaultTenant, TenantActive: true}).Admit(time.Now(), 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	put("sk-before")
+	if _, err := w.vault.Add(ctx, operator, vault.Spec{Name: "kept", Kind: tenure.OpenAI, BaseURL: have[0].BaseURL, KeyReference: "file://" + dir + "/key"}); err != nil {
+		t.Fatal(err)
+	}
+	w.vault.Forget(store.Change{})
+	ask := func() int {
+		res := w.post("/v1/chat/completions", `{"model":"kept/m","messages":[{"role":"user","content":"hello"}]}`)
+		text(t, res)
+		return res.StatusCode
+	}
+	if status, with := ask(), up.took(); status != http.StatusOK || with != "sk-before" {
+		t.Errorf("%d with %s", status, with)
+	}
+	up.set("sk-before", refuse(http.StatusUnauthorized))
+	put("sk-after")
+	if status, with := ask(), up.took(); status != http.StatusOK || with != "sk-before sk-after" {
+		t.Errorf("rotated: %d with %s", status, with)
+	}
+	if status, with := ask(), up.took(); status != http.StatusOK || with != "sk-after" {
+		t.Errorf("the next request: %d with %s", status, with)
+	}
+	up.set("sk-after", refuse(http.StatusUnauthorized))
+	for range 3 {
+		if status, with := ask(), up.took(); status != http.StatusBadGateway || with != "sk-after" {
+			t.Errorf("refused for good: %d with %s", status, with)
+		}
+	}
+	for _, b := range up.bodies {
+		if !strings.Contains(b, `"content":"hello"}]}`) {
+			t.Errorf("sent %q", b)
+		}
+	}
 }

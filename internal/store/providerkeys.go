@@ -61,3 +61,11 @@ func (tx *Tx) InsertProviderKey(ctx context.Context, k tenure.ProviderKey, s Sea
 		k.Last4, k.Fingerprint, k.MadeBy, k.CreatedBy, stamp(k.CreatedAt), stamp(k.ActivatedAt), k.RotateEvery, s.Sealed, s.DataKey, s.KEK, s.Form)
 	return conflict(err, "name", "the provider has a key named %q already", k.Name)
 }
+
+// NoteRotation writes down that a key that is kept elsewhere is another than it was.
+// false: it is not what was read any more, or somebody has written that down.
+func (tx *Tx) NoteRotation(ctx context.Context, was tenure.ProviderKey, fingerprint, last4 string) (bool, error) {
+	n, err := tx.exec(ctx, `UPDATE provider_keys SET fingerprint = $1, key_last4 = $2
+		WHERE id = $3 AND reference = $4 AND fingerprint = $5 AND state IN ('active', 'overlap')`, fingerprint, last4, was.ID, was.Reference, was.Fingerprint)
+	return n == 1, err
+}

@@ -12,6 +12,10 @@ import (
 // keepOpen is how long opened keys stay in memory.
 const keepOpen = time.Minute
 
+// failedFor is how long nobody tries again to open a key that did not open, while the
+// provider has others.
+const failedFor = time.Second
+
 // readLimit bounds the reading of a provider's keys, which goes on when whoever asked
 // first has left: others wait for it.
 const readLimit = 10 * time.Second
@@ -23,8 +27,10 @@ type OpenedKey struct {
 	Version int64
 	// Position is its place in the order; among those of the same one, Weight is its share.
 	Position, Weight int
-	LastResort       bool // its successor is used
+	LastResort       bool   // its successor is used
+	Reference        string // where it is kept; "": sealed here
 	Secret           tenure.Secret
+	provider         tenure.ProviderID
 }
 
 // opened are the keys of a provider as they are kept in memory.
@@ -129,6 +135,9 @@ func (v *Vault) openAll(ctx context.Context, tenant tenure.TenantID, id tenure.P
 	if err != nil {
 		return nil, until, err
 	}
+	v.mu.Lock()
+	v.keepSources(id, tenant, rows)
+	v.mu.Unlock()
 	var failed error
 	keys := make([]OpenedKey, 0, len(rows))
 	for _, row := range rows {
@@ -142,14 +151,14 @@ func (v *Vault) openAll(ctx context.Context, tenant tenure.TenantID, id tenure.P
 		if err != nil {
 			failed = errors.Join(failed, err)
 			if !errors.Is(err, errTampered) { // that one will not open a moment later either
-				until = now
+				until = earlier(until, now.Add(failedFor))
 			}
 			continue
 		}
 		until = earlier(until, good)
 		keys = append(keys, OpenedKey{
 			ID: row.ID, Name: row.Name, Version: row.Version, Position: row.Position, Weight: row.Weight,
-			LastResort: row.State == tenure.KeyOverlap, Secret: secret,
+			LastResort: row.State == tenure.KeyOverlap, Reference: row.Reference, Secret: secret, provider: id,
 		})
 	}
 	if len(keys) == 0 && failed == nil {
@@ -163,6 +172,9 @@ func (v *Vault) openAll(ctx context.Context, tenant tenure.TenantID, id tenure.P
 
 // resolve gets the key itself, and until when it is good.
 func (v *Vault) resolve(ctx context.Context, row store.ProviderKeyRow) (tenure.Secret, time.Time, error) {
+	if row.Reference != "" {
+		return v.elsewhere(ctx, row)
+	}
 	secret, err := v.Key.OpenProvider(ctx, row)
 	return secret, v.DB.Now().Add(keepOpen), err
 }
@@ -182,6 +194,9 @@ func (v *Vault) Forget(c store.Change) {
 	case "provider":
 		delete(v.open, tenure.ProviderID(c.ID))
 		delete(v.reading, tenure.ProviderID(c.ID))
+		if len(v.sources[tenure.ProviderID(c.ID)]) > 0 {
+			go v.release(tenure.Everywhere(context.Background()), tenure.ProviderID(c.ID))
+		}
 	case "", "tenant", "workspace":
 		clear(v.open)
 		clear(v.reading)

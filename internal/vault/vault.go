@@ -17,6 +17,7 @@ import (
 	"github.com/tenure-gateway/tenure/internal/access"
 	"github.com/tenure-gateway/tenure/internal/audit"
 	"github.com/tenure-gateway/tenure/internal/live"
+	"github.com/tenure-gateway/tenure/internal/secretref"
 	"github.com/tenure-gateway/tenure/internal/store"
 )
 
@@ -27,10 +28,13 @@ type Vault struct {
 	Key  *MasterKey
 	// Public is the URL under which Tenure itself is reached; nil: not known.
 	Public *url.URL
+	// Secrets resolves keys that are kept elsewhere; nil: none are.
+	Secrets *secretref.Resolver
 
 	mu      sync.RWMutex
 	open    map[tenure.ProviderID]opened
 	reading map[tenure.ProviderID]*reading
+	sources map[tenure.ProviderID][]source // where keys are kept that were read
 }
 
 // Spec says what provider to add.
@@ -40,6 +44,8 @@ type Spec struct {
 	Kind      tenure.ProviderKind
 	BaseURL   string // "" is the provider's own
 	Key       tenure.Secret
+	// KeyReference is the address of where the key is kept, in the place of the key.
+	KeyReference string
 }
 
 var providerName = regexp.MustCompile(`^[a-z0-9][a-z0-9._-]{0,62}$`)
@@ -81,11 +87,7 @@ func (v *Vault) add(ctx context.Context, by tenure.Principal, tenant tenure.Tena
 	if err := v.judge(ctx, tenant, spec.BaseURL); err != nil {
 		return tenure.Provider{}, err
 	}
-	seal, err := v.Key.Sealer(ctx)
-	if err != nil {
-		return tenure.Provider{}, err
-	}
-	fingerprint, err := v.Key.Fingerprint(ctx, spec.Key)
+	made, err := v.prepare(ctx, tenant, spec.Key, spec.KeyReference)
 	if err != nil {
 		return tenure.Provider{}, err
 	}
@@ -100,13 +102,13 @@ func (v *Vault) add(ctx context.Context, by tenure.Principal, tenant tenure.Tena
 		}
 		p = tenure.Provider{
 			ID: tenure.ProviderID(tenure.NewID(tx.Now())), Tenant: tenant, Workspace: ws.ID, Name: spec.Name, Kind: spec.Kind,
-			BaseURL: spec.BaseURL, Last4: last4(spec.Key), MadeBy: by.User(), CreatedBy: maker(by), CreatedAt: tx.Now(), UpdatedAt: tx.Now(),
+			BaseURL: spec.BaseURL, Last4: made.last4, Reference: made.reference, MadeBy: by.User(), CreatedBy: maker(by), CreatedAt: tx.Now(), UpdatedAt: tx.Now(),
 		}
 		key := tenure.ProviderKey{
 			ID: tenure.KeyID(tenure.NewID(tx.Now())), Tenant: tenant, Workspace: ws.ID, Provider: p.ID, Name: tenure.DefaultKeyName, Version: 1, State: tenure.KeyActive,
-			Position: 1, Weight: 1, Last4: p.Last4, Fingerprint: fingerprint, MadeBy: p.MadeBy, CreatedBy: p.CreatedBy, CreatedAt: tx.Now(), ActivatedAt: tx.Now(),
+			Position: 1, Weight: 1, Reference: made.reference, Last4: made.last4, Fingerprint: made.fingerprint, MadeBy: p.MadeBy, CreatedBy: p.CreatedBy, CreatedAt: tx.Now(), ActivatedAt: tx.Now(),
 		}
-		sealed, err := seal(spec.Key, store.BoundKey(key))
+		sealed, err := made.sealed(key)
 		if err != nil {
 			return err
 		}
@@ -151,10 +153,6 @@ func (s *Spec) validate() error {
 	u, err := url.Parse(s.BaseURL)
 	if err != nil || (u.Scheme != "https" && u.Scheme != "http") || u.Host == "" || u.User != nil || u.RawQuery != "" || u.Fragment != "" {
 		return tenure.InvalidField("base_url", "the base URL must be http or https with a host, and without user, query or fragment, for example %q", base)
-	}
-	key := s.Key.Reveal()
-	if key == "" || len(key) > 4096 || strings.ContainsFunc(key, func(r rune) bool { return r <= ' ' || r > '~' }) {
-		return tenure.InvalidField("key", "the key must be 1 to 4096 printable characters without spaces")
 	}
 	return nil
 }
