@@ -104,6 +104,11 @@ func (a Address) fault() string {
 		if parts != 1 || a.Version != "" || a.Field != "" {
 			return "it is the name of a variable, and no more"
 		}
+		for _, own := range [...]string{"TENURE_", "VAULT_", "AWS_", "AZURE_", "GOOGLE_"} {
+			if strings.HasPrefix(a.Path, own) { // a rule for A* means others
+				return "it is what Tenure itself is set by, or proves itself with"
+			}
+		}
 	case SchemeVault:
 		if parts < 2 || a.Field == "" {
 			return "a mount, a path and a field are needed"

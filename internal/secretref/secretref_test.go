@@ -26,7 +26,7 @@ func TestParse(t *testing.T) {
 		"", "openai", "vault://", "vault://secret#k", "vault://secret/a", "vault://secret/../sys/seal#k", "vault://secret/./a#k", "vault://secret//a#k", "vault:///secret/a#k",
 		"vault://secret/a%2fb#k", "vault://secret/a?version=x#k", "vault://secret/a?list=true#k", "vault://secret/a b#k", "vault://secret/a\\b#k", "vault://secret/a#", "vault://secret/a/#k",
 		"gcpsm://p", "gcpsm://p/a/b", "gcpsm://p/a:b", "azkv://evil.example.com/x", "azkv://v@w/x", "azkv://v/x/y", "file://etc/x", "file:///x", "file:///etc/../x", "file:///etc/x?version=1",
-		"env://A/B", "env://A#b", "http://example.com/x", "awssm:///x", "vault://secret/" + strings.Repeat("a/", 600) + "b#k", "vault://secret/ü#k",
+		"env://A/B", "env://TENURE_API_TOKEN", "env://AWS_SECRET_ACCESS_KEY", "env://A#b", "http://example.com/x", "awssm:///x", "vault://secret/" + strings.Repeat("a/", 600) + "b#k", "vault://secret/ü#k",
 		"azkv://v/x?version=..", "azkv://v/x?version=a.b", "gcpsm://p/x?version=1:destroy",
 	} {
 		if a, err := Parse(bad); !tenure.IsKind(err, tenure.Invalid) {

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/tenure-gateway/tenure"
+	"github.com/tenure-gateway/tenure/internal/keys"
 	"github.com/tenure-gateway/tenure/internal/keys/keystest"
 	"github.com/tenure-gateway/tenure/internal/live"
 	"github.com/tenure-gateway/tenure/internal/secretref"
@@ -243,5 +244,28 @@ func TestAnAddressThatNobodyUses(t *testing.T) {
 		if time.Now().After(end) {
 			t.Fatal("the secret of a key that was removed is still kept")
 		}
+	}
+}
+
+// A key that is kept elsewhere needs no key-encryption key: it is used while the vault is
+// sealed.
+func TestAKeyElsewhereWhileTheVaultIsSealed(t *testing.T) {
+	w := newWorld(t)
+	kv := w.elsewhere(t)
+	p := w.byAddress(t)
+	if err := os.Remove(filepath.Join(w.dir, "master.key")); err != nil {
+		t.Fatal(err)
+	}
+	key, err := vault.OpenKey(w.ctx, w.DB, w.urls(), keys.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.Vault = &vault.Vault{DB: w.DB, Live: w.Live, Key: key, Secrets: w.resolver(kv)}
+	w.expect(t, "sealed", p, secret)
+	kv.Put("tenure/openai", "api_key", "sk-second-0123456789-second")
+	w.ahead.Add(int64(2 * time.Minute))
+	w.expect(t, "sealed, and rotated there", p, "sk-second-0123456789-second")
+	if _, err := w.Add(w.ctx, w.by, vault.Spec{Name: "other", Kind: tenure.OpenAI, KeyReference: address}); tenure.AsError(err).Code != "vault_sealed" {
+		t.Errorf("another is added: %v", err)
 	}
 }
