@@ -107,6 +107,7 @@ func (d *Dash) Routes() ([]web.Route, error) {
 		d.route("GET /admin/streams/{id}/cut", tenure.CutStream, d.askCut),
 		d.route("POST /admin/streams/{id}/cut", tenure.CutStream, d.cutStream),
 		d.route("GET /admin/system", tenure.ReadHealth, d.system),
+		d.route("GET /admin/keys", tenure.ReadHealth, d.keys),
 		d.route("GET /admin/drift", tenure.ListUsers, d.drift),
 		d.route("GET /admin/access", tenure.ReadAccess, d.access),
 		d.route("GET /admin/notices", tenure.ListAllNotices, d.notices),

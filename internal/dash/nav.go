@@ -54,6 +54,7 @@ func nav() []navGroup {
 			{Name: "Drift", Path: "/admin/drift", action: tenure.ListUsers, teams: true},
 			{Name: "Notices", Path: "/admin/notices", action: tenure.ListAllNotices, teams: true},
 			{Name: "Access", Path: "/admin/access", action: tenure.ReadAccess, teams: true},
+			{Name: "Keys", Path: keysPath, action: tenure.ReadHealth, teams: true, single: true},
 			{Name: "System", Path: "/admin/system", action: tenure.ReadHealth, teams: true, single: true},
 		}},
 	}

@@ -102,7 +102,7 @@ func (d *Dash) warnings(ctx context.Context, by tenure.Principal, f frame, o dir
 		out = append(out, warning{"The database has not answered for " + took(o.Lag), f.page("/admin/system"), "Details"})
 	}
 	if _, why := d.Vault.Key.Sealed(); why != nil {
-		out = append(out, warning{"Stored secrets cannot be opened: model requests answer 503", f.page("/admin/system"), "Reason"})
+		out = append(out, warning{"Stored secrets cannot be opened: model requests answer 503", f.page(keysPath), "Reason"})
 	}
 	if !d.Single {
 		warn(o.Alerts, "/admin/notices", "Read", "1 alert has not been read", "%d alerts have not been read")

@@ -5,12 +5,15 @@ import (
 	"errors"
 	"net/http"
 	"net/http/httptest"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/tenure-gateway/tenure"
+	"github.com/tenure-gateway/tenure/internal/keys"
 	"github.com/tenure-gateway/tenure/internal/live"
+	"github.com/tenure-gateway/tenure/internal/vault"
 )
 
 // stream opens a request in flight of a token; the context ends when it is cut.
@@ -87,7 +90,7 @@ func TestWhoSeesTheOverview(t *testing.T) {
 	h := open(t, false)
 	alice := h.as("alice@example.com")
 	ctx := h.stream(alice.generate("Laptop"), "01REQUEST", "gpt-4o")
-	for _, path := range []string{"/admin", "/admin/streams", "/admin/live", "/admin/system", "/admin/streams/01REQUEST/cut"} {
+	for _, path := range []string{"/admin", "/admin/streams", "/admin/live", "/admin/system", "/admin/keys", "/admin/streams/01REQUEST/cut"} {
 		alice.get(path).must(http.StatusForbidden)
 	}
 	alice.post("/admin/streams/01REQUEST/cut").must(http.StatusForbidden)
@@ -115,6 +118,39 @@ func TestSystem(t *testing.T) {
 	p := h.as("root@example.com").get("/admin/system").must(http.StatusOK)
 	p.one("section[aria-labelledby=database]").says("Size1.5 MiB")
 	p.one("section[aria-labelledby=settings] tbody").says("TENURE_MODEteams TENURE_API_TOKEN–not set")
+}
+
+// The page of the keys tells what wraps what, to an auditor too, and a key that is
+// named and not at hand.
+func TestKeys(t *testing.T) {
+	h := open(t, false)
+	if _, _, err := h.Directory.SetRole(t.Context(), h.operator(), h.join("carl@example.com").User(), tenure.Auditor); err != nil {
+		t.Fatal(err)
+	}
+	carl := h.as("carl@example.com")
+	p := carl.get("/admin/keys").must(http.StatusOK)
+	p.one("section[aria-labelledby=keks] tbody").says("at hand wraps AES-256-GCM")
+	p.one("section[aria-labelledby=wrapped]").says("Nothing is sealed yet.")
+	p.none(".alarm")
+	if _, err := h.Vault.Add(t.Context(), h.operator(), vault.Spec{Name: "openai", Kind: tenure.OpenAI, Key: tenure.NewSecret("sk-of-this-test-0123456789")}); err != nil {
+		t.Fatal(err)
+	}
+	p = carl.get("/admin/keys").must(http.StatusOK)
+	p.one("section[aria-labelledby=wrapped] tbody").says("Keys of providers 1 ●well")
+	p.one("section[aria-labelledby=root]").says("Wrapped byfile:")
+
+	missing := "file:" + filepath.Join(t.TempDir(), "none.key")
+	key, err := vault.OpenKey(t.Context(), h.Vault.DB, vault.KeyURLs{Present: missing}, keys.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	h.Vault.Key = key
+	p = carl.get("/admin/keys").must(http.StatusOK)
+	p.one("section[aria-labelledby=keks] tbody").says("not at hand wraps")
+	p.one("section[aria-labelledby=wrapped] tbody").says("Keys of providers 1 ▲key not at hand")
+	if alarms := p.all(".alarm"); len(alarms) != 2 {
+		t.Errorf("%d alarms, not that it is sealed, and why", len(alarms))
+	}
 }
 
 // listen opens /events; the channel gets what it was told in the end.

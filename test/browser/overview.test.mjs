@@ -186,6 +186,8 @@ for (const colorScheme of ['light', 'dark']) {
         await page.getByRole('status').filter({ hasText: 'is cut' }).waitFor();
         await page.goto('/admin/system');
         await look('system');
+        await page.goto('/admin/keys');
+        await look('keys');
         await page.goto('/ended?why=expired');
         await look('ended');
       });
