@@ -45,8 +45,12 @@ func (p *postgres) replace(ctx context.Context, alone bool, fn func(context.Cont
 		}
 	}
 	lock, quiet := each(`LOCK TABLE ? IN SHARE ROW EXCLUSIVE MODE`), each(`ALTER TABLE ? DISABLE TRIGGER USER`)
+	var indexes []string
 	r.quiet = func(ctx context.Context) error {
 		err := quiet(ctx)
+		if err == nil && alone { // who reads would have to wait
+			indexes, err = dropIndexes(ctx, tx)
+		}
 		var denied *pgconn.PgError
 		if errors.As(err, &denied) && denied.Code == "42501" {
 			return &tenure.Error{
@@ -56,7 +60,15 @@ func (p *postgres) replace(ctx context.Context, alone bool, fn func(context.Cont
 		}
 		return err
 	}
-	r.loud = each(`ALTER TABLE ? ENABLE TRIGGER USER`)
+	loud := each(`ALTER TABLE ? ENABLE TRIGGER USER`)
+	r.loud = func(ctx context.Context) error {
+		for _, statement := range indexes {
+			if _, err := tx.exec(ctx, statement); err != nil {
+				return err
+			}
+		}
+		return loud(ctx)
+	}
 	r.load = func(ctx context.Context, t Table, columns []string, next func() ([]any, error)) (int64, error) {
 		from := &rowsIn{next: next}
 		for _, name := range columns {
@@ -106,6 +118,28 @@ func (p *postgres) alone(ctx context.Context, conn *pgx.Conn) error {
 			}
 		}
 	}
+}
+
+// dropIndexes drops the indexes that are no constraint, and gives the statements that make
+// them again: one that is made of all rows is made once.
+func dropIndexes(ctx context.Context, tx *Tx) ([]string, error) {
+	if _, err := tx.exec(ctx, `SET LOCAL maintenance_work_mem = '128MB'`); err != nil {
+		return nil, err
+	}
+	type index struct{ name, made string }
+	all, err := manyOf(ctx, tx.run, false, func(row scanner) (i index, err error) {
+		err = row.Scan(&i.name, &i.made)
+		return i, err
+	}, `SELECT i.indexrelid::regclass::text, pg_get_indexdef(i.indexrelid) FROM pg_index i JOIN pg_class c ON c.oid = i.indrelid
+		WHERE c.relnamespace = current_schema()::regnamespace AND c.relkind = 'r' AND NOT EXISTS (SELECT 1 FROM pg_constraint k WHERE k.conindid = i.indexrelid)`)
+	var again []string
+	for _, i := range all {
+		if err == nil {
+			_, err = tx.exec(ctx, `DROP INDEX `+i.name)
+		}
+		again = append(again, i.made)
+	}
+	return again, err
 }
 
 // settlePostgres derives the tenants of rows that have it from others, and sets the

@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 )
 
@@ -12,8 +13,17 @@ func (s *sqliteFile) replace(ctx context.Context, _ bool, fn func(context.Contex
 	inner := context.WithoutCancel(ctx) // an interrupted statement would undo what others have written in the same commit
 	return s.writer.do(ctx, func(tx *Tx) error {
 		r := &replacing{Tx: tx, feed: feedEnd}
-		var triggers []sqliteTrigger
-		var err error
+		var triggers, indexes []sqliteTrigger
+		small, err := one(inner, tx.run, scalar[int64], `PRAGMA cache_size`)
+		if err != nil {
+			return err
+		}
+		// What is looked up at random while rows come in, the tokens' digests, fits into
+		// this; with the usual 2 MB every row reads and writes pages of the file.
+		if _, err := tx.exec(inner, fmt.Sprintf(`PRAGMA cache_size = -%d`, bulkCache>>10)); err != nil {
+			return err
+		}
+		defer func() { _, _ = tx.exec(inner, fmt.Sprintf(`PRAGMA cache_size = %d`, small)) }()
 		if r.tables, err = tablesOfSQLite(inner, tx.run); err != nil {
 			return err
 		}
@@ -21,22 +31,14 @@ func (s *sqliteFile) replace(ctx context.Context, _ bool, fn func(context.Contex
 			if _, err := tx.exec(ctx, `PRAGMA defer_foreign_keys = ON`); err != nil {
 				return err
 			}
-			if triggers, err = manyOf(ctx, tx.run, false, func(row scanner) (sqliteTrigger, error) {
-				var t sqliteTrigger
-				err := row.Scan(&t.name, &t.text)
-				return t, err
-			}, `SELECT name, sql FROM sqlite_schema WHERE type = 'trigger' ORDER BY rowid`); err != nil {
+			if triggers, err = dropped(ctx, tx, "TRIGGER"); err != nil {
 				return err
 			}
-			for _, t := range triggers {
-				if _, err := tx.exec(ctx, `DROP TRIGGER `+t.name); err != nil {
-					return err
-				}
-			}
-			return nil
+			indexes, err = dropped(ctx, tx, "INDEX") // one that is made of all rows is made once
+			return err
 		}
 		r.loud = func(ctx context.Context) error {
-			for _, t := range triggers {
+			for _, t := range append(indexes, triggers...) {
 				if _, err := tx.exec(ctx, t.text); err != nil {
 					return err
 				}
@@ -59,6 +61,26 @@ func (s *sqliteFile) replace(ctx context.Context, _ bool, fn func(context.Contex
 		}
 		return errors.Join(ctx.Err(), fn(inner, r))
 	})
+}
+
+// bulkCache is how much of the file is held in memory while everything is replaced, in
+// bytes.
+const bulkCache = 128 << 20
+
+// dropped takes all triggers, or all indexes that are no constraint, out of the schema,
+// and gives them to be made again.
+func dropped(ctx context.Context, tx *Tx, what string) ([]sqliteTrigger, error) {
+	all, err := manyOf(ctx, tx.run, false, func(row scanner) (sqliteTrigger, error) {
+		var t sqliteTrigger
+		err := row.Scan(&t.name, &t.text)
+		return t, err
+	}, `SELECT name, sql FROM sqlite_schema WHERE type = lower($1) AND sql IS NOT NULL ORDER BY rowid`, what)
+	for _, t := range all {
+		if err == nil {
+			_, err = tx.exec(ctx, `DROP `+what+` `+t.name)
+		}
+	}
+	return all, err
 }
 
 func loadSQLite(ctx context.Context, tx *Tx, t Table, columns []string, next func() ([]any, error)) (n int64, err error) {
