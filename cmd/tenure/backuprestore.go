@@ -22,6 +22,7 @@ type backupRestore struct {
 	Replace     bool     `help:"Replace a database that is not empty. What had ended in it stays ended."`
 	Seen        []string `placeholder:"FILE" help:"seen.json of a replica's home: what it has seen to end stays ended; may be given again."`
 	Revocations []string `placeholder:"FILE" help:"List of what has ended since: ids, digests or first characters of tokens, or the audit log as JSON; may be given again."`
+	SHA256      string   `name:"sha256" placeholder:"HEX" help:"The backup's, as it was told when it was made: no other is restored."`
 	DryRun      bool     `help:"Do everything, say what came of it, and undo it."`
 	Imports     string   `hidden:"" env:"TENURE_BACKUP_IMPORTS_ENABLED" default:"true"`
 	JSON        bool     `name:"json" help:"Print JSON."`
@@ -56,7 +57,7 @@ func (c *backupRestore) Run(e *env) error {
 		return errors.Join(err, done())
 	}
 	line := newProgress(e.stderr, "restored")
-	out, err := b.Restore(e.ctx, by, f, with, backup.RestoreOptions{Replace: c.Replace, DryRun: c.DryRun, Ends: ends}, line.tell)
+	out, err := b.Restore(e.ctx, by, f, with, backup.RestoreOptions{Replace: c.Replace, DryRun: c.DryRun, SHA256: c.SHA256, Ends: ends}, line.tell)
 	line.end()
 	if err = errors.Join(err, done()); err != nil {
 		return err
@@ -91,7 +92,7 @@ func restoredView(r backup.Restored) map[string]any {
 	}
 	view := summaryView(r.Header)
 	maps.Copy(view, map[string]any{
-		"dry_run": r.DryRun, "sessions_ended": r.Sessions, "ended": r.Ended, "gone": r.Gone, "lost": r.Lost, "lists": lists,
+		"dry_run": r.DryRun, "sessions_ended": r.Sessions, "ended": r.Ended, "gone": r.Gone, "lost": r.Lost, "lists": lists, "sha256": r.Digest, "vouched_by": r.VouchedBy,
 		"audit_kept": r.AuditKept, "known_until": stamp(r.KnownUntil), "unknown_seconds": int(r.Now.Sub(r.KnownUntil).Seconds()),
 	})
 	return view
@@ -123,6 +124,13 @@ func tellRestored(w io.Writer, r backup.Restored) {
 		if l.Vague > 0 {
 			fmt.Fprintf(w, "%s: %d changes took members out of groups, and do not say whom: let the identity provider push its groups again.\n", l.Name, l.Vague)
 		}
+	}
+	switch r.VouchedBy {
+	case "":
+		fmt.Fprintf(w, "NOT PROVEN: that this backup was made here. Compare its SHA-256 with the one that was told then: %s\n", r.Digest)
+	case "sha256":
+	default:
+		fmt.Fprintf(w, "That it was made here is told by: %s.\n", r.VouchedBy)
 	}
 	if gap := r.Now.Sub(r.KnownUntil); gap >= time.Second {
 		fmt.Fprintf(w, "NOT KNOWN: what ended between %s and now (%s). Let the identity provider send everything again, and compare.\n", short(r.KnownUntil), tenure.FormatSpan(gap.Round(time.Second)))

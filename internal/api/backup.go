@@ -7,6 +7,7 @@ import (
 	"mime/multipart"
 	"net/http"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -28,6 +29,7 @@ type Restored struct {
 	At         time.Time        `json:"at" doc:"Of when the backup is"`
 	Rows       int64            `json:"rows"`
 	DryRun     bool             `json:"dry_run" doc:"Everything was undone"`
+	VouchedBy  string           `json:"vouched_by" doc:"Who knows the backup to be one that was made here: sha256, the name of a list, audit log"`
 	Sessions   int64            `json:"sessions_ended"`
 	Ended      map[string]int64 `json:"ended" doc:"What stays ended, because it had in what was replaced, by kind"`
 	Gone       map[string]int64 `json:"gone" doc:"What was ended, because what was replaced had it no more, by kind"`
@@ -81,6 +83,7 @@ func (a *API) mountBackup(m *mounting) {
 		Type: huma.TypeObject, Required: []string{"backup"}, Properties: map[string]*huma.Schema{
 			"passphrase": text("Or identity"), "identity": text("A secret key of age; or passphrase"),
 			"replace":     text("true: the database is to be replaced. It holds at least whoever asks, so that without it nothing is done"),
+			"sha256":      text("The backup's; needed where neither the audit log here nor a list of revocations tells that it was made"),
 			"dry_run":     text("true: everything is undone at the end"),
 			"seen":        file("seen.json of a replica's home; may be given again"),
 			"revocations": file("What has ended since: ids, digests or first characters of tokens, or the audit log as JSON; may be given again"),
@@ -198,6 +201,8 @@ func (f *restoreForm) field(part *multipart.Part) error {
 		f.with.Passphrase = tenure.NewSecret(string(text))
 	case "identity":
 		f.with.Identities = backup.ParseKeys(text)
+	case "sha256":
+		f.options.SHA256 = strings.TrimSpace(string(text))
 	case "replace", "dry_run":
 		yes, err := strconv.ParseBool(string(text))
 		if err != nil {
@@ -217,7 +222,7 @@ func (f *restoreForm) field(part *multipart.Part) error {
 func showRestored(r backup.Restored) Restored {
 	out := Restored{
 		At: r.At.UTC(), Rows: r.Replaced.Rows, //nolint:staticcheck // the header's are a method
-		DryRun: r.DryRun, Sessions: r.Sessions, Ended: r.Ended, Gone: r.Gone, Lost: r.Lost,
+		DryRun: r.DryRun, VouchedBy: r.VouchedBy, Sessions: r.Sessions, Ended: r.Ended, Gone: r.Gone, Lost: r.Lost,
 		Lists: make([]RestoredList, 0, len(r.Lists)), AuditKept: r.AuditKept, KnownUntil: r.KnownUntil.UTC(),
 	}
 	for _, l := range r.Lists {

@@ -26,6 +26,7 @@ type list struct {
 	ends    []store.Ending
 	until   time.Time // up to when it knows; zero: it does not say
 	ids     []eventID // of audit events
+	backups []string  // digests of those that were made
 	vague   int       // events that say how many have left a group, and not who
 }
 

@@ -60,6 +60,9 @@ func (l *list) addEvents(events []event) {
 		if kind := cmp.Or(states[ev.Action], back[ev.Action]); kind != "" && ev.succeeded() {
 			last[thing{kind, ev.ObjectID, spaceOf(kind, ev)}] = ev
 		}
+		if ev.Action == backupCreated {
+			l.backups = append(l.backups, ev.Detail["sha256"])
+		}
 		if ev.Action == "group.updated" && cmp.Or(ev.Detail["members_removed"], "0") != "0" {
 			l.vague++
 		}

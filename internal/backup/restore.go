@@ -8,6 +8,8 @@ import (
 	"iter"
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/tenure-gateway/tenure"
@@ -24,6 +26,8 @@ type RestoreOptions struct {
 	Serving bool
 	// DryRun does everything, and then undoes it.
 	DryRun bool
+	// SHA256 is that of the backup, in hexadecimal, where it is known; "": it is not.
+	SHA256 string
 	// Ends are what is known to have ended since.
 	Ends Ends
 }
@@ -32,8 +36,11 @@ type RestoreOptions struct {
 type Restored struct {
 	Summary
 	store.Replaced
-	Lists  []Told // what the lists have ended, in their order
-	DryRun bool
+	// VouchedBy tells who knows the backup to be one that was made here: "sha256", the
+	// name of a list, "audit log"; "": nobody does.
+	VouchedBy string
+	Lists     []Told // what the lists have ended, in their order
+	DryRun    bool
 	// KnownUntil is up to when ends of access are known: whatever ended later, and is on
 	// no list, lives again.
 	KnownUntil time.Time
@@ -115,6 +122,9 @@ func (b *Backups) restore(ctx context.Context, by tenure.Principal, r io.Reader,
 				out.KnownUntil = tx.Now()
 			}
 			out.Summary, out.Replaced = Summary{in.Header, in.digest}, *was
+			if out.VouchedBy, err = o.vouches(ctx, tx, in); err != nil {
+				return err
+			}
 			if o.DryRun {
 				return errDry
 			}
@@ -133,6 +143,44 @@ func (b *Backups) restore(ctx context.Context, by tenure.Principal, r io.Reader,
 	}
 	return out, nil
 }
+
+// vouches sees who knows the backup: whoever can read its recipients can make another.
+// Its digest is told by the caller, by the event of its making on a list, or by that in
+// the log of the database that it replaces. What serves takes no other.
+func (o RestoreOptions) vouches(ctx context.Context, tx *store.Tx, in *reader) (string, error) {
+	switch {
+	case o.SHA256 != "" && !strings.EqualFold(o.SHA256, in.digest):
+		return "", tenure.InvalidField("sha256", "this is another backup: its SHA-256 is %s", in.digest)
+	case o.SHA256 != "":
+		return "sha256", nil
+	}
+	for _, l := range o.Ends.lists {
+		if slices.Contains(l.backups, in.digest) {
+			return l.name, nil
+		}
+	}
+	events, err := tx.AuditEvents(ctx, store.AuditFilter{Tenant: tenure.DefaultTenant, Action: backupCreated, Limit: mostBackups})
+	if err != nil {
+		return "", err
+	}
+	for _, e := range events {
+		if e.Action == backupCreated && e.Seq > in.Audit && e.Detail["sha256"] == in.digest {
+			return "audit log", nil
+		}
+	}
+	if o.Serving {
+		return "", &tenure.Error{
+			Kind: tenure.Conflict, Code: "backup_unknown",
+			Msg: "nothing here knows this backup: give its SHA-256 (sha256), as it was told when it was made, or the audit log that tells of it (revocations)",
+		}
+	}
+	return "", nil
+}
+
+const backupCreated = "backup.created"
+
+// mostBackups is how many backups are looked for in the audit log, the newest first.
+const mostBackups = 10_000
 
 func total(counts map[string]int64) (n int64) {
 	for _, c := range counts {

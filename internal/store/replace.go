@@ -115,11 +115,17 @@ func (r *replacing) all(ctx context.Context, in Incoming, options ReplaceOptions
 	if err := r.clear(ctx, kept); err != nil {
 		return err
 	}
+	var events int64
 	if err := in.Each(ctx, func(name string, columns []string, next func() ([]any, error)) error {
 		n, err := r.fill(ctx, name, columns, next)
-		out.Rows += n
+		if out.Rows += n; name == "audit_events" {
+			events = n
+		}
 		return err
 	}); err != nil {
+		return err
+	}
+	if err := r.numbersAudit(ctx, in.Audit, events); err != nil {
 		return err
 	}
 	if err := r.settle(ctx); err != nil {
@@ -142,6 +148,22 @@ func (r *replacing) all(ctx context.Context, in Incoming, options ReplaceOptions
 		}
 	}
 	return r.renumber(ctx, r.next(in, out, number))
+}
+
+// numbersAudit sees that the number to which the audit log that came in is said to go is
+// where it goes: what was there is kept from it on.
+func (r *replacing) numbersAudit(ctx context.Context, said, events int64) error {
+	for _, v := range []struct {
+		query string
+		want  int64
+	}{{`SELECT COALESCE(MAX(seq), 0) FROM audit_events WHERE seq <= $1`, said}, {`SELECT count(*) FROM audit_events WHERE seq <= $1`, events}} {
+		if n, err := one(ctx, r.run, scalar[int64], v.query, said); err != nil {
+			return err
+		} else if n != v.want {
+			return &tenure.Error{Kind: tenure.Invalid, Code: "backup_broken", Msg: "the backup says otherwise than its audit log how far that goes: nobody's backup is like this"}
+		}
+	}
+	return nil
 }
 
 // next is the number at which the feed goes on. In the same database it must be one

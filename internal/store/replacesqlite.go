@@ -38,6 +38,10 @@ func (s *sqliteFile) replace(ctx context.Context, _ bool, fn func(context.Contex
 			return err
 		}
 		r.loud = func(ctx context.Context) error {
+			// Sorting takes as much again, for each index.
+			if _, err := tx.exec(ctx, fmt.Sprintf(`PRAGMA cache_size = -%d`, bulkCache>>12)); err != nil {
+				return err
+			}
 			for _, t := range append(indexes, triggers...) {
 				if _, err := tx.exec(ctx, t.text); err != nil {
 					return err
