@@ -31,5 +31,7 @@ type ModelUses struct {
 	Name     string // for people; empty: it is not there any more
 	Requests int64
 	ModelUse
-	LastAt time.Time // of the last request, to the second
+	Spend    int64     // in millionths of the installation's currency, of those that have a price
+	Unpriced int64     // of the requests, those of which nobody knows what they cost
+	LastAt   time.Time // of the last request, to the second
 }

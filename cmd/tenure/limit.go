@@ -39,9 +39,9 @@ func (c *limitList) Run(e *env) error {
 			views = append(views, api.ShowLimit(v))
 		}
 		return c.print(e, views, func(w io.Writer) {
-			fmt.Fprintln(w, "ID\tON\tIN WORKSPACE\tREQUESTS A MINUTE\tTOKENS A DAY\tSET BY")
+			fmt.Fprintln(w, "ID\tON\tIN WORKSPACE\tREQUESTS A MINUTE\tTOKENS A DAY\tSPEND A MONTH\tSET BY")
 			for _, v := range views {
-				fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\n", v.ID, onWhat(v), orDash(v.Workspace), of(v.Used.Requests, v.Requests), of(v.Used.Tokens, v.Tokens), orDash(v.CreatedBy))
+				fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\t%s\n", v.ID, onWhat(v), orDash(v.Workspace), of(v.Used.Requests, v.Requests), of(v.Used.Tokens, v.Tokens), ofMoney(v), orDash(v.CreatedBy))
 			}
 		})
 	})
@@ -64,6 +64,18 @@ func of(used, bound int64) string {
 	return fmt.Sprintf("%d of %d", used, bound)
 }
 
+// ofMoney says how much of a bound on spend was used, and what is not in it.
+func ofMoney(v api.Limit) string {
+	if v.Spend == 0 {
+		return "–"
+	}
+	text := tenure.FormatMoney(v.Used.Spend) + " of " + tenure.FormatMoney(v.Spend)
+	if v.Used.Unpriced > 0 {
+		text += fmt.Sprintf(", and %d requests without a price", v.Used.Unpriced)
+	}
+	return text
+}
+
 type limitSet struct {
 	local
 	Kind      string `arg:"" enum:"tenant,workspace,user,service-account,token" help:"What it is on: ${enum}."`
@@ -71,6 +83,7 @@ type limitSet struct {
 	Workspace string `placeholder:"NAME" help:"Count what is asked in this workspace alone (default: everywhere)."`
 	Requests  int64  `placeholder:"N" help:"Requests a minute (default: no bound)."`
 	Tokens    int64  `placeholder:"N" help:"Tokens a day, input and output (default: no bound)."`
+	Spend     string `placeholder:"N" help:"Spend a month, such as 250 or 12.50, by the prices that are set (default: no bound)."`
 }
 
 // Help implements kong.HelpProvider.
@@ -78,17 +91,23 @@ func (limitSet) Help() string {
 	return `Examples:
 
   tenure limit set user ada@example.com --requests 60 --tokens 2000000
-  tenure limit set workspace Research --tokens 50000000
+  tenure limit set workspace Research --tokens 50000000 --spend 2000
 
 A limit that there is already gets these bounds, and no others. It holds within a second, on every replica.`
 }
 
 // Run implements the verb.
 func (c *limitSet) Run(e *env) error {
+	bounds := tenure.UsageBounds{RequestsPerMinute: c.Requests, TokensPerDay: c.Tokens}
+	if c.Spend != "" {
+		var err error
+		if bounds.SpendPerMonth, err = tenure.ParseMoney(c.Spend); err != nil {
+			return tenure.InvalidField("spend_per_month", "--spend: %v", err)
+		}
+	}
 	return c.with(e, false, func(a *app.App, by tenure.Principal) error {
 		v, err := a.Limits.Set(e.ctx, by, limits.Spec{
-			Kind: strings.ReplaceAll(c.Kind, "-", "_"), Subject: c.Subject, Workspace: c.Workspace,
-			Bounds: tenure.UsageBounds{RequestsPerMinute: c.Requests, TokensPerDay: c.Tokens},
+			Kind: strings.ReplaceAll(c.Kind, "-", "_"), Subject: c.Subject, Workspace: c.Workspace, Bounds: bounds,
 		})
 		if err != nil {
 			return err

@@ -60,7 +60,8 @@ type cli struct {
 	OIDC      oidcCmd      `cmd:"" name:"oidc" help:"OIDC connections: the identity providers by which people sign in."`
 	Provider  providerCmd  `cmd:"" help:"Model providers."`
 	Usage     usageCmd     `cmd:"" help:"What models used, in tokens, as their providers counted it."`
-	Limit     limitCmd     `cmd:"" help:"Limits on the use of models: requests a minute, tokens a day."`
+	Limit     limitCmd     `cmd:"" help:"Limits on the use of models: requests a minute, tokens a day, spend a month."`
+	Price     priceCmd     `cmd:"" help:"What the tokens of models cost."`
 	Vault     vaultCmd     `cmd:"" help:"Sealed secrets, and the key-encryption key."`
 	Workspace workspaceCmd `cmd:"" help:"Workspaces, their members, and what groups are in them."`
 	Access    accessCmd    `cmd:"" help:"Who may do what, and why."`

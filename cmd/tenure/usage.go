@@ -53,26 +53,42 @@ func (c *usageCmd) Run(e *env) error {
 			return usageCSV(e.stdout, rows)
 		}
 		return c.print(e, rows, func(w io.Writer) {
-			fmt.Fprintln(w, "OF\tREQUESTS\tINPUT\tFROM CACHE\tOUTPUT\tLAST USED")
+			fmt.Fprintln(w, "OF\tREQUESTS\tINPUT\tFROM CACHE\tOUTPUT\tSPEND\tLAST USED")
 			for i, r := range rows {
 				of := r.Name
 				if of == "" {
 					of = orDash(r.ID)
 				}
-				fmt.Fprintf(w, "%s\t%d\t%d\t%d\t%d\t%s\n", of, r.Requests, r.InputTokens, r.CacheReadTokens, r.OutputTokens, short(sums[i].LastAt))
+				fmt.Fprintf(w, "%s\t%d\t%d\t%d\t%d\t%s\t%s\n", of, r.Requests, r.InputTokens, r.CacheReadTokens, r.OutputTokens, spent(r), short(sums[i].LastAt))
 			}
 		})
 	})
 }
 
+// spent says what was spent, and of how many requests nobody knows it.
+func spent(r api.ModelUses) string {
+	switch {
+	case r.Spend == nil:
+		return "no price"
+	case r.Unpriced > 0:
+		return fmt.Sprintf("%s + %d requests without a price", tenure.FormatMoney(*r.Spend), r.Unpriced)
+	}
+	return tenure.FormatMoney(*r.Spend)
+}
+
 func usageCSV(out io.Writer, rows []api.ModelUses) error {
 	w := csv.NewWriter(out)
-	lines := [][]string{{"id", "name", "requests", "input_tokens", "cache_read_tokens", "cache_write_tokens", "output_tokens", "last_used_at"}}
+	lines := [][]string{{"id", "name", "requests", "input_tokens", "cache_read_tokens", "cache_write_tokens", "output_tokens", "spend", "unpriced_requests", "last_used_at"}}
 	for _, r := range rows {
 		line := []string{cell(r.ID), cell(r.Name)}
 		for _, n := range []int64{r.Requests, r.InputTokens, r.CacheReadTokens, r.CacheWriteTokens, r.OutputTokens} {
 			line = append(line, strconv.FormatInt(n, 10))
 		}
+		spend := ""
+		if r.Spend != nil {
+			spend = tenure.FormatMoney(*r.Spend)
+		}
+		line = append(line, spend, strconv.FormatInt(r.Unpriced, 10))
 		lines = append(lines, append(line, r.LastUsedAt.Format(time.RFC3339)))
 	}
 	return w.WriteAll(lines)

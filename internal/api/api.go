@@ -25,6 +25,7 @@ import (
 	"github.com/tenure-gateway/tenure/internal/live"
 	"github.com/tenure-gateway/tenure/internal/notice"
 	"github.com/tenure-gateway/tenure/internal/policy"
+	"github.com/tenure-gateway/tenure/internal/price"
 	"github.com/tenure-gateway/tenure/internal/token"
 	"github.com/tenure-gateway/tenure/internal/vault"
 	"github.com/tenure-gateway/tenure/internal/web"
@@ -43,6 +44,12 @@ type Oversight struct {
 	Backups    *backup.Backups
 }
 
+// Budgets are what the use of models may be, and what it costs.
+type Budgets struct {
+	Limits *limits.Limits
+	Prices *price.Prices
+}
+
 // API serves /api. Its fields are set before first use.
 type API struct {
 	Tokens    *token.Tokens
@@ -51,8 +58,8 @@ type API struct {
 	Oversight
 	Policies *policy.Policies
 	Vault    *vault.Vault
-	Limits   *limits.Limits
-	Live     *live.Live
+	Budgets
+	Live *live.Live
 	// Answers remember requests that may be repeated.
 	Answers Answers
 	// Single leaves personal tokens out.
@@ -78,6 +85,7 @@ func (a *API) Routes() []web.Route {
 	a.mountReport(m)
 	a.mountUsage(m)
 	a.mountLimits(m)
+	a.mountPrices(m)
 	a.mountStreams(m)
 	a.mountAudit(m)
 	a.mountNotices(m)

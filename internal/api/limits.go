@@ -21,6 +21,7 @@ type Limit struct {
 	Workspace   string      `json:"workspace,omitempty" doc:"Id: what is asked in it alone is counted; absent: everywhere"`
 	Requests    int64       `json:"requests_per_minute" doc:"In any 60 seconds; 0: no bound"`
 	Tokens      int64       `json:"tokens_per_day" doc:"Input and output of a day (UTC); 0: no bound"`
+	Spend       int64       `json:"spend_per_month" doc:"Of a month (UTC), in millionths of the currency; 0: no bound"`
 	Used        LimitedUsed `json:"used" doc:"What was used of it, other replicas' last seconds not in it"`
 	CreatedAt   time.Time   `json:"created_at"`
 	CreatedBy   string      `json:"created_by"`
@@ -30,14 +31,16 @@ type Limit struct {
 // LimitedUsed is what was used of a limit.
 type LimitedUsed struct {
 	Requests int64 `json:"requests" doc:"In the last minute, of a limit on requests"`
-	Tokens   int64 `json:"tokens" doc:"Today, of a limit on tokens"`
+	Tokens   int64 `json:"tokens" doc:"Today, input and output"`
+	Spend    int64 `json:"spend" doc:"In this month, of a limit on spend"`
+	Unpriced int64 `json:"unpriced_requests" doc:"In this month, of a limit on spend: requests of which nobody knows what they cost. They are not in spend"`
 }
 
 // ShowLimit is a limit in the form of the API.
 func ShowLimit(v limits.View) Limit {
 	return Limit{
-		string(v.ID), v.Kind, v.Subject, v.Name, string(v.Workspace), v.Bounds.RequestsPerMinute, v.Bounds.TokensPerDay,
-		LimitedUsed{v.Requests, v.Tokens},
+		string(v.ID), v.Kind, v.Subject, v.Name, string(v.Workspace), v.Bounds.RequestsPerMinute, v.Bounds.TokensPerDay, v.Bounds.SpendPerMonth,
+		LimitedUsed{v.Requests, v.Tokens, v.Spend, v.Unpriced},
 		v.CreatedAt, v.CreatedBy, v.UpdatedAt,
 	}
 }
@@ -54,6 +57,7 @@ type limitIn struct {
 		Workspace string `json:"workspace,omitempty" doc:"Id or name: what is asked in it alone is counted; left out: everywhere. Whoever heads a workspace names it"`
 		Requests  int64  `json:"requests_per_minute,omitempty" minimum:"0" doc:"In any 60 seconds; 0: no bound"`
 		Tokens    int64  `json:"tokens_per_day,omitempty" minimum:"0" doc:"Input and output of a day (UTC); 0: no bound"`
+		Spend     int64  `json:"spend_per_month,omitempty" minimum:"0" doc:"Of a month (UTC), in millionths of the currency; 0: no bound"`
 	}
 }
 
@@ -62,6 +66,7 @@ type limitPatch struct {
 	Body struct {
 		Requests *int64 `json:"requests_per_minute,omitempty" minimum:"0" doc:"What is left out stays"`
 		Tokens   *int64 `json:"tokens_per_day,omitempty" minimum:"0"`
+		Spend    *int64 `json:"spend_per_month,omitempty" minimum:"0"`
 	}
 }
 
@@ -77,7 +82,7 @@ func (a *API) mountLimits(m *mounting) {
 		func(ctx context.Context, in *limitIn) (*body[Limit], error) {
 			v, err := a.Limits.Create(ctx, web.Principal(ctx), limits.Spec{
 				Kind: in.Body.Kind, Subject: in.Body.Subject, Workspace: in.Body.Workspace,
-				Bounds: tenure.UsageBounds{RequestsPerMinute: in.Body.Requests, TokensPerDay: in.Body.Tokens},
+				Bounds: tenure.UsageBounds{RequestsPerMinute: in.Body.Requests, TokensPerDay: in.Body.Tokens, SpendPerMonth: in.Body.Spend},
 			})
 			return &body[Limit]{ShowLimit(v)}, err
 		})
@@ -88,7 +93,7 @@ func (a *API) mountLimits(m *mounting) {
 		})
 	operation(m, tenure.SetLimit, huma.Operation{OperationID: "update-limit", Method: http.MethodPatch, Path: path + "/{id}", Summary: "Give a limit other bounds", Tags: tags},
 		func(ctx context.Context, in *limitPatch) (*body[Limit], error) {
-			v, err := a.Limits.Change(ctx, web.Principal(ctx), tenure.LimitID(in.ID), in.Body.Requests, in.Body.Tokens)
+			v, err := a.Limits.Change(ctx, web.Principal(ctx), tenure.LimitID(in.ID), limits.Patch{Requests: in.Body.Requests, Tokens: in.Body.Tokens, Spend: in.Body.Spend})
 			return &body[Limit]{ShowLimit(v)}, err
 		})
 	operation(m, tenure.RemoveLimit, huma.Operation{OperationID: "delete-limit", Method: http.MethodDelete, Path: path + "/{id}", Summary: "End a limit", Tags: tags, DefaultStatus: http.StatusNoContent},

@@ -20,6 +20,8 @@ type ModelUses struct {
 	CacheReadTokens  int64     `json:"cache_read_tokens" doc:"Of the input"`
 	CacheWriteTokens int64     `json:"cache_write_tokens" doc:"Of the input"`
 	OutputTokens     int64     `json:"output_tokens"`
+	Spend            *int64    `json:"spend" doc:"In millionths of the currency, of the requests that have a price; null: none has"`
+	Unpriced         int64     `json:"unpriced_requests" doc:"Of which nobody knows what they cost; they are not in spend"`
 	LastUsedAt       time.Time `json:"last_used_at"`
 }
 
@@ -27,7 +29,11 @@ type ModelUses struct {
 func ShowModelUses(rows []tenure.ModelUses) []ModelUses {
 	out := make([]ModelUses, 0, len(rows))
 	for _, r := range rows {
-		out = append(out, ModelUses{r.ID, r.Name, r.Requests, r.Input, r.CacheReads, r.CacheWrites, r.Output, r.LastAt.UTC()})
+		u := ModelUses{r.ID, r.Name, r.Requests, r.Input, r.CacheReads, r.CacheWrites, r.Output, nil, r.Unpriced, r.LastAt.UTC()}
+		if r.Unpriced < r.Requests {
+			u.Spend = &r.Spend
+		}
+		out = append(out, u)
 	}
 	return out
 }

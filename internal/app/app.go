@@ -35,6 +35,7 @@ import (
 	"github.com/tenure-gateway/tenure/internal/live"
 	"github.com/tenure-gateway/tenure/internal/notice"
 	"github.com/tenure-gateway/tenure/internal/policy"
+	"github.com/tenure-gateway/tenure/internal/price"
 	"github.com/tenure-gateway/tenure/internal/secretref"
 	"github.com/tenure-gateway/tenure/internal/store"
 	"github.com/tenure-gateway/tenure/internal/token"
@@ -54,6 +55,7 @@ type App struct {
 	Tokens    *token.Tokens
 	Directory *directory.Directory
 	Limits    *limits.Limits
+	Prices    *price.Prices
 	// Connectors are the identity providers' ways in.
 	Connectors *connector.Connectors
 	// Connections are the identity providers by which people sign in.
@@ -170,6 +172,7 @@ func (a *App) build(ctx context.Context) error {
 	}
 	a.Usage = &store.Usage{DB: a.Store}
 	a.ModelUse = &store.ModelUse{DB: a.Store}
+	a.Prices = price.New(a.Store, a.Live, a.ModelUse)
 	a.Limits = limits.New(a.Store, a.Live, a.ModelUse, limits.NewMetrics(a.Metrics))
 	a.Live.Note = a.Usage.NoteEnd
 	a.Live.Metrics = live.NewMetrics(a.Metrics, a.Live)
@@ -243,6 +246,7 @@ func (a *App) forget(c store.Change) {
 	a.Vault.Forget(c)
 	a.gateway.Forget(c.Kind)
 	a.Limits.Forget(c)
+	a.Prices.Forget(c)
 }
 
 // recheck looks anew at what a flight was opened with: a token or, for a page that

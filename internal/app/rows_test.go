@@ -159,7 +159,7 @@ type place map[string]string
 func (h *hand) place(tenant, marker string) place {
 	now := at(time.Now())
 	p := place{}
-	for _, part := range []string{"workspaces", "groups", "service-accounts", "providers", "token-requests", "notices", "limits"} {
+	for _, part := range []string{"workspaces", "groups", "service-accounts", "providers", "token-requests", "notices", "limits", "prices"} {
 		p[part] = id()
 	}
 	owner, person := personRow(tenant, h.name(marker, "person")+"@example.com", tenure.Member)
@@ -197,6 +197,9 @@ func (h *hand) place(tenant, marker string) place {
 		row{"token_requests", map[string]any{
 			"id": p["token-requests"], "tenant_id": tenant, "workspace_id": p["workspaces"], "service_account_id": p["service-accounts"], "name": h.name(marker, "request"),
 			"scopes": "users.read", "models": "*", "cidrs": "", "life_seconds": 3600, "reason": marker, "requested_by_user": owner, "requested_by": marker, "requested_at": now, "state": "pending",
+		}},
+		row{"model_prices", map[string]any{
+			"id": p["prices"], "tenant_id": tenant, "pattern": h.name(marker, "model"), "from_day": 1, "input": 1, "cache_read": 1, "cache_write": 1, "output": 1, "created_by": marker, "created_at": now,
 		}},
 		row{"usage_limits", map[string]any{
 			"id": p["limits"], "tenant_id": tenant, "workspace_id": p["workspaces"], "subject_kind": "service_account", "subject_id": p["service-accounts"],

@@ -20,7 +20,8 @@ func (a *App) serve(ctx context.Context, ln net.Listener, h http.Handler, ready 
 	if _, err := a.Directory.Housekeep(ctx); err != nil {
 		return errors.Join(fmt.Errorf("service accounts: %w", err), ln.Close())
 	}
-	if err := a.ModelUse.Flush(ctx); err != nil { // limits hold from the first request on
+	// Limits and prices hold from the first request on.
+	if err := errors.Join(a.Prices.Load(ctx), a.ModelUse.Flush(ctx)); err != nil {
 		return errors.Join(fmt.Errorf("limits: %w", err), ln.Close())
 	}
 	// The work behind outlives the server: the last requests still use it.
@@ -31,6 +32,7 @@ func (a *App) serve(ctx context.Context, ln net.Listener, h http.Handler, ready 
 	wg.Go(func() { a.Usage.Run(behind, report) })
 	wg.Go(func() { a.ModelUse.Run(behind, report) })
 	wg.Go(func() { a.Limits.Run(behind, report) })
+	wg.Go(func() { a.Prices.Run(behind, report) })
 	wg.Go(func() { a.events.Run(behind, report) })
 	wg.Go(func() { a.outage.Run(behind, report) })
 	wg.Go(func() { a.Connectors.Use.Run(behind, report) })

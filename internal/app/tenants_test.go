@@ -285,7 +285,7 @@ func (w *walk) provisioning() {
 // is told again to those who read it, so no name of the other tenant is. A passphrase
 // names nothing, and what is encrypted with it is another text each time.
 func sayable(field string, pairs [][2]string) [][2]string {
-	if field == "passphrase" {
+	if field == "passphrase" || field == "pattern" { // of models, of which anybody may say anything
 		return nil
 	}
 	if !slices.Contains([]string{"about", "description", "reason", "key", "client_id", "client_secret", "username_claim"}, field) {

@@ -92,7 +92,7 @@ func (a *App) router() (*web.Router, error) {
 		return nil, err
 	}
 	admin := &api.API{
-		Tokens: a.Tokens, Directory: a.Directory, Feeds: api.Feeds{Connectors: a.Connectors, Connections: a.Connections}, Policies: a.Policies, Vault: a.Vault, Limits: a.Limits, Live: a.Live,
+		Tokens: a.Tokens, Directory: a.Directory, Feeds: api.Feeds{Connectors: a.Connectors, Connections: a.Connections}, Policies: a.Policies, Vault: a.Vault, Budgets: api.Budgets{Limits: a.Limits, Prices: a.Prices}, Live: a.Live,
 		Oversight: api.Oversight{Governance: a.Governance, Notices: a.Notices, Backups: &backup.Backups{
 			DB: a.Store, Version: a.Version, Dir: cfg.Home, NoExports: cfg.NoExports, NoImports: cfg.NoImports,
 		}},

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/tenure-gateway/tenure"
+	"github.com/tenure-gateway/tenure/internal/store"
 )
 
 // Requests are counted in spans of five seconds, and those of the last minute are the
@@ -93,49 +94,78 @@ func gone(now time.Time, s int64) time.Duration {
 const (
 	boundRequests = iota
 	boundTokens
+	boundSpend
 	bounds
 )
 
-var boundNames = [bounds]string{"requests_per_minute", "tokens_per_day"}
+var boundNames = [bounds]string{"requests_per_minute", "tokens_per_day", "spend_per_month"}
+
+// counter counts in one window of time: a day, or a month. One at a time writes it,
+// the window last.
+type counter struct{ window, n atomic.Int64 }
+
+// in is what was counted in a window.
+func (c *counter) in(window int64) int64 {
+	if c.window.Load() != window {
+		return 0
+	}
+	return c.n.Load()
+}
+
+func (c *counter) add(window, n int64) {
+	switch have := c.window.Load(); {
+	case have == window:
+		c.n.Add(n)
+	case have < window:
+		c.set(window, n)
+	}
+}
+
+func (c *counter) set(window, n int64) {
+	c.n.Store(n)
+	c.window.Store(window)
+}
+
+// monthOf is the month of a day, in UTC.
+func monthOf(day int64) int64 {
+	t := store.DayTime(day)
+	return int64(t.Year())*12 + int64(t.Month())
+}
 
 // gauge is a limit with what was used of it.
 type gauge struct {
-	of    tenure.UsageLimit
-	asked *asked
-	// day is that of tokens; both are written by one at a time, the day last.
-	day, tokens atomic.Int64
-	told        *[bounds]atomic.Int64 // the window of the last refusal that was told
+	of     tenure.UsageLimit
+	asked  *asked
+	tokens counter // of a day
+	// Of a month: in millionths, and requests of which nobody knows what they cost.
+	spend, unpriced counter
+	told            *[bounds]atomic.Int64 // the window of the last refusal that was told
 }
 
-// used is how many tokens were used today.
-func (g *gauge) used(today int64) int64 {
-	if g.day.Load() != today {
-		return 0
-	}
-	return g.tokens.Load()
-}
-
-// add counts tokens of a day. One at a time does.
-func (g *gauge) add(day, tokens int64) {
-	switch have := g.day.Load(); {
-	case have == day:
-		g.tokens.Add(tokens)
-	case have < day:
-		g.set(day, tokens)
-	}
-}
-
-// set says what was used on a day. One at a time does.
-func (g *gauge) set(day, tokens int64) {
-	g.tokens.Store(tokens)
-	g.day.Store(day)
+// add counts a use. One at a time does.
+func (g *gauge) add(n store.NotedUse) {
+	month := monthOf(n.Day)
+	g.tokens.add(n.Day, n.Tokens)
+	g.spend.add(month, n.Spend)
+	g.unpriced.add(month, n.Unpriced)
 }
 
 // table finds the limits that bear on a request. What it holds is not changed.
 type table struct {
 	tenants map[tenure.TenantID]*ofTenant
 	gauges  []*gauge
+	before  earlier // sync's own
 }
+
+// earlier is what was used in this month before yesterday, which changes seldom.
+type earlier struct {
+	at   time.Time // when it was read
+	upTo int64     // the day after it
+	of   map[*gauge]sums
+}
+
+// sums are what was used of a limit.
+type sums struct{ tokens, spend, unpriced int64 }
 
 // ofTenant are the limits of one tenant: on itself, and by whose they are. People and
 // service accounts have ids of one kind.

@@ -55,11 +55,17 @@ func (l *Limits) judge(p tenure.Principal, now time.Time, held []*gauge) (Left, 
 	today := now.Unix() / secondsPerDay
 	for _, g := range held {
 		if limit := g.of.Bounds.TokensPerDay; limit > 0 {
-			rest, reset := limit-g.used(today), time.Unix((today+1)*secondsPerDay, 0).Sub(now)
+			rest, reset := limit-g.tokens.in(today), time.Unix((today+1)*secondsPerDay, 0).Sub(now)
 			if rest <= 0 {
 				return Left{Tokens: Bound{limit, 0, reset}}, l.refuse(p, g, boundTokens, today, reset)
 			}
 			left.Tokens.tighten(limit, rest, reset)
+		}
+		if limit := g.of.Bounds.SpendPerMonth; limit > 0 {
+			if month := monthOf(today); g.spend.in(month) >= limit {
+				y, m, _ := now.UTC().Date()
+				return Left{}, l.refuse(p, g, boundSpend, month, time.Date(y, m+1, 1, 0, 0, 0, 0, time.UTC).Sub(now))
+			}
 		}
 	}
 	at := spanOf(now)
@@ -111,6 +117,9 @@ func (l *Limits) refuse(p tenure.Principal, g *gauge, bound int, window int64, a
 	case boundTokens:
 		e.Code = CodeQuota
 		e.Msg = fmt.Sprintf("%s may use %s tokens of models a day (UTC), and has", whose, grouped(g.of.Bounds.TokensPerDay))
+	case boundSpend:
+		e.Code = CodeQuota
+		e.Msg = fmt.Sprintf("%s may spend %s on models a month (UTC), and has", whose, tenure.FormatMoney(g.of.Bounds.SpendPerMonth))
 	default:
 		e.Msg = fmt.Sprintf("%s may ask models %s times a minute, and has", whose, grouped(g.of.Bounds.RequestsPerMinute))
 	}

@@ -1,5 +1,5 @@
-// Package limits bounds what is asked of models: requests in a minute and tokens in a
-// day, of a tenant, a workspace, a person, a service account or a token. It owns the
+// Package limits bounds what is asked of models: requests in a minute, tokens in a day
+// and spend in a month, of a tenant, a workspace, a person, a service account or a token. It owns the
 // limits themselves (list, set, remove) and the judgement of each request, which asks
 // memory alone: the sums that all replicas have written, read with each flush of the use
 // of models, and what this one has counted since.
@@ -71,6 +71,8 @@ type View struct {
 	tenure.UsageLimit
 	Requests int64 // in the last minute
 	Tokens   int64 // today
+	Spend    int64 // in this month, in millionths of the currency
+	Unpriced int64 // requests in this month of which nobody knows what they cost; of limits on spend
 }
 
 // Filter chooses limits: those of one workspace, or (empty) of the whole tenant.
@@ -129,7 +131,9 @@ func (l *Limits) views(ctx context.Context, rows []tenure.UsageLimit) ([]View, e
 	for _, row := range rows {
 		v := View{UsageLimit: row}
 		if g := gauges[row.ID]; g != nil {
-			v.Requests, v.Tokens = g.asked.lately(spanOf(now)), g.used(store.Day(now))
+			today := store.Day(now)
+			v.Requests, v.Tokens = g.asked.lately(spanOf(now)), g.tokens.in(today)
+			v.Spend, v.Unpriced = g.spend.in(monthOf(today)), g.unpriced.in(monthOf(today))
 		}
 		views = append(views, v)
 	}
@@ -186,8 +190,11 @@ func (l *Limits) put(ctx context.Context, by tenure.Principal, spec Spec, replac
 	return l.changed(ctx, by, row, err)
 }
 
-// Change gives a limit other bounds; what is nil stays.
-func (l *Limits) Change(ctx context.Context, by tenure.Principal, id tenure.LimitID, requests, tokens *int64) (View, error) {
+// Patch says which bounds a limit gets; what is nil stays.
+type Patch struct{ Requests, Tokens, Spend *int64 }
+
+// Change gives a limit other bounds.
+func (l *Limits) Change(ctx context.Context, by tenure.Principal, id tenure.LimitID, patch Patch) (View, error) {
 	var row tenure.UsageLimit
 	err := l.DB.Tx(ctx, func(ctx context.Context, tx *store.Tx) error {
 		var err error
@@ -198,11 +205,10 @@ func (l *Limits) Change(ctx context.Context, by tenure.Principal, id tenure.Limi
 			return err
 		}
 		to := row.Bounds
-		if requests != nil {
-			to.RequestsPerMinute = *requests
-		}
-		if tokens != nil {
-			to.TokensPerDay = *tokens
+		for field, value := range map[*int64]*int64{&to.RequestsPerMinute: patch.Requests, &to.TokensPerDay: patch.Tokens, &to.SpendPerMonth: patch.Spend} {
+			if value != nil {
+				*field = *value
+			}
 		}
 		if err := check(to); err != nil {
 			return err
@@ -323,8 +329,10 @@ func check(b tenure.UsageBounds) error {
 		return tenure.InvalidField("requests_per_minute", "expected 0 (no bound) to %s requests a minute", grouped(mostRequests))
 	case b.TokensPerDay < 0 || b.TokensPerDay > mostTokens:
 		return tenure.InvalidField("tokens_per_day", "expected 0 (no bound) to %s tokens a day", grouped(mostTokens))
+	case b.SpendPerMonth < 0 || b.SpendPerMonth > tenure.MaxMoney:
+		return tenure.InvalidField("spend_per_month", "expected 0 (no bound) to %s a month", grouped(tenure.MaxMoney/1_000_000))
 	case !b.Some():
-		return tenure.InvalidField("requests_per_minute", "a limit needs a bound: requests a minute or tokens a day")
+		return tenure.InvalidField("requests_per_minute", "a limit needs a bound: requests a minute, tokens a day, or spend a month")
 	}
 	return nil
 }

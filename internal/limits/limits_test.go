@@ -197,6 +197,9 @@ func TestTokensOfADay(t *testing.T) {
 	if a, b := left(a), left(b); a != 500 || b != 600 {
 		t.Errorf("each its own at once: %d, %d", a, b)
 	}
+	if err := a.sync(tenure.Everywhere(t.Context())); err != nil || left(a) != 500 {
+		t.Errorf("what is not written yet: %d, %v", left(a), err)
+	}
 	a.flush()
 	b.flush()
 	a.flush()
@@ -216,6 +219,59 @@ func TestTokensOfADay(t *testing.T) {
 	b.flush()
 	if c := start(t, db); left(c) != -1 {
 		t.Error("a start forgets what was used")
+	}
+}
+
+// Spend is counted by the month, what was spent before the limit and on its earlier days
+// too, and what has no price is told and bounds nothing.
+func TestSpendOfAMonth(t *testing.T) {
+	r := start(t, open(t))
+	r.Use.Price = func(_ tenure.TenantID, _, model string, _ time.Time) (tenure.Rates, bool) {
+		return tenure.Rates{Input: 1e9, Output: 1e9}, model != "free"
+	}
+	p := asker(t, "ada", "t")
+	now := time.Now().UTC()
+	month := time.Date(now.Year(), now.Month(), 1, 0, 0, 0, 0, time.UTC)
+	spends := map[time.Time]int64{month.Add(-time.Hour): 7_000, now: 500}
+	if now.Day() > 3 {
+		spends[month] = 200
+	}
+	var want int64
+	for at, tokens := range spends {
+		r.uses(p, tokens, at)
+		if !at.Before(month) {
+			want += tokens * 1000
+		}
+	}
+	r.Use.Note(p, "p", "openai", "free", now, tenure.ModelUse{Input: 9})
+	r.flush()
+	row := r.limit(tenure.LimitUser, "ada", "", tenure.UsageBounds{SpendPerMonth: want + 1000})
+	used := func() View {
+		v, err := r.Get(t.Context(), operator(t), row.ID)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return v
+	}
+	if v := used(); v.Spend != want || v.Unpriced != 1 {
+		t.Fatalf("%d spent, %d without a price; want %d, 1", v.Spend, v.Unpriced, want)
+	}
+	if _, err := r.Judge(p, now); err != nil {
+		t.Error(err)
+	}
+	r.uses(p, 2, now)
+	_, err := r.Judge(p, now)
+	next := month.AddDate(0, 1, 0)
+	if e := tenure.AsError(err); e.Code != CodeQuota || now.Add(e.RetryAfter).Sub(next).Abs() > 2*time.Second {
+		t.Errorf("%+v", e)
+	}
+	if _, err := r.Judge(p, next); err != nil {
+		t.Errorf("in the next month: %v", err)
+	}
+	r.flush()
+	r.flush()
+	if v := used(); v.Spend != want+2000 {
+		t.Errorf("%d spent, want %d", v.Spend, want+2000)
 	}
 }
 
@@ -292,7 +348,7 @@ func TestChangesAndRefusalsAreTold(t *testing.T) {
 		}
 	}
 	requests := int64(5)
-	if v, err = r.Change(t.Context(), by, v.ID, &requests, nil); err != nil || v.Requests != 3 || v.Bounds.RequestsPerMinute != 5 {
+	if v, err = r.Change(t.Context(), by, v.ID, Patch{Requests: &requests}); err != nil || v.Requests != 3 || v.Bounds.RequestsPerMinute != 5 {
 		t.Fatalf("%+v %v", v, err)
 	}
 	if n, _ := r.asks(p, now, 5); n != 2 {

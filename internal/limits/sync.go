@@ -3,6 +3,7 @@ package limits
 import (
 	"context"
 	"iter"
+	"maps"
 	"time"
 
 	"github.com/tenure-gateway/tenure"
@@ -47,7 +48,7 @@ func (l *Limits) count(n store.NotedUse) {
 	}
 	var held [most]*gauge
 	for _, g := range held[:t.of(n, &held)] {
-		g.add(n.Day, n.Tokens)
+		g.add(n)
 	}
 }
 
@@ -79,28 +80,33 @@ func (l *Limits) sync(ctx context.Context) error {
 		l.table.Store(t)
 		return nil
 	}
-	if err := l.syncTokens(ctx, t, now); err != nil {
+	if err := l.syncUse(ctx, t, now); err != nil {
 		l.stale.Store(true)
 		return err
 	}
 	return l.syncRequests(ctx, t, now)
 }
 
-// syncTokens reads what was used today, adds what is not written yet, and puts the
-// table in its place.
-func (l *Limits) syncTokens(ctx context.Context, t *table, now time.Time) error {
-	used := make(map[*gauge]int64, len(t.gauges))
+// syncUse reads what was used today and in this month, adds what is not written yet, and
+// puts the table in its place.
+func (l *Limits) syncUse(ctx context.Context, t *table, now time.Time) error {
 	today := store.Day(now)
-	add := func(n store.NotedUse) {
-		var held [most]*gauge
-		for _, g := range held[:t.of(n, &held)] {
-			if n.Day == today {
-				used[g] += n.Tokens
-			}
+	month, from := monthOf(today), today
+	spend := t.any(func(b tenure.UsageBounds) bool { return b.SpendPerMonth > 0 })
+	if spend {
+		first := today - int64(now.UTC().Day()) + 1
+		from = max(first, today-1) // what was asked yesterday may still come
+		if err := l.earlier(ctx, t, now, first, from); err != nil {
+			return err
 		}
 	}
-	if t.any(func(b tenure.UsageBounds) bool { return b.TokensPerDay > 0 }) {
-		if err := l.DB.LimitedUse(ctx, today, today, add); err != nil {
+	used := maps.Clone(t.before.of)
+	if used == nil {
+		used = make(map[*gauge]sums, len(t.gauges))
+	}
+	add := func(n store.NotedUse) { t.add(used, n, today, month) }
+	if spend || t.any(func(b tenure.UsageBounds) bool { return b.TokensPerDay > 0 }) {
+		if err := l.DB.LimitedUse(ctx, from, today, add); err != nil {
 			return err
 		}
 	}
@@ -109,11 +115,49 @@ func (l *Limits) syncTokens(ctx context.Context, t *table, now time.Time) error 
 			add(n)
 		}
 		for _, g := range t.gauges {
-			g.set(today, used[g])
+			g.tokens.set(today, used[g].tokens)
+			g.spend.set(month, used[g].spend)
+			g.unpriced.set(month, used[g].unpriced)
 		}
 		l.table.Store(t)
 	})
 	return nil
+}
+
+// earlierEvery is how often it is read what was used in this month before yesterday:
+// it changes where it is reckoned anew, or by hand.
+const earlierEvery = 10 * time.Minute
+
+// earlier reads what was used from the first of the month to before a day.
+func (l *Limits) earlier(ctx context.Context, t *table, now time.Time, first, upTo int64) error {
+	if t.before.upTo == upTo && now.Sub(t.before.at) < earlierEvery {
+		return nil
+	}
+	used := make(map[*gauge]sums, len(t.gauges))
+	if first < upTo {
+		err := l.DB.LimitedUse(ctx, first, upTo-1, func(n store.NotedUse) { t.add(used, n, -1, monthOf(first)) })
+		if err != nil {
+			return err
+		}
+	}
+	t.before = earlier{now, upTo, used}
+	return nil
+}
+
+// add counts a use under the limits that bear on it.
+func (t *table) add(used map[*gauge]sums, n store.NotedUse, today, month int64) {
+	var held [most]*gauge
+	for _, g := range held[:t.of(n, &held)] {
+		s := used[g]
+		if n.Day == today {
+			s.tokens += n.Tokens
+		}
+		if monthOf(n.Day) == month {
+			s.spend += n.Spend
+			s.unpriced += n.Unpriced
+		}
+		used[g] = s
+	}
 }
 
 // any reports whether some limit has such bounds.

@@ -266,7 +266,7 @@ func subjectOf(c store.Change) Subject {
 		return Account(tenure.ServiceAccountID(c.ID))
 	case "connector":
 		return Connector(tenure.ConnectorID(c.ID))
-	case "provider", "limit": // a running request keeps the key that it began with, and was admitted
+	case "provider", "limit", "price": // a running request keeps the key that it began with, and was admitted
 		return func(*tenure.Standing) bool { return false }
 	}
 	return everything

@@ -121,18 +121,18 @@ func (r reads) LimitRequestsElsewhere(ctx context.Context, replica string, since
 	}, `SELECT limit_id, span, SUM(requests) FROM usage_limit_requests WHERE span >= $1 AND replica <> $2 GROUP BY limit_id, span`, since, replica)
 }
 
-// LimitedUse visits the use of models of the tenants that have a limit on tokens,
+// LimitedUse visits the use of models of the tenants that have a limit on tokens or spend,
 // summed up by whoever used them, of the days from one to another, both included and
 // counted since 1970.
 func (r reads) LimitedUse(ctx context.Context, from, to int64, visit func(NotedUse)) error {
 	return r.run.each(ctx, false, func(row scanner) error {
 		var n NotedUse
-		err := row.Scan(&n.Tenant, &n.Day, &n.Token, &n.Workspace, &n.User, &n.Account, &n.Tokens)
+		err := row.Scan(&n.Tenant, &n.Day, &n.Token, &n.Workspace, &n.User, &n.Account, &n.Tokens, &n.Spend, &n.Unpriced)
 		if err == nil {
 			visit(n)
 		}
 		return err
-	}, `SELECT m.tenant_id, m.day, m.token_id, m.workspace_id, m.user_id, m.service_account_id, SUM(m.input) + SUM(m.output) FROM model_usage m
-		WHERE m.tenant_id IN (SELECT l.tenant_id FROM usage_limits l WHERE l.tokens_per_day > 0) AND m.day >= $1 AND m.day <= $2
+	}, `SELECT m.tenant_id, m.day, m.token_id, m.workspace_id, m.user_id, m.service_account_id, SUM(m.input) + SUM(m.output), SUM(m.spend), SUM(m.unpriced) FROM model_usage m
+		WHERE m.tenant_id IN (SELECT l.tenant_id FROM usage_limits l WHERE l.tokens_per_day > 0 OR l.spend_per_month > 0) AND m.day >= $1 AND m.day <= $2
 		GROUP BY m.tenant_id, m.day, m.token_id, m.workspace_id, m.user_id, m.service_account_id`, from, to)
 }

@@ -23,7 +23,10 @@ type ModelUse struct {
 	// noted meanwhile. After is called when what was noted before a flush is written. nil:
 	// nobody is.
 	Counted func(NotedUse)
-	After   func(context.Context) error
+	// Price gives what the tokens of a tenant's provider and model cost on a day, if
+	// anybody knows. It does not wait, and is called one at a time.
+	Price func(tenant tenure.TenantID, provider, model string, day time.Time) (tenure.Rates, bool)
+	After func(context.Context) error
 
 	mu    sync.Mutex
 	noted map[modelKey]*modelRow
@@ -42,6 +45,8 @@ type NotedUse struct {
 	Token     tenure.TokenID
 	Day       int64 // since 1970, UTC
 	Tokens    int64 // input and output
+	Spend     int64 // in millionths of the currency
+	Unpriced  int64 // requests of which nobody knows what they cost
 }
 
 type modelKey struct {
@@ -61,6 +66,16 @@ type modelRow struct {
 	requests int64
 	use      tenure.ModelUse
 	last     int64 // second
+	rates    tenure.Rates
+	priced   bool
+}
+
+// spend is what a use of the row costs, and how many of its requests have no price.
+func (r *modelRow) spend(use tenure.ModelUse, requests int64) (spend, unpriced int64) {
+	if !r.priced {
+		return 0, requests
+	}
+	return r.rates.Of(use), 0
 }
 
 type modelBatch struct {
@@ -92,19 +107,23 @@ func (m *ModelUse) Note(p tenure.Principal, provider tenure.ProviderID, name, mo
 			m.noted = make(map[modelKey]*modelRow)
 		}
 		row = &modelRow{modelKey: key, user: p.User(), account: p.Account(), provided: name}
+		if m.Price != nil {
+			row.rates, row.priced = m.Price(key.tenant, name, model, DayTime(key.day))
+		}
 		m.noted[key] = row
 	}
 	row.requests++
 	row.use = row.use.Plus(use)
 	row.last = max(row.last, at.Unix())
 	if m.Counted != nil {
-		m.Counted(row.counts(use))
+		m.Counted(row.counts(use, 1))
 	}
 }
 
 // counts is a use of what the row is of.
-func (r *modelRow) counts(use tenure.ModelUse) NotedUse {
-	return NotedUse{r.tenant, r.space, r.user, r.account, r.token, r.day, use.Input + use.Output}
+func (r *modelRow) counts(use tenure.ModelUse, requests int64) NotedUse {
+	spend, unpriced := r.spend(use, requests)
+	return NotedUse{r.tenant, r.space, r.user, r.account, r.token, r.day, use.Input + use.Output, spend, unpriced}
 }
 
 // Settle shows what is noted and not written yet. What is noted meanwhile waits until
@@ -114,7 +133,7 @@ func (m *ModelUse) Settle(settle func(iter.Seq[NotedUse])) {
 	defer m.mu.Unlock()
 	settle(func(yield func(NotedUse) bool) {
 		for _, row := range m.noted {
-			if !yield(row.counts(row.use)) {
+			if !yield(row.counts(row.use, row.requests)) {
 				return
 			}
 		}
@@ -123,6 +142,9 @@ func (m *ModelUse) Settle(settle func(iter.Seq[NotedUse])) {
 
 // Day is the day of an instant, since 1970 and in UTC.
 func Day(t time.Time) int64 { return day(t) }
+
+// DayTime is the beginning of a day.
+func DayTime(day int64) time.Time { return time.Unix(day*24*60*60, 0).UTC() }
 
 func day(t time.Time) int64 { return t.Unix() / (24 * 60 * 60) }
 
@@ -212,20 +234,21 @@ func addModelUse(ctx context.Context, tx *Tx, rows []*modelRow) error {
 	values := make([]string, 0, len(rows))
 	for _, r := range rows {
 		var in []string
+		spend, unpriced := r.spend(r.use, r.requests)
 		for _, v := range []any{
 			r.tenant, r.day, r.token, r.space, r.provider, r.model, r.user, r.account, r.provided,
-			r.requests, r.use.Input, r.use.CacheReads, r.use.CacheWrites, r.use.Output, stamp(time.Unix(r.last, 0)),
+			r.requests, r.use.Input, r.use.CacheReads, r.use.CacheWrites, r.use.Output, stamp(time.Unix(r.last, 0)), spend, unpriced,
 		} {
 			in = append(in, w.arg(v))
 		}
 		values = append(values, `(`+strings.Join(in, `, `)+`)`)
 	}
 	_, err := tx.exec(ctx, `INSERT INTO model_usage (tenant_id, day, token_id, workspace_id, provider_id, model, user_id, service_account_id, provider,
-		requests, input, cache_reads, cache_writes, output, last_at) VALUES `+strings.Join(values, `, `)+`
+		requests, input, cache_reads, cache_writes, output, last_at, spend, unpriced) VALUES `+strings.Join(values, `, `)+`
 		ON CONFLICT (tenant_id, day, token_id, workspace_id, provider_id, model) DO UPDATE SET provider = excluded.provider,
 		requests = model_usage.requests + excluded.requests, input = model_usage.input + excluded.input,
 		cache_reads = model_usage.cache_reads + excluded.cache_reads, cache_writes = model_usage.cache_writes + excluded.cache_writes,
-		output = model_usage.output + excluded.output,
+		output = model_usage.output + excluded.output, spend = model_usage.spend + excluded.spend, unpriced = model_usage.unpriced + excluded.unpriced,
 		last_at = CASE WHEN excluded.last_at > model_usage.last_at THEN excluded.last_at ELSE model_usage.last_at END`, w.args...)
 	return err
 }
@@ -279,12 +302,12 @@ func (r reads) ModelUses(ctx context.Context, f ModelUseFilter) ([]tenure.ModelU
 		if f.By == tenure.UseByDay {
 			id = &days
 		}
-		err := row.Scan(id, &u.Name, &u.Requests, &u.Input, &u.CacheReads, &u.CacheWrites, &u.Output, into(&u.LastAt))
+		err := row.Scan(id, &u.Name, &u.Requests, &u.Input, &u.CacheReads, &u.CacheWrites, &u.Output, &u.Spend, &u.Unpriced, into(&u.LastAt))
 		if f.By == tenure.UseByDay {
 			u.ID = time.Unix(days*24*60*60, 0).UTC().Format(time.DateOnly)
 			u.Name = u.ID
 		}
 		return u, err
-	}, `SELECT `+by[0]+`, `+by[1]+`, SUM(m.requests), SUM(m.input), SUM(m.cache_reads), SUM(m.cache_writes), SUM(m.output), MAX(m.last_at)
+	}, `SELECT `+by[0]+`, `+by[1]+`, SUM(m.requests), SUM(m.input), SUM(m.cache_reads), SUM(m.cache_writes), SUM(m.output), SUM(m.spend), SUM(m.unpriced), MAX(m.last_at)
 		FROM model_usage m`+w.String()+` GROUP BY m.tenant_id, `+group+` ORDER BY `+order, w.args...)
 }

@@ -55,6 +55,7 @@ const (
 	INSERT INTO usage_minutes (tenant_id, minute) SELECT t, 1 FROM unnest('{a,b}'::text[]) t;
 	INSERT INTO model_usage (tenant_id, day, token_id, workspace_id, provider_id, model, user_id, service_account_id, provider, requests, input, cache_reads, cache_writes, output, last_at)
 		SELECT t, 1, '', 'w' || t, '', '', '', '', '', 0, 0, 0, 0, 0, now() FROM unnest('{a,b}'::text[]) t;
+	INSERT INTO model_prices (id, tenant_id, pattern, from_day, input, cache_read, cache_write, output, created_at) SELECT 'q' || t, t, '*', 1, 1, 1, 1, 1, now() FROM unnest('{a,b}'::text[]) t;
 	INSERT INTO usage_limits (id, tenant_id, subject_kind, subject_id, created_at, updated_at) SELECT 'l' || t, t, 'tenant', t, now(), now() FROM unnest('{a,b}'::text[]) t;
 	INSERT INTO usage_limit_requests (limit_id, span, replica, tenant_id, requests) SELECT 'l' || t, 1, '', t, 1 FROM unnest('{a,b}'::text[]) t;
 	INSERT INTO revocations (id, tenant_id, at, what, took_us) SELECT 'v' || t, t, now(), '', 0 FROM unnest('{a,b}'::text[]) t`

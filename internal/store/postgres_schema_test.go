@@ -385,6 +385,8 @@ func endings() []ending {
 		{`INSERT INTO workspace_groups (tenant_id, workspace_id, group_id, role, created_at) VALUES ('default', 'default', 'g', 'viewer', now())`, aftermath{rows: "1 1 2 1", told: "workspace default"}},
 		{`TRUNCATE policies`, aftermath{told: "everything"}},
 		{`INSERT INTO usage_limits (id, tenant_id, subject_kind, subject_id, created_at, updated_at) VALUES ('l', 'default', 'tenant', 'default', now(), now())`, aftermath{told: "limit default"}},
+		{`INSERT INTO model_prices (id, tenant_id, pattern, from_day, input, cache_read, cache_write, output, created_at) VALUES ('q', 'default', '*', 1, 1, 1, 1, 1, now())`, aftermath{told: "price default"}},
+		{`TRUNCATE model_prices`, aftermath{told: "everything"}},
 		{`TRUNCATE usage_limits`, aftermath{told: "everything"}},
 	}
 }

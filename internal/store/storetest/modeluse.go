@@ -49,7 +49,7 @@ func modelUse(t *testing.T, f *fixture) {
 		return rows
 	}
 	ada := tenure.ModelUses{
-		ID: "p1", Name: "openai", Requests: 4, LastAt: today.Add(time.Hour),
+		ID: "p1", Name: "openai", Requests: 4, Unpriced: 4, LastAt: today.Add(time.Hour),
 		ModelUse: tenure.ModelUse{Input: 40, CacheReads: 12, CacheWrites: 4, Output: 20},
 	}
 	yesterday := today.Add(-24 * time.Hour)

@@ -1,0 +1,145 @@
+package price
+
+import (
+	"context"
+	"log/slog"
+	"math"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/tenure-gateway/tenure"
+	"github.com/tenure-gateway/tenure/internal/live"
+	"github.com/tenure-gateway/tenure/internal/store"
+)
+
+func open(t *testing.T) *Prices {
+	t.Helper()
+	db, err := store.OpenSQLite(t.Context(), filepath.Join(t.TempDir(), "tenure.db"), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = db.Close() })
+	l := &live.Live{
+		DB: db, Log: slog.New(slog.DiscardHandler), Forget: func(store.Change) {},
+		Recheck: func(_ context.Context, p tenure.Principal) (tenure.Principal, error) { return p, nil },
+		Options: live.Options{Now: time.Now, MaxStaleness: math.MaxInt64, StreamStaleness: math.MaxInt64},
+	}
+	l.Metrics = live.NewMetrics(prometheus.NewRegistry(), l)
+	return New(db, l, &store.ModelUse{DB: db})
+}
+
+func as(t *testing.T, tenant tenure.TenantID) tenure.Principal {
+	t.Helper()
+	p, err := (&tenure.Standing{Kind: tenure.Operator, Tenant: tenant, TenantActive: true, Role: tenure.SuperAdmin}).Admit(time.Now(), 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return p
+}
+
+func day(text string) time.Time {
+	t, _ := time.Parse(time.DateOnly, text)
+	return t
+}
+
+// In force is a tenant's own price before that of all, the longer pattern before the
+// shorter, and of one pattern the latest that has begun; nothing is in force for what
+// no price fits.
+func TestWhichPriceIsInForce(t *testing.T) {
+	p := open(t)
+	set := func(tenant tenure.TenantID, everyone bool, pattern, from string, rate int64) {
+		t.Helper()
+		spec := Spec{Everyone: everyone, Pattern: pattern, From: day(from), Rates: tenure.Rates{Input: rate}}
+		if _, err := p.Set(t.Context(), as(t, tenant), []Spec{spec}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	set("default", true, "*", "2026-01-01", 1)
+	set("default", true, "gpt-4o-mini*", "2026-01-01", 2)
+	set("default", false, "gpt-4o*", "2026-01-01", 3)
+	set("default", false, "gpt-4o*", "2026-03-01", 4)
+	set("default", false, "gpt-4o-mini", "2026-02-01", 5)
+	set("acme", false, "openai/*", "2026-01-01", 6)
+	set("acme", false, "openai/*", "2026-01-01", 7) // in the place of the one before
+	for _, c := range []struct {
+		tenant          tenure.TenantID
+		provider, model string
+		day             string
+		want            int64
+	}{
+		{"default", "openai", "gpt-4o", "2026-01-01", 3},
+		{"default", "openai", "gpt-4o", "2026-02-28", 3},
+		{"default", "openai", "gpt-4o", "2026-03-01", 4},
+		{"default", "openai", "gpt-4o-mini", "2026-01-31", 3},
+		{"default", "openai", "gpt-4o-mini", "2026-12-31", 5},
+		{"default", "anthropic", "claude", "2026-12-31", 1},
+		{"default", "openai", "gpt-4o", "2025-12-31", -1},
+		{"acme", "openai", "gpt-4o", "2026-12-31", 7},
+		{"acme", "azure", "gpt-4o-mini", "2026-12-31", 2},
+		{"other", "openai", "gpt-4o", "2026-12-31", 1},
+	} {
+		for range 2 { // the second time from memory
+			got, known := p.find(c.tenant, c.provider, c.model, day(c.day))
+			if known != (c.want >= 0) || known && got.Input != c.want {
+				t.Errorf("%+v: %d %t", c, got.Input, known)
+			}
+		}
+	}
+	if rows, err := p.List(t.Context(), as(t, "acme"), "", 100); err != nil || len(rows) != 3 {
+		t.Errorf("%+v %v", rows, err)
+	}
+	mine, _ := p.List(t.Context(), as(t, "acme"), "", 100)
+	for _, row := range mine {
+		if err := p.Remove(t.Context(), as(t, "other"), row.ID); !tenure.IsKind(err, tenure.NotFound) {
+			t.Errorf("somebody else's price: %v", err)
+		}
+	}
+	if _, err := p.Set(t.Context(), as(t, "acme"), []Spec{{Everyone: true, Pattern: "*"}}); !tenure.IsKind(err, tenure.Forbidden) {
+		t.Errorf("everybody's price, by one of them: %v", err)
+	}
+	for _, bad := range []Spec{{Pattern: ""}, {Pattern: "a b"}, {Pattern: "*", Rates: tenure.Rates{Output: -1}}, {Pattern: "*", Rates: tenure.Rates{Output: maxRate + 1}}} {
+		if _, err := p.Set(t.Context(), as(t, "acme"), []Spec{{Pattern: "good"}, bad}); !tenure.IsKind(err, tenure.Invalid) {
+			t.Errorf("%+v: %v", bad, err)
+		}
+	}
+	if rows, _ := p.List(t.Context(), as(t, "acme"), "", 100); len(rows) != 3 {
+		t.Errorf("one of several prices was none, and the others were set: %+v", rows)
+	}
+}
+
+// What is reckoned anew costs what it would have cost, and what has no price stays.
+func TestApply(t *testing.T) {
+	p := open(t)
+	by := as(t, "default")
+	asker, err := (&tenure.Standing{
+		Kind: tenure.PAT, Tenant: "default", TenantActive: true, Workspace: "default", WorkspaceRole: tenure.Member, User: "u", UserActive: true, Token: "t",
+	}).Admit(time.Now(), 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	use := tenure.ModelUse{Input: 3_000_007, CacheReads: 1_000_001, CacheWrites: 500_003, Output: 7_654_321}
+	p.Use.Note(asker, "p", "openai", "gpt", day("2026-01-01"), use)
+	p.Use.Note(asker, "p", "openai", "gpt", day("2026-02-01"), use)
+	p.Use.Note(asker, "p", "openai", "other", day("2026-02-01"), use)
+	rates := tenure.Rates{Input: 2_500_000, CacheRead: 1_250_001, CacheWrite: 3_125_000, Output: 9_999_999_999}
+	if _, err := p.Set(t.Context(), by, []Spec{{Pattern: "gpt", From: day("2020-01-01"), Rates: rates}}); err != nil {
+		t.Fatal(err)
+	}
+	done, err := p.Apply(t.Context(), by, day("2026-01-15"))
+	if err != nil || done != (Applied{Rows: 1, Unpriced: 1}) {
+		t.Fatalf("%+v %v", done, err)
+	}
+	rows, err := p.DB.ModelUses(tenure.Everywhere(t.Context()), store.ModelUseFilter{Tenant: "default", From: day("2026-01-01"), To: day("2026-12-31"), By: tenure.UseByModel})
+	if err != nil || len(rows) != 2 {
+		t.Fatal(rows, err)
+	}
+	for _, r := range rows {
+		switch {
+		case r.ID == "gpt" && (r.Spend != rates.Of(use) || r.Unpriced != 1), r.ID == "other" && (r.Spend != 0 || r.Unpriced != 1):
+			t.Errorf("%+v, one costs %d", r, rates.Of(use))
+		}
+	}
+}
