@@ -147,6 +147,29 @@ func TestTransit(t *testing.T) {
 	says(t, opens(t, open(t, url, keys.Options{}), two, dek), keys.Denied, url, "VAULT_TOKEN lives")
 }
 
+// What every key service must do: at those of TENURE_TEST_KEY_URLS, with the usual
+// variables of each for its credentials, or else at the double of transit.
+func TestServices(t *testing.T) {
+	urls := strings.Fields(os.Getenv("TENURE_TEST_KEY_URLS"))
+	if len(urls) == 0 {
+		double(t)
+		urls = []string{"hashivault://" + transitKey(t)}
+	}
+	for _, url := range urls {
+		kek := open(t, url, keys.Options{})
+		wrapped, by := wrap(t, kek, dek)
+		if sure, _ := kek.About().Made(by); !sure {
+			t.Errorf("%s does not know %s", url, by)
+		}
+		if err := opens(t, kek, wrapped, dek); err != nil {
+			t.Error(err)
+		}
+		changed := bytes.Clone(wrapped)
+		changed[len(changed)-9] ^= 1
+		says(t, opens(t, kek, changed, dek), keys.Wrong)
+	}
+}
+
 // A token that an agent keeps in a file is read anew for each request.
 func TestTransitTokenFile(t *testing.T) {
 	d := double(t)

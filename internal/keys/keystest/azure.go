@@ -48,14 +48,19 @@ func NewKeyVault(t testing.TB) *KeyVault {
 		}
 	}))
 	t.Cleanup(s.Close)
+	d.Transport = toServer(s)
+	return d
+}
+
+// toServer brings every request, of whatever host, to a server.
+func toServer(s *httptest.Server) http.RoundTripper {
 	pool := s.Client().Transport.(*http.Transport).TLSClientConfig.RootCAs
-	d.Transport = &http.Transport{
+	return &http.Transport{
 		TLSClientConfig: &tls.Config{RootCAs: pool, ServerName: "example.com", MinVersion: tls.VersionTLS12},
 		DialContext: func(ctx context.Context, network, _ string) (net.Conn, error) {
 			return (&net.Dialer{}).DialContext(ctx, network, s.Listener.Addr().String())
 		},
 	}
-	return d
 }
 
 // Fail has every call of a key answered with that status; 0: no more.
