@@ -44,7 +44,7 @@ func (d *Directory) modelUses(ctx context.Context, f store.ModelUseFilter) ([]te
 	if f.From.After(f.To) {
 		return nil, tenure.InvalidField("from", "this is after the last day")
 	}
-	if err := d.ModelUse.Flush(ctx); err != nil { // what has just been used is in it
+	if err := d.ModelUse.Freshen(ctx); err != nil { // what has just been used is in it
 		return nil, fmt.Errorf("model use: %w", err)
 	}
 	return d.DB.ModelUses(ctx, f)

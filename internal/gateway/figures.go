@@ -85,37 +85,52 @@ func (h *hider) pass(b []byte) int {
 			h.gone = false
 			continue
 		}
-		h.gone = false
-		at := find(line)
-		if at < 0 {
-			kept += copy(b[kept:], line)
+		usage, gone := span{}, false
+		if whole && !h.part && find(line) >= 0 {
+			usage, gone = figuresIn(line)
+		}
+		if h.gone = gone; gone {
 			continue
 		}
-		if whole && !h.part && tells(line, at) {
-			h.gone = true
-			continue
-		}
-		from, to := null(line, at)
-		kept += copy(b[kept:], line[:from])
-		kept += copy(b[kept:], line[to:])
+		kept += copy(b[kept:], line[:usage.from])
+		kept += copy(b[kept:], line[usage.to:])
 	}
 	return kept
 }
 
-// tells reports whether the line, in which the key stands at a place, is an event
-// that tells of use and nothing else. Some servers space their JSON.
-func tells(line []byte, at int) bool {
-	return bytes.HasPrefix(bytes.TrimLeft(line[at+len(needle):], ": "), []byte("{")) && bytes.HasPrefix(line, []byte("data:")) &&
-		(bytes.Contains(line, []byte(`"choices":[]`)) || bytes.Contains(line, []byte(`"choices": []`)))
-}
-
-// null tells from where to where a key at a place reaches whose value is null,
-// with the comma before it.
-func null(line []byte, at int) (from, to int) {
-	before := bytes.TrimRight(line[:at], " ")
-	after, found := bytes.CutPrefix(bytes.TrimLeft(line[at+len(needle):], ": "), []byte("null"))
-	if !found || !bytes.HasSuffix(before, []byte(",")) {
-		return at, at
+// figuresIn tells what is to be taken out of an event: where its "usage" stands that
+// is null, with the comma before it, or that all of it is gone, because it tells of use
+// and nothing else. What stands below the top is none of it.
+func figuresIn(line []byte) (null span, gone bool) {
+	data, ok := bytes.CutPrefix(line, []byte("data:"))
+	doc := bytes.TrimSpace(data)
+	if !ok || len(doc) == 0 || doc[0] != '{' {
+		return span{}, false
 	}
-	return len(before) - 1, len(line) - len(after)
+	choices, told := true, false
+	var key span
+	err := each(doc, 0, func(name []byte, from, to int) error {
+		switch string(name) {
+		case "choices":
+			choices = len(bytes.TrimSpace(bytes.Trim(doc[from:to], "[]"))) > 0
+		case "usage":
+			told = doc[from] == '{'
+			if string(doc[from:to]) == "null" {
+				key = span{bytes.LastIndex(doc[:from], needle), to}
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return span{}, false
+	}
+	if told && !choices {
+		return span{}, true
+	}
+	before := bytes.TrimRight(doc[:key.from], " ")
+	if key.to == 0 || !bytes.HasSuffix(before, []byte(",")) {
+		return span{}, false
+	}
+	start := bytes.Index(line, doc[:1])
+	return span{start + len(before) - 1, start + key.to}, false
 }

@@ -71,7 +71,10 @@ func TestFiguresNobodyAskedFor(t *testing.T) {
 	chunk := func(choices, usage string) string {
 		return `data: {"id":"x","choices":[` + choices + `]` + usage + `}` + "\n\n"
 	}
-	words := []string{`{"delta":{"content":"a \"usage\":null b"}}`, `{"delta":{"content":"` + strings.Repeat("long ", 700) + `"}}`, `{"delta":{},"finish_reason":"stop"}`}
+	words := []string{
+		`{"delta":{"content":"a \"usage\":null b"}}`, `{"delta":{"content":"` + strings.Repeat("long ", 700) + `"}}`, `{"delta":{"content":"` + strings.Repeat("longer ", 2000) + `"}}`,
+		`{"delta":{"x":{"choices":[],"usage":{"prompt_tokens":99},"y":[{"usage":null}]}}}`, `{"delta":{},"finish_reason":"stop"}`,
+	}
 	var pad atomic.Int64
 	answer := func(null, last string) string {
 		out := chunk(`{"delta":{"content":"`+strings.Repeat("x", int(pad.Load()))+`"}}`, null)
@@ -89,7 +92,7 @@ func TestFiguresNobodyAskedFor(t *testing.T) {
 		w.Header().Set("Content-Type", "text/event-stream")
 		out := answer("", "")
 		if strings.Contains(string(body), `"include_usage":true`) {
-			out = answer(`,"usage":null`, chunk("", `,"usage":{"prompt_tokens":5,"completion_tokens":3}`))
+			out = answer(`,"usage":null`, chunk("", `,"usage":{"prompt_tokens":5,"completion_tokens":3},"x":"`+strings.Repeat("y", 9000)+`"`))
 		}
 		size := len(out)
 		if strings.Contains(string(body), "slowly") {

@@ -6,18 +6,23 @@ import (
 	"github.com/tenure-gateway/tenure"
 )
 
-// meter reads what an answer says of its use of tokens while it passes: the
-// "usage" objects, of which there may be several, and the last word counts. It
-// keeps no part of the answer, so it does not matter how the answer is cut into
-// reads. A quote inside a JSON string is escaped, so "usage" in quotes stands
-// nowhere but at a key, or as a value that no colon follows.
+// meter reads what an answer says of its use of tokens while it passes: the "usage" of
+// the answer itself, of its "message" or of its "response", of which there may be
+// several in a stream, and the last word counts. What stands elsewhere under that name
+// is the model's or the caller's, and no figure of the provider's. It keeps no part of
+// the answer, so it does not matter how the answer is cut into reads.
 type meter struct {
-	use   *tenure.ModelUse // where it goes
-	apart bool             // what the cache gave and took is counted beside the input, as Anthropic does
+	use    *tenure.ModelUse // where it goes
+	apart  bool             // what the cache gave and took is counted beside the input, as Anthropic does
+	events bool             // each line is an event, with a document of its own
 
-	state   byte
-	matched byte // of the needle
-	depth   byte // inside the object: 1 is its own members
+	within  bool // the object with the figures
+	outer   int  // depth of the object that it stands in
+	depth   int  // inside the object: 1 is its own members
+	parent  name // under which the object at depth 2 stands
+	said    name // the last string
+	coming  name // the key whose value comes next
+	midLine bool // the beginning of this line has passed
 	inText  bool
 	escaped bool
 	digits  bool // a number is under way
@@ -28,70 +33,58 @@ type meter struct {
 	input, output, reads, writes int64
 }
 
-// States of a meter.
+// name is what a key is to a meter.
+type name byte
+
 const (
-	seeking byte = iota // the key
-	keyed               // past it, before the colon
-	valued              // past the colon
-	within              // the object
+	ofNoUse name = iota
+	ofUsage
+	ofAnswer // "message" or "response", in which the usage may stand
 )
 
 var needle = []byte(`"usage"`)
 
-const (
-	// mostTokens is more than an answer can use; a figure beyond it is no figure.
-	mostTokens = 1 << 40
-	// deepest is how deep a "usage" object nests at most.
-	deepest = 16
-)
+// mostTokens is more than an answer can use; a figure beyond it is no figure.
+const mostTokens = 1 << 40
 
-// pass looks at the next part of the answer.
+// pass looks at the next part of the answer. Of events, a line that is here as a whole
+// and says nothing of use is passed over.
 func (m *meter) pass(b []byte) {
+	if !m.events {
+		m.walk(b)
+		return
+	}
 	for len(b) > 0 {
-		switch m.state {
-		case within:
-			b = b[m.inside(b):]
-		case seeking:
-			b = b[m.seek(b):]
-		default:
-			c := b[0]
-			switch {
-			case c == ' ' || c == '\t' || c == '\n' || c == '\r':
-				b = b[1:]
-			case m.state == keyed && c == ':':
-				m.state, b = valued, b[1:]
-			case m.state == valued && c == '{':
-				m.state, m.depth, b = within, 1, b[1:]
-				m.long, m.inText, m.escaped, m.digits = 0, false, false, false
-			default:
-				m.state = seeking
-			}
+		end := bytes.IndexByte(b, '\n') + 1
+		if whole := end > 0 && !m.midLine; whole && !says(b[:end]) {
+			b = b[end:]
+			continue
 		}
+		if end == 0 {
+			m.walk(b)
+			m.midLine = true
+			return
+		}
+		m.walk(b[:end])
+		m.midLine, m.within, m.depth, m.inText, m.escaped, m.digits = false, false, 0, false, false, false
+		m.parent, m.said, m.coming = ofNoUse, ofNoUse, ofNoUse
+		b = b[end:]
 	}
 }
 
-// seek goes on to behind the key, and tells how far that is.
-func (m *meter) seek(b []byte) int {
-	if m.matched == 0 {
-		if i := find(b); i >= 0 {
-			m.state = keyed
-			return i + len(needle)
+// says reports whether a line may tell of use: whether the key has another value than
+// null, which most events have where the figures were asked for.
+func says(line []byte) bool {
+	for {
+		i := find(line)
+		if i < 0 {
+			return false
 		}
-		for _, c := range b[max(0, len(b)-len(needle)+1):] {
-			m.match(c)
-		}
-		return len(b)
-	}
-	for i, c := range b {
-		if m.match(c); int(m.matched) == len(needle) {
-			m.state, m.matched = keyed, 0
-			return i + 1
-		}
-		if m.matched == 0 {
-			return i + 1
+		line = line[i+len(needle):]
+		if !bytes.HasPrefix(line, []byte(":null")) {
+			return true
 		}
 	}
-	return len(b)
 }
 
 // find tells where the key begins, or -1. There are many quotes in JSON, and the
@@ -110,15 +103,101 @@ func find(b []byte) int {
 	return -1
 }
 
-func (m *meter) match(c byte) {
-	switch c {
-	case needle[m.matched]:
-		m.matched++
-	case '"':
-		m.matched = 1
-	default:
-		m.matched = 0
+// walk follows the structure of a document, and reads the figures in it.
+func (m *meter) walk(b []byte) {
+	for len(b) > 0 {
+		switch {
+		case m.within:
+			b = b[m.inside(b):]
+		case m.inText:
+			b = b[m.literal(b):]
+		default:
+			b = b[m.structure(b):]
+		}
 	}
+}
+
+// structure goes on to behind the beginning of a string, or of the figures.
+func (m *meter) structure(b []byte) int {
+	for i, c := range b {
+		switch c {
+		case '"':
+			m.inText, m.escaped, m.long = true, false, 0
+			return i + 1
+		case ':':
+			m.coming = m.said
+		case ',':
+			m.coming, m.said = ofNoUse, ofNoUse
+		case '{':
+			if m.coming == ofUsage {
+				m.within, m.outer, m.depth = true, m.depth, 1
+				m.long, m.inText, m.escaped, m.digits = 0, false, false, false
+				return i + 1
+			}
+			fallthrough
+		case '[':
+			if m.depth++; m.depth == 2 {
+				m.parent = ofNoUse
+				if c == '{' {
+					m.parent = m.coming
+				}
+			}
+			m.coming, m.said = ofNoUse, ofNoUse
+		case '}', ']':
+			m.depth = max(0, m.depth-1)
+			m.coming, m.said = ofNoUse, ofNoUse
+		case ' ', '\t', '\r', '\n':
+		default:
+			m.coming, m.said = ofNoUse, ofNoUse
+		}
+	}
+	return len(b)
+}
+
+// literal goes on to behind the end of a string, and tells how far that is. Only at the
+// depths where figures may stand is it known which string it was.
+func (m *meter) literal(b []byte) int {
+	for i := 0; i < len(b); {
+		if m.escaped {
+			m.escaped, m.long = false, byte(len(m.key)) // none that is known
+			i++
+			continue
+		}
+		end := bytes.IndexByte(b[i:], '"')
+		part := b[i:]
+		if end >= 0 {
+			part = b[i : i+end]
+		}
+		if slash := bytes.IndexByte(part, '\\'); slash >= 0 {
+			m.escaped, m.long = true, byte(len(m.key))
+			i += slash + 1
+			continue
+		}
+		m.long = byte(min(len(m.key), int(m.long)+copy(m.key[m.long:], part)))
+		if len(part) > len(m.key) {
+			m.long = byte(len(m.key))
+		}
+		if end < 0 {
+			return len(b)
+		}
+		m.inText, m.said = false, ofNoUse
+		if m.depth == 1 || m.depth == 2 && m.parent == ofAnswer {
+			m.said = named(m.key[:m.long])
+		}
+		return i + end + 1
+	}
+	return len(b)
+}
+
+// named tells what a key is to a meter.
+func named(key []byte) name {
+	switch string(key) {
+	case "usage":
+		return ofUsage
+	case "message", "response":
+		return ofAnswer
+	}
+	return ofNoUse
 }
 
 // inside reads the object, and tells how much of b belongs to it.
@@ -136,17 +215,14 @@ func (m *meter) inside(b []byte) int {
 			m.inText, m.long = true, 0
 		case c == '{' || c == '[':
 			m.depth, m.long = m.depth+1, 0
-			if m.depth > deepest {
-				m.state = seeking
-				return i + 1
-			}
 		case c == ',' || c == '}' || c == ']':
 			m.figure()
 			if c == ',' {
 				break
 			}
 			if m.depth--; m.depth == 0 {
-				m.state = seeking
+				m.within, m.depth = false, m.outer
+				m.coming, m.said = ofNoUse, ofNoUse
 				m.take()
 				return i + 1
 			}

@@ -82,6 +82,7 @@ func (g *Gateway) answer(res *http.Response) error {
 		events: strings.HasPrefix(res.Header.Get("Content-Type"), "text/event-stream"),
 		meter:  meter{use: &c.event.Use, apart: c.protocol.kind == tenure.Anthropic},
 	}
+	s.meter.events = s.events
 	s.hide.on = c.hide && s.events
 	if s.hide.on && res.ContentLength >= 0 { // it gets shorter
 		res.ContentLength = -1
@@ -125,6 +126,7 @@ type stream struct {
 	last [2]byte // the last bytes passed on
 	sent int     // events passed on, where the protocol numbers them
 	held []byte  // the beginning of a line, which is of no use to anybody until the rest is here
+	long []byte  // what is left of a long line that may be passed on
 	tail []byte  // the error event that is still to be passed on
 	over bool
 
@@ -165,8 +167,12 @@ func (s *stream) Read(p []byte) (int, error) {
 
 // next reads what can be passed on. Of an event stream, that is whole lines: so
 // a cut never falls into the JSON of an event. A line that fills p goes on in
-// parts; what is held when the stream ends by itself is passed on then.
+// parts, unless something may have to be taken out of it; what is held when the stream
+// ends by itself is passed on then.
 func (s *stream) next(p []byte) (int, error) {
+	if len(s.long) > 0 || len(s.held) >= len(p) {
+		return s.nextLong(p)
+	}
 	n := copy(p, s.held)
 	s.held = s.held[:0]
 	m, err := s.body.Read(p[n:])
@@ -177,7 +183,7 @@ func (s *stream) next(p []byte) (int, error) {
 	}
 	whole := n
 	if s.events && (n < len(p) || s.hide.on) && !errors.Is(err, io.EOF) {
-		if whole = bytes.LastIndexByte(p[:n], '\n') + 1; whole == 0 && n == len(p) {
+		if whole = bytes.LastIndexByte(p[:n], '\n') + 1; whole == 0 && n == len(p) && !s.hide.on {
 			whole = n
 		}
 		s.held = append(s.held, p[whole:n]...)
@@ -186,6 +192,38 @@ func (s *stream) next(p []byte) (int, error) {
 		whole = s.hide.pass(p[:whole])
 	}
 	return whole, err
+}
+
+// longest is how long a line may be that is passed on as a whole.
+const longest = 64 << 10
+
+// nextLong goes on with a line that is longer than p.
+func (s *stream) nextLong(p []byte) (int, error) {
+	if len(s.long) == 0 {
+		m, err := s.body.Read(p)
+		if m > 0 {
+			s.meter.pass(p[:m])
+			s.call.flight.Within(s.idle, errStalled)
+		}
+		s.held = append(s.held, p[:m]...)
+		whole := 0
+		if end := bytes.LastIndexByte(p[:m], '\n') + 1; end > 0 {
+			whole = len(s.held) - m + end
+		} else if errors.Is(err, io.EOF) || len(s.held) > longest {
+			whole = len(s.held)
+		}
+		if whole == 0 {
+			return 0, err
+		}
+		line := s.held[:whole]
+		s.held = append([]byte(nil), s.held[whole:]...)
+		if s.long = line[:s.hide.pass(line)]; len(s.long) == 0 {
+			return 0, err
+		}
+	}
+	n := copy(p, s.long)
+	s.long = s.long[n:]
+	return n, nil
 }
 
 // broken says why the provider's answer broke off.

@@ -3,7 +3,9 @@ package store
 import (
 	"cmp"
 	"context"
+	"fmt"
 	"iter"
+	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -30,10 +32,11 @@ type ModelUse struct {
 
 	mu    sync.Mutex
 	noted map[modelKey]*modelRow
+	named map[modelKey]int // how many models, by what is noted of which
 
 	flushing sync.Mutex
-	batch    modelBatch // what is being written
-	swept    int64      // the day on which old rows were removed last
+	batches  []modelBatch // what is being written
+	swept    int64        // the day on which old rows were removed last
 }
 
 // NotedUse is a use of models that is noted, as limits count it.
@@ -89,6 +92,14 @@ const (
 	// modelUseWaiting is how many rows wait while the database is silent; what
 	// would need another one is lost.
 	modelUseWaiting = 100_000
+	// modelUseBatch is how many rows are written in one transaction.
+	modelUseBatch = 2000
+	// modelsNamed is how many models one token of a provider is counted by, by their
+	// names, between two flushes; what is beyond them is counted together.
+	modelsNamed = 100
+	otherModels = "other"
+	// freshenWait is how long a reader of figures waits for a flush that goes on.
+	freshenWait = time.Second
 	// batchesKept is how long a batch can be tried again.
 	batchesKept = 24 * time.Hour
 )
@@ -100,6 +111,10 @@ func (m *ModelUse) Note(p tenure.Principal, provider tenure.ProviderID, name, mo
 	defer m.mu.Unlock()
 	row, ok := m.noted[key]
 	if !ok {
+		key = m.fold(key)
+		row, ok = m.noted[key]
+	}
+	if !ok {
 		if len(m.noted) >= modelUseWaiting {
 			return
 		}
@@ -108,7 +123,7 @@ func (m *ModelUse) Note(p tenure.Principal, provider tenure.ProviderID, name, mo
 		}
 		row = &modelRow{modelKey: key, user: p.User(), account: p.Account(), provided: name}
 		if m.Price != nil {
-			row.rates, row.priced = m.Price(key.tenant, name, model, DayTime(key.day))
+			row.rates, row.priced = m.Price(key.tenant, name, key.model, DayTime(key.day))
 		}
 		m.noted[key] = row
 	}
@@ -118,6 +133,21 @@ func (m *ModelUse) Note(p tenure.Principal, provider tenure.ProviderID, name, mo
 	if m.Counted != nil {
 		m.Counted(row.counts(use, 1))
 	}
+}
+
+// fold is the key under which a model is counted of which nothing is noted yet.
+func (m *ModelUse) fold(key modelKey) modelKey {
+	of := key
+	of.model = ""
+	if m.named[of] >= modelsNamed {
+		key.model = otherModels
+		return key
+	}
+	if m.named == nil {
+		m.named = make(map[modelKey]int)
+	}
+	m.named[of]++
+	return key
 }
 
 // counts is a use of what the row is of.
@@ -157,20 +187,31 @@ func (m *ModelUse) Run(ctx context.Context, report func(error)) {
 func (m *ModelUse) Flush(ctx context.Context) error {
 	m.flushing.Lock()
 	defer m.flushing.Unlock()
+	return m.flush(ctx)
+}
+
+// Freshen is Flush for whoever reads figures: where another flush goes on for longer
+// than freshenWait, what it has not written is not in them.
+func (m *ModelUse) Freshen(ctx context.Context) error {
+	for until := time.Now().Add(freshenWait); !m.flushing.TryLock(); time.Sleep(10 * time.Millisecond) {
+		if time.Now().After(until) || ctx.Err() != nil {
+			return nil
+		}
+	}
+	defer m.flushing.Unlock()
+	return m.flush(ctx)
+}
+
+func (m *ModelUse) flush(ctx context.Context) error {
 	// What an earlier attempt left, and then once what was noted since: of what comes
 	// meanwhile there is no end while there is traffic.
 	for left := true; left; {
-		if left = len(m.batch.rows) > 0; !left {
-			m.batch = m.take()
+		if left = len(m.batches) > 0; !left {
+			m.batches = m.take()
 		}
-		if len(m.batch.rows) == 0 {
-			break
-		}
-		err := m.DB.Tx(tenure.Everywhere(tenure.WithoutAsker(ctx)), m.write)
-		if err != nil {
+		if err := m.writeAll(ctx); err != nil {
 			return err
 		}
-		m.batch, m.swept = modelBatch{}, day(m.DB.Now())
 	}
 	if m.After == nil {
 		return nil
@@ -178,31 +219,62 @@ func (m *ModelUse) Flush(ctx context.Context) error {
 	return m.After(tenure.Everywhere(tenure.WithoutAsker(ctx)))
 }
 
-// take begins a batch of what was noted, in the order of the rows' keys: of two
+// writeAll writes the batches that wait. One that the database refuses for what is in
+// it is written row by row, and a row that it refuses is lost: it would be refused for
+// ever, and everything behind it would wait.
+func (m *ModelUse) writeAll(ctx context.Context) error {
+	ctx = tenure.Everywhere(tenure.WithoutAsker(ctx))
+	var lost error
+	for len(m.batches) > 0 {
+		b := m.batches[0]
+		err := m.DB.Tx(ctx, func(ctx context.Context, tx *Tx) error { return m.write(ctx, tx, b) })
+		switch {
+		case err == nil:
+			m.swept = day(m.DB.Now())
+		case tenure.AsError(err).Kind == tenure.Unavailable || ctx.Err() != nil || m.DB.Ping(ctx) != nil:
+			return err
+		case len(b.rows) > 1:
+			m.batches = slices.Concat(m.split(b.rows, len(b.rows)/2), m.batches[1:])
+			continue
+		default:
+			lost = fmt.Errorf("the use of model %q by a token is lost, the database refuses it: %w", b.rows[0].model, err)
+		}
+		m.batches = m.batches[1:]
+	}
+	return lost
+}
+
+// take makes batches of what was noted, in the order of the rows' keys: of two
 // replicas that write at once, none waits for the other in a circle.
-func (m *ModelUse) take() modelBatch {
+func (m *ModelUse) take() []modelBatch {
 	m.mu.Lock()
 	noted := m.noted
-	m.noted = nil
+	m.noted, m.named = nil, nil
 	m.mu.Unlock()
-	b := modelBatch{id: tenure.NewID(m.DB.Now())}
-	for _, row := range noted {
-		b.rows = append(b.rows, row)
-	}
-	slices.SortFunc(b.rows, func(x, y *modelRow) int {
+	rows := slices.Collect(maps.Values(noted))
+	slices.SortFunc(rows, func(x, y *modelRow) int {
 		return cmp.Or(cmp.Compare(x.tenant, y.tenant), cmp.Compare(x.day, y.day), cmp.Compare(x.token, y.token),
 			cmp.Compare(x.space, y.space), cmp.Compare(x.provider, y.provider), cmp.Compare(x.model, y.model))
 	})
-	return b
+	return m.split(rows, modelUseBatch)
+}
+
+// split makes batches of so many rows.
+func (m *ModelUse) split(rows []*modelRow, size int) []modelBatch {
+	var out []modelBatch
+	for part := range slices.Chunk(rows, size) {
+		out = append(out, modelBatch{tenure.NewID(m.DB.Now()), part})
+	}
+	return out
 }
 
 // write adds the batch, unless it was already.
-func (m *ModelUse) write(ctx context.Context, tx *Tx) error {
-	n, err := tx.exec(ctx, `INSERT INTO usage_batches (id, at) VALUES ($1, $2) ON CONFLICT (id) DO NOTHING`, m.batch.id, stamp(tx.now))
+func (m *ModelUse) write(ctx context.Context, tx *Tx, b modelBatch) error {
+	n, err := tx.exec(ctx, `INSERT INTO usage_batches (id, at) VALUES ($1, $2) ON CONFLICT (id) DO NOTHING`, b.id, stamp(tx.now))
 	if err != nil || n == 0 {
 		return err
 	}
-	for rest := m.batch.rows; len(rest) > 0; {
+	for rest := b.rows; len(rest) > 0; {
 		size := batchSize(len(rest))
 		if err := addModelUse(ctx, tx, rest[:size]); err != nil {
 			return err
