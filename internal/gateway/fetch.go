@@ -42,13 +42,13 @@ func (c *catalogue) fetchModels(ctx context.Context, p tenure.Provider) ([]Model
 	if err != nil {
 		return nil, err
 	}
-	res, _, err := c.rota.send(req, pr, p, keys)
+	res, of, err := c.rota.send(req, pr, p, keys)
 	if err != nil {
 		return nil, err
 	}
 	defer func() { _ = res.Body.Close() }()
 	if res.StatusCode != http.StatusOK {
-		return nil, fmt.Errorf("status %s", res.Status)
+		return nil, fmt.Errorf("status %d", res.StatusCode) // its words are the provider's
 	}
 	var list struct {
 		Data []struct {
@@ -58,7 +58,7 @@ func (c *catalogue) fetchModels(ctx context.Context, p tenure.Provider) ([]Model
 			CreatedAt   time.Time `json:"created_at"`
 		} `json:"data"`
 	}
-	if err := json.NewDecoder(io.LimitReader(res.Body, maxList)).Decode(&list); err != nil {
+	if err := json.NewDecoder(io.LimitReader(&concealer{ReadCloser: res.Body, forms: formsOf(of.key.Secret)}, maxList)).Decode(&list); err != nil {
 		return nil, err
 	}
 	models := make([]Model, 0, len(list.Data))

@@ -73,8 +73,13 @@ func (g *Gateway) answer(res *http.Response) error {
 		res.Header["X-Provider-Request-Id"] = id
 		delete(res.Header, "X-Request-Id")
 	}
+	forms := formsOf(c.key)
+	concealHeader(res.Header, forms)
 	if res.StatusCode >= 400 {
-		return scrub(res, c.key)
+		return scrub(res, forms)
+	}
+	if len(forms) > 0 {
+		res.Body = &concealer{ReadCloser: res.Body, forms: forms}
 	}
 	c.flight.Within(g.Limits.IdleTimeout, errStalled)
 	s := &stream{
@@ -93,21 +98,16 @@ func (g *Gateway) answer(res *http.Response) error {
 }
 
 // scrub takes the provider's key out of an error that echoes it.
-func scrub(res *http.Response, key tenure.Secret) error {
-	text, err := io.ReadAll(io.LimitReader(res.Body, maxError))
+func scrub(res *http.Response, forms [][]byte) error {
+	body := &concealer{ReadCloser: res.Body, forms: forms}
+	text, err := io.ReadAll(io.LimitReader(body, maxError))
 	if err != nil {
 		return err
 	}
-	_ = res.Body.Close()
-	secret := []byte(key.Reveal())
-	text = bytes.ReplaceAll(text, secret, []byte("[redacted]"))
-	for name, values := range res.Header {
-		for _, v := range values {
-			if bytes.Contains([]byte(v), secret) {
-				delete(res.Header, name)
-			}
-		}
+	if k := begun(text, forms); k > len(concealed) {
+		cover(text[len(text)-k:]) // it was cut there
 	}
+	_ = res.Body.Close()
 	res.Body, res.ContentLength = io.NopCloser(bytes.NewReader(text)), int64(len(text))
 	res.Header.Set("Content-Length", strconv.Itoa(len(text)))
 	return nil
