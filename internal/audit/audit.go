@@ -173,6 +173,9 @@ func ProviderChanged(p tenure.Principal, v tenure.Provider, what string) tenure.
 	}
 	e.Tenant, e.Workspace, e.ObjectID, e.Object = v.Tenant, v.Workspace, string(v.ID), v.Name
 	e.Detail = map[string]string{"kind": string(v.Kind), "base_url": v.BaseURL}
+	if v.Reference != "" {
+		e.Detail["key_reference"] = v.Reference
+	}
 	return e
 }
 
