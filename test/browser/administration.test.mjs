@@ -13,7 +13,9 @@ let browser;
 let server;
 
 before(async () => {
-  server = await serve('teams', { TENURE_ADMINS: `${root},${second}`, TENURE_SCIM_TOKEN: scim });
+  server = await serve('teams', {
+    TENURE_ADMINS: `${root},${second}`, TENURE_SCIM_TOKEN: scim, TENURE_SECRET_ADDRESSES: 'env://MODEL_*', MODEL_KEY: 'sk-that-is-kept-elsewhere',
+  });
   browser = await launch();
   for (const user of [root, second, 'alice@example.com', 'bob@example.com']) await call(user, 'GET', '/api/v1/me');
   for (const name of ['Engineering', 'Engineering leads', 'Sales']) {
@@ -218,6 +220,28 @@ for (const scripted of [true, false]) {
       await page.getByRole('link', { name: /^Delete/ }).click();
       await press(page, 'Delete provider and its key');
       await told(page, 'its key forgotten');
+    });
+  });
+
+  test(`a provider is given the address of its key: ${about}`, async () => {
+    await visit(browser, server, { user: root, refusals: 2, ...options }, async (page) => {
+      await page.goto('/admin/providers/new');
+      await page.getByLabel('Name', { exact: true }).fill(scripted ? 'kept' : 'kept-too');
+      await press(page, 'Add provider');
+      await page.getByText('The key must be').waitFor();
+      await page.getByLabel('Or where the key is kept').fill('vault://secret/tenure/openai#api_key');
+      await press(page, 'Add provider');
+      await page.getByText('This tenant may not name').waitFor();
+      await page.getByLabel('Or where the key is kept').fill('env://MODEL_KEY');
+      await press(page, 'Add provider');
+      await told(page, 'is there');
+      await page.getByText('env://MODEL_KEY').waitFor();
+      await page.getByText('…here').waitFor();
+      assert.ok(!(await page.content()).includes('sk-that-is'));
+      if (scripted) await shot(page, 'provider-by-address');
+      await page.getByRole('link', { name: /^Delete/ }).click();
+      await page.getByText('The key itself stays where it is.').waitFor();
+      await press(page, 'Delete provider and its key');
     });
   });
 
