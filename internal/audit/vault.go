@@ -41,3 +41,20 @@ func VaultRewrapped(p tenure.Principal, written, failed int) tenure.AuditEvent {
 	e.Detail = map[string]string{"written": strconv.Itoa(written), "failed": strconv.Itoa(failed)}
 	return e
 }
+
+// VaultReset tells that what no key opened any more was destroyed, and whether a new
+// root key was made.
+func VaultReset(p tenure.Principal, destroyed int, root bool) tenure.AuditEvent {
+	e := by(p, "vault.reset")
+	e.Tenant, e.Object = tenure.DefaultTenant, "vault"
+	e.Detail = map[string]string{"destroyed": strconv.Itoa(destroyed), "new_root_key": strconv.FormatBool(root)}
+	return e
+}
+
+// SecretDestroyed tells that a stored secret went with the key that had sealed it.
+func SecretDestroyed(p tenure.Principal, tenant tenure.TenantID, ws tenure.WorkspaceID, purpose, id string) tenure.AuditEvent {
+	e := by(p, "vault.secret_destroyed")
+	e.Tenant, e.Workspace, e.ObjectID, e.Object = tenant, ws, id, purpose
+	e.Reason = "the key-encryption key that had sealed it is lost"
+	return e
+}

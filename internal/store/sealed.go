@@ -100,6 +100,23 @@ func (tx *Tx) Reseal(ctx context.Context, table string, row SealedRow, to Sealed
 	return n > 0, err
 }
 
+// Destroy ends a sealed secret whose key is lost, if it is still what was read: the
+// version of a provider's key is retired, the secret of a webhook removed, and an OIDC
+// connection left without one. false: somebody else has changed the row.
+func (tx *Tx) Destroy(ctx context.Context, table string, row SealedRow) (bool, error) {
+	statement := map[string]string{
+		"provider_keys":    `UPDATE provider_keys SET state = 'retired' WHERE id = $1 AND data_key = $2`,
+		"webhook_secrets":  `DELETE FROM webhook_secrets WHERE tenant_id = $1 AND data_key = $2`,
+		"oidc_connections": `UPDATE oidc_connections SET secret_sealed = $3, data_key = $3, kek = '', form = 0 WHERE id = $1 AND data_key = $2`,
+	}[table]
+	args := []any{row.ID, row.DataKey}
+	if table == "oidc_connections" {
+		args = append(args, []byte{})
+	}
+	n, err := tx.exec(ctx, statement, args...)
+	return n > 0, err
+}
+
 // SealedCount is how many secrets of a table are sealed in the same way.
 type SealedCount struct {
 	Table string

@@ -28,6 +28,12 @@ var errTampered = &tenure.Error{
 	Msg: "a stored secret does not open: it was changed or moved in the database; the audit log tells which (vault.tampered), and what is to be done is to store it anew",
 }
 
+// errDestroyed says that a secret went with the key that had sealed it.
+var errDestroyed = &tenure.Error{
+	Kind: tenure.Unavailable, Code: "secret_destroyed",
+	Msg: "the stored secret was destroyed when the key that had sealed it was lost: an administrator must store it anew",
+}
+
 // Sealer gives what seals one secret, under a data key of its own that is wrapped by
 // now. Unavailable: the vault is sealed.
 func (k *MasterKey) Sealer(ctx context.Context) (store.Sealer, error) {
@@ -63,6 +69,9 @@ func (k *MasterKey) Open(ctx context.Context, s store.SealedKey, to store.Bound)
 	r, err := k.need(ctx)
 	if err != nil {
 		return tenure.Secret{}, err
+	}
+	if len(s.Sealed) == 0 {
+		return tenure.Secret{}, errDestroyed
 	}
 	if r.root == nil {
 		return tenure.Secret{}, sealedError(r.why)
@@ -116,17 +125,9 @@ func (k *MasterKey) Fingerprint(ctx context.Context, secret tenure.Secret) (stri
 
 // dataKey unwraps the data key of what is sealed.
 func (k *MasterKey) dataKey(ctx context.Context, r *ring, s store.SealedKey, to store.Bound) ([]byte, error) {
-	var candidates []keys.KEK
-	bound := r.boundDataKey()
-	switch s.Form {
-	case formOld:
-		old := oldParts(to)
-		bound = binding(append(old[:len(old)-1:len(old)-1], dataKey))
-		candidates = r.files()
-	case formNow:
-		candidates = r.candidates(s.KEK)
-	default:
-		return nil, fmt.Errorf("what is sealed is of form %d, and this version knows none beyond %d", s.Form, formNow)
+	candidates, bound, err := r.wrappers(s, to)
+	if err != nil {
+		return nil, err
 	}
 	dek, kek, err := k.unwrap(ctx, r, candidates, s.DataKey, bound)
 	switch {
@@ -141,6 +142,19 @@ func (k *MasterKey) dataKey(ctx context.Context, r *ring, s store.SealedKey, to 
 		return nil, k.tamperedWith(ctx, to)
 	}
 	return nil, k.failed(ctx, r, kek, err)
+}
+
+// wrappers are the KEKs that may have wrapped the data key of what is sealed, and what
+// it is bound to.
+func (r *ring) wrappers(s store.SealedKey, to store.Bound) (all []keys.KEK, bound []byte, err error) {
+	switch s.Form {
+	case formOld:
+		old := oldParts(to)
+		return r.files(), binding(append(old[:len(old)-1:len(old)-1], dataKey)), nil
+	case formNow:
+		return r.candidates(s.KEK), r.boundDataKey(), nil
+	}
+	return nil, nil, fmt.Errorf("what is sealed is of form %d, and this version knows none beyond %d", s.Form, formNow)
 }
 
 // tamperedWith notes that a row does not open, and gives the error for whoever asked.

@@ -367,3 +367,57 @@ func TestNoNewRootKeyWhileSecretsAreSealed(t *testing.T) {
 		t.Errorf("it was made, %v", err)
 	}
 }
+
+// What a key may open that is away, or refuses Tenure, is not lost; what is lost goes
+// alone, and what another key has sealed stays as it is.
+func TestResetDestroysNothingThatMayOpen(t *testing.T) {
+	w, service := newWorld(t), transit(t)
+	file := w.urls().Present
+	kept := w.add(t, "kept")
+	w.Key = w.key(t, soon, transitURL, file)
+	lost := w.add(t, "lost")
+	for name, ail := range map[string]func(*keystest.Transit){
+		"away": func(d *keystest.Transit) { d.Sealed = true }, "busy": func(d *keystest.Transit) { d.Busy = 1000 }, "refuses": func(d *keystest.Transit) { d.Token = "hvs.another" },
+	} {
+		service.Set(ail)
+		if loss, err := w.Loss(w.ctx, w.by); !tenure.IsKind(err, tenure.Unavailable) {
+			t.Errorf("%s: %d lost, %v", name, len(loss.Secrets), err)
+		}
+		service.Set(func(d *keystest.Transit) { d.Sealed, d.Busy, d.Token = false, 0, keystest.TransitToken })
+	}
+	if _, err := w.Loss(w.ctx, w.by); tenure.AsError(err).Code != "nothing_lost" {
+		t.Errorf("all is there: %v", err)
+	}
+	root, err := w.DB.Meta(w.ctx, "vault.root")
+	if err != nil {
+		t.Fatal(err)
+	}
+
+	transit(t) // another, with a key of the same name: the first is gone
+	w.Key = w.key(t, soon, transitURL, file)
+	loss, err := w.Loss(w.ctx, w.by)
+	if err != nil || loss.Root || loss.Total != 2 || len(loss.Secrets) != 1 || loss.Secrets[0].Row.Provider != string(lost.ID) {
+		t.Fatalf("%+v, %v", loss, err)
+	}
+	if _, err := w.Reset(w.ctx, w.by, "000000000000"); !tenure.IsKind(err, tenure.Conflict) {
+		t.Errorf("another confirmation: %v", err)
+	}
+	other := w.add(t, "other")
+	if _, err := w.Reset(w.ctx, w.by, loss.Confirm); err != nil {
+		t.Fatal(err)
+	}
+	for _, p := range []tenure.Provider{kept, other} {
+		if got, err := w.first(p.Tenant, p.ID); err != nil || got.Reveal() != secret {
+			t.Errorf("%s: %v", p.Name, err)
+		}
+	}
+	if rows, err := w.DB.Sealed(w.ctx, "provider_keys", "", 10); err != nil || len(rows) != 2 {
+		t.Errorf("%d are sealed, %v", len(rows), err)
+	}
+	if after, err := w.DB.Meta(w.ctx, "vault.root"); err != nil || after != root {
+		t.Errorf("a root key that opens was made anew, %v", err)
+	}
+	if _, err := w.Loss(w.ctx, w.by); tenure.AsError(err).Code != "nothing_lost" {
+		t.Errorf("afterwards: %v", err)
+	}
+}
