@@ -9,6 +9,7 @@ import (
 	"io"
 	"io/fs"
 	"net/http/httptest"
+	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -159,14 +160,29 @@ func (c *canary) searchFiles(when string) {
 func (c *canary) searchText(where, text string) {
 	c.t.Helper()
 	for secret, what := range c.secrets {
-		for form, s := range map[string]string{
-			"plain": secret, "base64": base64.RawStdEncoding.EncodeToString([]byte(secret)), "hexadecimal": hex.EncodeToString([]byte(secret)),
-		} {
+		for form, s := range formsOf(secret) {
 			if at := strings.Index(text, s); at >= 0 {
 				c.t.Errorf("%s is in %s, %s: …%q…", what, where, form, strings.ReplaceAll(text[max(0, at-200):at], secret, "SECRET"))
 			}
 		}
 	}
+}
+
+// formsOf are the ways in which a secret may have been written: in base64 wherever it
+// stands in what was encoded.
+func formsOf(secret string) map[string]string {
+	quoted, _ := json.Marshal(secret)
+	out := map[string]string{
+		"plain": secret, "hexadecimal": hex.EncodeToString([]byte(secret)), "large hexadecimal": strings.ToUpper(hex.EncodeToString([]byte(secret))),
+		"JSON": strings.Trim(string(quoted), `"`), "JSON with slashes": strings.ReplaceAll(secret, "/", `\/`), "URL": url.QueryEscape(secret),
+	}
+	for at := range 3 {
+		text := []byte(strings.Repeat("x", at) + secret)
+		from, to := (at*8+5)/6, len(text)/3*4 // what is before and behind it changes the letters there
+		out[fmt.Sprintf("base64 from %d", at)] = base64.StdEncoding.EncodeToString(text)[from:to]
+		out[fmt.Sprintf("base64 for URLs from %d", at)] = base64.URLEncoding.EncodeToString(text)[from:to]
+	}
+	return out
 }
 
 // A day's work in teams mode leaves no secret in plain text anywhere.
