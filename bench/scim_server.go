@@ -29,9 +29,9 @@ type scimServer struct {
 	addr  string
 }
 
-// startSCIM starts the program on the home in dir, on all cores, and waits
+// startSCIM starts the program, with more settings, on the home in dir, on all cores, and waits
 // until it is ready. Its log goes to a file, as in life.
-func startSCIM(ctx context.Context, tenure, dir, database string) (*scimServer, error) {
+func startSCIM(ctx context.Context, tenure, dir, database string, more ...string) (*scimServer, error) {
 	log, err := os.Create(filepath.Join(dir, "log"))
 	if err != nil {
 		return nil, err
@@ -50,6 +50,7 @@ func startSCIM(ctx context.Context, tenure, dir, database string) (*scimServer, 
 		"TENURE_DATABASE_URL=" + database,
 		"TENURE_SHUTDOWN_GRACE=2s",
 	}
+	env = append(env, more...)
 	c, err := startChild(ctx, pinning{}, sideGateway, []string{tenure, "serve"}, env, log, log)
 	if err != nil {
 		return nil, err

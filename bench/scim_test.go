@@ -105,3 +105,11 @@ select count(*), min(user_id) from user_emails; select count(*) from memberships
 		t.Errorf("%v: %s, not %s", err, out, want)
 	}
 }
+
+func TestRewrapPlan(t *testing.T) {
+	for _, wrong := range []string{"-rows 0", "-rounds 0", "more"} {
+		if err := commandRewrap(t.Context(), strings.Fields(wrong), io.Discard, io.Discard); err == nil {
+			t.Errorf("%s was taken", wrong)
+		}
+	}
+}

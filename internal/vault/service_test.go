@@ -181,7 +181,6 @@ func TestKeyServiceFailsAmid(t *testing.T) {
 		"sealed":  func(d *keystest.Transit) { d.Sealed = true },
 		"slow":    func(d *keystest.Transit) { d.Slow = true },
 		"refuses": func(d *keystest.Transit) { d.Token = "hvs.another" },
-		"cut":     func(d *keystest.Transit) { d.Cut = true },
 	} {
 		t.Run(name, func(t *testing.T) {
 			w, service := newWorld(t), transit(t)

@@ -70,6 +70,7 @@ func oidcConnections(t *testing.T, f *fixture) {
 	if _, err := f.db.OIDCConnection(f.ctx, "t2", "c1"); !tenure.IsKind(err, tenure.NotFound) {
 		t.Errorf("another tenant's: %v", err)
 	}
+	destroySecret(t, f, c)
 	f.tx(func(ctx context.Context, tx *store.Tx) error { return tx.DeleteOIDC(ctx, c.Tenant, c.ID) })
 	used := func(want bool, when string) {
 		t.Helper()
@@ -86,6 +87,39 @@ func oidcConnections(t *testing.T, f *fixture) {
 	used(false, "by somebody who is unlinked")
 	if _, err := f.db.OIDCByDomain(f.ctx, "acme.com"); !tenure.IsKind(err, tenure.NotFound) {
 		t.Errorf("a deleted one's domain: %v", err)
+	}
+}
+
+// destroySecret: a secret whose key is lost goes alone, and only as it was read.
+func destroySecret(t *testing.T, f *fixture, c tenure.OIDCConnection) {
+	t.Helper()
+	before, err := f.db.CountSealed(f.ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	rows, err := f.db.Sealed(f.ctx, "oidc_connections", "", 1)
+	if err != nil || len(rows) != 1 || rows[0].ID != string(c.ID) {
+		t.Fatal(rows, err)
+	}
+	stale := rows[0]
+	stale.DataKey = []byte("another")
+	for i, try := range []struct {
+		row  store.SealedRow
+		want bool
+	}{{stale, false}, {rows[0], true}, {rows[0], false}} {
+		f.tx(func(ctx context.Context, tx *store.Tx) error {
+			did, err := tx.Destroy(ctx, "oidc_connections", try.row)
+			if did != try.want {
+				t.Errorf("try %d: destroyed %t", i, did)
+			}
+			return err
+		})
+	}
+	if k, err := f.db.OIDCSecret(f.ctx, c.Tenant, c.ID); err != nil || len(k.Sealed)+len(k.DataKey) > 0 {
+		t.Errorf("it is still there: %v", err)
+	}
+	if after, err := f.db.CountSealed(f.ctx); err != nil || after != before-1 {
+		t.Errorf("%d are sealed, of %d, %v", after, before, err)
 	}
 }
 
