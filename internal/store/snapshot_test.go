@@ -216,17 +216,26 @@ func TestRowsGoToPostgresAndBack(t *testing.T) {
 	lite, path := freshSQLite(t)
 	fillEverything(t, path)
 	serve, super := storetest.Postgres(t)
-	owner, app := openPG(t, super), openPG(t, serve)
+	owner := openPG(t, super)
 	bare := store.ReplaceOptions{Over: true, Bare: true}
-	over(t, lite, owner, bare)
+	const pgIndexes = `SELECT indexdef FROM pg_indexes WHERE schemaname = current_schema() ORDER BY 1`
+	before := rows(t, postgres(t, super), pgIndexes)
+	over(t, lite, owner, store.ReplaceOptions{Over: true, Bare: true, Alone: true}) // makes its indexes again
+	if after := rows(t, postgres(t, super), pgIndexes); len(before) < 20 || fmt.Sprint(after) != fmt.Sprint(before) {
+		t.Errorf("PostgreSQL's indexes were\n%v\nand are\n%v", before, after)
+	}
+	app := openPG(t, serve)
 	want := dump(t, lite)
 	if len(want) < 3*len(backedUp) {
 		t.Fatalf("only %d rows", len(want))
 	}
 	compareDumps(t, "PostgreSQL", want, dump(t, owner))
 	compareDumps(t, "PostgreSQL, by the role that serves", want, dump(t, app))
-	back, _ := freshSQLite(t)
+	back, backPath := freshSQLite(t)
 	over(t, app, back, bare)
+	if was, is := schemaOf(t, path), schemaOf(t, backPath); was != is {
+		t.Errorf("SQLite's schema was\n%s\nand is\n%s", was, is)
+	}
 	compareDumps(t, "SQLite again", want, dump(t, back))
 	// What row-level security goes by is there too.
 	for _, table := range []string{"user_emails", "group_members", "scim_connector_tokens", "oidc_domains"} {
@@ -235,6 +244,17 @@ func TestRowsGoToPostgresAndBack(t *testing.T) {
 			t.Errorf("%s: %s rows are nobody's", table, got[0][0])
 		}
 	}
+}
+
+// schemaOf is what a file of SQLite says of its schema.
+func schemaOf(t *testing.T, path string) string {
+	t.Helper()
+	db, err := sql.Open("sqlite", "file:"+path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = db.Close() }()
+	return fmt.Sprint(rows(t, db, `SELECT type, name, COALESCE(sql, '') FROM sqlite_schema ORDER BY type, name`))
 }
 
 func compareDumps(t *testing.T, what string, want, got []string) {
