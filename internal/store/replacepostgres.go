@@ -60,6 +60,12 @@ func (p *postgres) replace(ctx context.Context, alone bool, fn func(context.Cont
 		}
 		return err
 	}
+	if alone {
+		r.truncate = func(ctx context.Context, tables []string) error {
+			_, err := tx.exec(ctx, `TRUNCATE `+strings.Join(tables, ", "))
+			return err
+		}
+	}
 	loud := each(`ALTER TABLE ? ENABLE TRIGGER USER`)
 	r.loud = func(ctx context.Context) error {
 		for _, statement := range indexes {
