@@ -77,7 +77,8 @@ func (s spec) fill(h *hand, method, path string, p place) map[string]any {
 	}
 	out := map[string]any{}
 	for name, field := range x.Properties {
-		if slices.Contains(x.Required, name) || name == "scopes" || name == "workspace" && strings.HasSuffix(path, "/limits") || len(x.Required) == 0 && slices.Contains([]string{"about", "description", "reason"}, name) {
+		ofLimit := strings.HasSuffix(path, "/limits") && slices.Contains([]string{"workspace", "subject", "requests_per_minute"}, name)
+		if slices.Contains(x.Required, name) || name == "scopes" || name == "key" || ofLimit || len(x.Required) == 0 && slices.Contains([]string{"about", "description", "reason"}, name) {
 			out[name] = s.value(h, name, field, p)
 		}
 	}
