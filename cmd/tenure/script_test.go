@@ -27,7 +27,7 @@ import (
 // so print what "stdout" then looks at.
 var commands = map[string]func(ts *testscript.TestScript, neg bool, args []string){
 	"simulate": simulate,                   // simulate: a provider of both kinds; the environment seeds them
-	"transit":  command((*world).transit),  // transit [seal|unseal|opened|rotate]: starts a Vault with the transit key "tenure", which the environment names; or changes it
+	"transit":  command((*world).transit),  // transit [seal|unseal|busy|idle|opened|rotate]: starts a Vault with the transit key "tenure", which the environment names; or changes it
 	"kv":       command((*world).kv),       // kv [seal|unseal|deny|put PATH VALUE]: starts a Vault with KV version 2, which the environment names; or changes it, and what api_key is
 	"mounted":  command((*world).mounted),  // mounted DIRECTORY NAME VALUE: a secret as Kubernetes mounts it, or puts another in its place
 	"serve":    command((*world).serve),    // serve [NAME=VALUE...]: starts tenure serve, sets $URL; prints its output

@@ -24,6 +24,10 @@ func (w *world) transit(ts *testscript.TestScript, args []string) error {
 		w.vault.Set(func(d *keystest.Transit) { d.Sealed = true })
 	case "unseal":
 		w.vault.Set(func(d *keystest.Transit) { d.Sealed = false })
+	case "busy":
+		w.vault.Set(func(d *keystest.Transit) { d.Busy = 1_000_000 })
+	case "idle":
+		w.vault.Set(func(d *keystest.Transit) { d.Busy = 0 })
 	case "opened": // it tries every 15 seconds at last
 		for end := time.Now().Add(40 * time.Second); ; time.Sleep(settle) {
 			if strings.Contains(w.process.errors.String(), "the vault is open again") {

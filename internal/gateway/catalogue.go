@@ -183,7 +183,7 @@ func (l *listing) explain(p tenure.Principal, kind tenure.ProviderKind, model st
 // is the matter, and when to try again.
 func sealedOf(err error) error {
 	var sealed *tenure.Error
-	if errors.As(err, &sealed) && sealed.Code == "vault_sealed" {
+	if errors.As(err, &sealed) && (sealed.Code == "vault_sealed" || sealed.Code == "vault_busy") {
 		return sealed
 	}
 	return nil
