@@ -78,7 +78,7 @@ func (s spec) fill(h *hand, method, path string, p place) map[string]any {
 	out := map[string]any{}
 	for name, field := range x.Properties {
 		ofLimit := strings.HasSuffix(path, "/limits") && slices.Contains([]string{"workspace", "subject", "requests_per_minute"}, name)
-		if slices.Contains(x.Required, name) || name == "scopes" || name == "key" || ofLimit || len(x.Required) == 0 && slices.Contains([]string{"about", "description", "reason"}, name) {
+		if slices.Contains(x.Required, name) || name == "scopes" || name == "key" || name == "unchecked" || ofLimit || len(x.Required) == 0 && slices.Contains([]string{"about", "description", "reason"}, name) {
 			out[name] = s.value(h, name, field, p)
 		}
 	}
@@ -101,6 +101,8 @@ func (s spec) value(h *hand, name string, x schema, p place) any {
 		return h.name("made", "thing")
 	case "role":
 		return "member"
+	case "unchecked": // what there is to check with is nowhere
+		return true
 	}
 	kind, _ := x.Type.(string)
 	if kinds, ok := x.Type.([]any); ok {
