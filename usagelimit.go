@@ -23,10 +23,12 @@ type UsageLimit struct {
 	Subject   string      // its id
 	Name      string      // for people; empty: it is not there any more
 	Workspace WorkspaceID // what is asked in it alone is counted; empty: everywhere
-	Bounds    UsageBounds
-	CreatedBy string
-	CreatedAt time.Time
-	UpdatedAt time.Time
+	// WorkspaceName is for people; empty where Workspace is, or where it is not there.
+	WorkspaceName string
+	Bounds        UsageBounds
+	CreatedBy     string
+	CreatedAt     time.Time
+	UpdatedAt     time.Time
 }
 
 // UsageBounds are the bounds of a limit; 0 is none.

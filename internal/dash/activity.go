@@ -2,6 +2,7 @@ package dash
 
 import (
 	"net/http"
+	"time"
 
 	"github.com/tenure-gateway/tenure"
 	"github.com/tenure-gateway/tenure/internal/web"
@@ -13,6 +14,8 @@ type activityPage struct {
 	Events []ownEvent
 	Next   string
 	Older  bool // this is not the first page
+	Limits []limitRow
+	Used   []usageRow // by model, in the last 30 days
 }
 
 // An ownEvent is a row of it.
@@ -32,6 +35,11 @@ func (d *Dash) activity(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	page := activityPage{frame: d.frame(r, "My activity"), Next: rows.Next, Older: after != ""}
+	if !page.Older {
+		if err := d.ownUse(r, by, &page); err != nil {
+			return err
+		}
+	}
 	for _, e := range rows.Events {
 		own := ownEvent{AuditEvent: e, What: happened(e.Action), Mine: e.ActorID == string(by.User())}
 		if own.Object == by.Label() { // it is about oneself, in a workspace perhaps
@@ -40,4 +48,24 @@ func (d *Dash) activity(w http.ResponseWriter, r *http.Request) error {
 		page.Events = append(page.Events, own)
 	}
 	return d.show(w, http.StatusOK, "activity", page)
+}
+
+// ownUse fills in what one used, and what is left of it.
+func (d *Dash) ownUse(r *http.Request, by tenure.Principal, page *activityPage) error {
+	bounds, err := d.Limits.Own(r.Context(), by)
+	if err != nil {
+		return err
+	}
+	for _, v := range bounds {
+		row := limitRowOf(v)
+		if v.Kind == tenure.LimitUser {
+			row.On = "All that you ask"
+		}
+		page.Limits = append(page.Limits, row)
+	}
+	used, err := d.Directory.OwnModelUses(r.Context(), by, time.Time{}, time.Time{}, tenure.UseByModel)
+	for _, u := range used {
+		page.Used = append(page.Used, page.usageRow(u))
+	}
+	return err
 }

@@ -18,6 +18,7 @@ func (d *Dash) administration() []web.Route {
 		d.look("GET "+providersPath+"/{id}/delete", tenure.DeleteProvider, d.askDeleteProvider),
 		d.do("POST "+providersPath+"/{id}/delete", tenure.DeleteProvider, d.deleteProvider),
 	}
+	routes = append(routes, d.usageRoutes()...)
 	if d.Single {
 		return routes
 	}
@@ -28,6 +29,20 @@ func (d *Dash) administration() []web.Route {
 		d.look("GET "+policiesPath, tenure.ReadPolicy, d.policies),
 		d.look("GET "+policiesPath+"/edit", tenure.SetPolicy, d.editPolicies),
 		d.do("POST "+policiesPath, tenure.SetPolicy, d.setPolicies))
+}
+
+func (d *Dash) usageRoutes() []web.Route {
+	one := limitsPath + "/{id}"
+	return []web.Route{
+		d.look("GET "+usagePath, tenure.ReadUsage, d.usage),
+		d.look("GET "+limitsPath, tenure.ListLimits, d.limits),
+		d.look("GET "+limitsPath+"/new", tenure.SetLimit, d.newLimit),
+		d.do("POST "+limitsPath, tenure.SetLimit, d.createLimit),
+		d.look("GET "+one+"/edit", tenure.SetLimit, d.editLimit),
+		d.do("POST "+one, tenure.SetLimit, d.updateLimit),
+		d.look("GET "+one+"/remove", tenure.RemoveLimit, d.askRemoveLimit),
+		d.do("POST "+one+"/remove", tenure.RemoveLimit, d.removeLimit),
+	}
 }
 
 func (d *Dash) accountRoutes() []web.Route {

@@ -117,9 +117,22 @@ func (c chart) Below() []axisMark {
 // Beside are the values at the upper and the lower end of the axis.
 func (c chart) Beside() []axisMark {
 	return []axisMark{
-		{strconv.Itoa(chartLeft - 8), strconv.Itoa(chartTop + 4), strconv.FormatInt(c.top(), 10)},
+		{strconv.Itoa(chartLeft - 8), strconv.Itoa(chartTop + 4), compact(c.top())},
 		{strconv.Itoa(chartLeft - 8), strconv.Itoa(chartHeight - chartBottom), "0"},
 	}
+}
+
+// compact writes a large round number in few letters.
+func compact(n int64) string {
+	for _, unit := range [...]struct {
+		of   int64
+		name string
+	}{{1e12, "T"}, {1e9, "G"}, {1e6, "M"}, {1e3, "k"}} {
+		if n >= 10_000 && n >= unit.of {
+			return strconv.FormatFloat(float64(n)/float64(unit.of), 'f', -1, 64) + " " + unit.name
+		}
+	}
+	return strconv.FormatInt(n, 10)
 }
 
 // A chartRow is a row of the table behind the picture.

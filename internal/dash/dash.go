@@ -18,6 +18,7 @@ import (
 	"github.com/tenure-gateway/tenure/internal/connector"
 	"github.com/tenure-gateway/tenure/internal/directory"
 	"github.com/tenure-gateway/tenure/internal/governance"
+	"github.com/tenure-gateway/tenure/internal/limits"
 	"github.com/tenure-gateway/tenure/internal/notice"
 	"github.com/tenure-gateway/tenure/internal/policy"
 	"github.com/tenure-gateway/tenure/internal/token"
@@ -34,6 +35,7 @@ type Acts struct {
 	Connectors *connector.Connectors
 	Policies   *policy.Policies
 	Vault      *vault.Vault
+	Limits     *limits.Limits
 }
 
 // Doors are how a browser comes in and goes out.

@@ -22,6 +22,7 @@ import (
 	"github.com/tenure-gateway/tenure/internal/directory"
 	"github.com/tenure-gateway/tenure/internal/governance"
 	"github.com/tenure-gateway/tenure/internal/keys"
+	"github.com/tenure-gateway/tenure/internal/limits"
 	"github.com/tenure-gateway/tenure/internal/live"
 	"github.com/tenure-gateway/tenure/internal/notice"
 	"github.com/tenure-gateway/tenure/internal/policy"
@@ -71,9 +72,11 @@ func open(t *testing.T, single bool) *house {
 	l.Metrics = live.NewMetrics(reg, l)
 	uses := &store.LastUse{DB: db, FirstUse: audit.TokenFirstUsed}
 	tokens := &token.Tokens{DB: db, Live: l, Uses: uses, Cache: token.NewCache(100), Reuse: token.NewReuse(), Single: single}
-	l.Forget = tokens.Forget
+	use := &store.ModelUse{DB: db}
+	bounds := limits.New(db, l, use, limits.NewMetrics(reg))
+	l.Forget = func(c store.Change) { tokens.Forget(c); bounds.Forget(c) }
 	people := &directory.Directory{
-		DB: db, Live: l, Uses: uses, Usage: &store.Usage{DB: db}, Admins: map[string]bool{"root@example.com": true},
+		DB: db, Live: l, Uses: uses, Usage: &store.Usage{DB: db}, ModelUse: use, Admins: map[string]bool{"root@example.com": true},
 		SessionIdle: time.Hour, SessionLife: 24 * time.Hour, RootStands: tokens.RootStands,
 	}
 	h.live = l
@@ -85,6 +88,7 @@ func open(t *testing.T, single bool) *house {
 			Connectors: &connector.Connectors{DB: db, Live: l, Use: &store.ConnectorUse{DB: db}},
 			Policies:   &policy.Policies{DB: db, Live: l, Single: single},
 			Vault:      &vault.Vault{DB: db, Live: l, Key: key},
+			Limits:     bounds,
 		},
 		System: func(context.Context, tenure.Principal) (System, error) {
 			return System{Version: "v1", Database: Database{Engine: "SQLite", Bytes: 3 << 19}, Settings: []Setting{{"TENURE_MODE", "teams"}, {"TENURE_API_TOKEN", ""}}}, nil

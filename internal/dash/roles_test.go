@@ -49,7 +49,7 @@ func TestEachRoleSeesItsOwn(t *testing.T) {
 
 	// Who administers a workspace sees that one, and looks after its accounts.
 	wanda := h.as("wanda@example.com")
-	if got := wanda.pagesOf(); !strings.HasSuffix(got, "Service accounts, Requests, Workspaces") {
+	if got := wanda.pagesOf(); !strings.HasSuffix(got, "Service accounts, Requests, Workspaces, Limits") {
 		t.Errorf("a workspace's administrator sees %s", got)
 	}
 	if n := len(wanda.get("/admin/service-accounts").all("tbody tr")); n != 1 {

@@ -95,13 +95,38 @@ func (l *Limits) List(ctx context.Context, by tenure.Principal, f Filter) ([]Vie
 	return l.views(ctx, rows)
 }
 
+// MaySet answers nil when the asker may set limits that count what is asked in a
+// workspace, by its id or name, or (empty) everywhere.
+func (l *Limits) MaySet(ctx context.Context, by tenure.Principal, space string) error {
+	_, err := may(ctx, l.DB, by, tenure.SetLimit, space)
+	return err
+}
+
+// Own gives the limits on the asker and on their own tokens: not those that they share
+// with others.
+func (l *Limits) Own(ctx context.Context, by tenure.Principal) ([]View, error) {
+	if err := access.Check(by, tenure.ReadOwnUsage); err != nil || by.User() == "" {
+		return nil, err
+	}
+	rows, err := l.DB.Limits(ctx, store.LimitFilter{Tenant: by.Tenant(), Person: by.User()})
+	if err != nil {
+		return nil, err
+	}
+	return l.views(ctx, rows)
+}
+
 // Get reads one limit. NotFound: there is none, or none that the asker may see.
 func (l *Limits) Get(ctx context.Context, by tenure.Principal, id tenure.LimitID) (View, error) {
+	return l.Find(ctx, by, tenure.ListLimits, id)
+}
+
+// Find is Get for whoever may do an action on the limit.
+func (l *Limits) Find(ctx context.Context, by tenure.Principal, a tenure.Action, id tenure.LimitID) (View, error) {
 	row, err := l.DB.UsageLimit(ctx, by.Tenant(), id)
 	if err != nil {
 		return View{}, err
 	}
-	if err := mayOn(ctx, l.DB, by, tenure.ListLimits, row); err != nil {
+	if err := mayOn(ctx, l.DB, by, a, row); err != nil {
 		return View{}, err
 	}
 	return l.view(ctx, row)

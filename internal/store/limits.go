@@ -14,13 +14,14 @@ const limitColumns = `l.id, l.tenant_id, l.workspace_id, l.subject_kind, l.subje
 		WHEN 'workspace' THEN (SELECT w.name FROM workspaces w WHERE w.id = l.subject_id AND w.tenant_id = l.tenant_id)
 		WHEN 'user' THEN (SELECT u.user_name FROM users u WHERE u.id = l.subject_id AND u.tenant_id = l.tenant_id)
 		WHEN 'service_account' THEN (SELECT a.name FROM service_accounts a WHERE a.id = l.subject_id AND a.tenant_id = l.tenant_id)
-		WHEN 'token' THEN (SELECT t.name FROM api_tokens t WHERE t.id = l.subject_id AND t.tenant_id = l.tenant_id) END, '')
+		WHEN 'token' THEN (SELECT t.name FROM api_tokens t WHERE t.id = l.subject_id AND t.tenant_id = l.tenant_id) END, ''),
+	COALESCE((SELECT w.name FROM workspaces w WHERE w.id = l.workspace_id AND w.tenant_id = l.tenant_id), '')
 	FROM usage_limits l`
 
 func scanLimit(row scanner) (tenure.UsageLimit, error) {
 	var l tenure.UsageLimit
 	err := row.Scan(&l.ID, &l.Tenant, &l.Workspace, &l.Kind, &l.Subject, &l.Bounds.RequestsPerMinute, &l.Bounds.TokensPerDay, &l.Bounds.SpendPerMonth,
-		&l.CreatedBy, into(&l.CreatedAt), into(&l.UpdatedAt), &l.Name)
+		&l.CreatedBy, into(&l.CreatedAt), into(&l.UpdatedAt), &l.Name, &l.WorkspaceName)
 	return l, err
 }
 
@@ -28,6 +29,7 @@ func scanLimit(row scanner) (tenure.UsageLimit, error) {
 type LimitFilter struct {
 	Tenant    tenure.TenantID
 	Workspace tenure.WorkspaceID // of what is asked in it
+	Person    tenure.UserID      // on this person, or on a token of theirs
 	After     tenure.LimitID     // the cursor
 	Limit     int                // 0: all
 }
@@ -39,6 +41,10 @@ func (r reads) Limits(ctx context.Context, f LimitFilter) ([]tenure.UsageLimit, 
 	w.and(`l.id > ?`, f.After)
 	if f.Workspace != "" {
 		w.and(`l.workspace_id = ?`, f.Workspace)
+	}
+	if f.Person != "" {
+		w.and(`(l.subject_kind = 'user' AND l.subject_id = ? OR l.subject_kind = 'token' AND l.subject_id IN
+			(SELECT t.id FROM api_tokens t WHERE t.tenant_id = l.tenant_id AND t.user_id = ?))`, f.Person, f.Person)
 	}
 	query := `SELECT ` + limitColumns + w.String() + ` ORDER BY l.id`
 	if f.Limit > 0 {

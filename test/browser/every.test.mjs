@@ -107,6 +107,16 @@ async function populate() {
     INSERT INTO notices (id, tenant_id, at, kind, severity, message, dedupe)
       SELECT 'n1', tenant_id, created_at, 'root_used', 'alert', 'The root token was used.', 'n1' FROM users WHERE user_name = '${root}';`);
   for (const user of ['leo@example.com', 'orla@example.com']) await call(root, 'POST', `/api/v1/admin/users/${await idOf(user)}/deactivate`);
+  await call(root, 'POST', '/api/v1/admin/limits', { kind: 'user', subject: people.member, requests_per_minute: 600, tokens_per_day: 1_400_000, spend_per_month: 20_000_000 });
+  await call(root, 'POST', '/api/v1/admin/limits', { kind: 'user', subject: root, tokens_per_day: 1_000_000 });
+  await call(root, 'POST', '/api/v1/admin/limits', { kind: 'workspace', subject: 'Research', tokens_per_day: 50_000_000 });
+  await call(root, 'POST', '/api/v1/admin/limits', { kind: 'service_account', subject: bot.id, workspace: space.id, requests_per_minute: 10 });
+  server.sql(`INSERT INTO model_usage (tenant_id, day, token_id, workspace_id, provider_id, model, user_id, service_account_id, provider,
+      requests, input, cache_reads, cache_writes, output, last_at, spend, unpriced)
+    SELECT u.tenant_id, unixepoch() / 86400 - d.n, 't-' || u.id, '${space.id}', 'p', m.name, u.id, '', 'openai', 40 - d.n, 30000 * (25 - d.n), 9000, 0, 4000 * (25 - d.n),
+      strftime('%Y-%m-%dT%H:%M:%fZ', 'now'), 150000 * m.priced, 3 * (1 - m.priced)
+    FROM users u, (WITH RECURSIVE n(n) AS (SELECT 0 UNION ALL SELECT n + 1 FROM n WHERE n < 20) SELECT n FROM n) d,
+      (SELECT 'gpt-4o' AS name, 1 AS priced UNION ALL SELECT 'gpt-4o-mini', 0) m WHERE u.user_name IN ('${people.member}', '${root}');`);
   await ask(await mint(people.member, 'Jupyter'));
 }
 
