@@ -444,3 +444,22 @@ func BenchmarkJudge(b *testing.B) {
 		})
 	}
 }
+
+// BenchmarkAccounting is what a request costs beside reading what its answer says:
+// judged under one limit, noted, priced, and counted under it.
+func BenchmarkAccounting(b *testing.B) {
+	use := &store.ModelUse{DB: open(b)}
+	use.Price = func(tenure.TenantID, string, string, time.Time) (tenure.Rates, bool) {
+		return tenure.Rates{Input: 1e6, Output: 1e6}, true
+	}
+	l := New(use.DB, nil, use, NewMetrics(prometheus.NewRegistry()))
+	l.table.Store(newTable([]tenure.UsageLimit{{Tenant: tenure.DefaultTenant, Kind: tenure.LimitUser, Subject: "ada", Bounds: tenure.UsageBounds{RequestsPerMinute: 1e9, TokensPerDay: 1e15}}}, nil))
+	p, now := asker(b, "ada", "t"), time.Now()
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := l.Judge(p, now); err != nil {
+			b.Fatal(err)
+		}
+		use.Note(p, "p", "openai", "gpt-4o", now, tenure.ModelUse{Input: 1000, Output: 100})
+	}
+}
