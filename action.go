@@ -100,6 +100,7 @@ const (
 	RemoveMapping   Action = "admin.group_mappings.remove"
 	ListProviders   Action = "admin.providers.list"
 	CreateProvider  Action = "admin.providers.create"
+	ChangeProvider  Action = "admin.providers.change"
 	DeleteProvider  Action = "admin.providers.delete"
 	ReadPolicy      Action = "admin.policy.read"
 	SetPolicy       Action = "admin.policy.set"

@@ -20,6 +20,8 @@ const (
 	NoticeTokenExpiring   = "token_expiring"       // a token is near its end
 	NoticeRotationDue     = "rotation_due"         // a token's secret is near the age at which the policy wants a new one
 	NoticeRotationOverdue = "rotation_overdue"     // it has passed that age
+	NoticeKeyDue          = "provider_key_due"     // a provider's key is near the age at which a new one is wanted
+	NoticeKeyOverdue      = "provider_key_overdue" // it has passed that age
 	NoticeAccountEnding   = "account_ending"       // a service account is near its end date
 	NoticeAccountOrphaned = "account_orphaned"     // a service account needs a new owner
 	NoticeTokenReused     = "token_reused"         // a secret that was rotated away was used
@@ -41,7 +43,7 @@ type Notice struct {
 	Kind       string
 	Severity   Severity
 	User       UserID // whom it concerns beside the administrators, or empty
-	ObjectKind string // "token", "service_account", "root_token", "policy", "database", "vault"
+	ObjectKind string // "token", "provider_key", "service_account", "root_token", "policy", "database", "vault"
 	ObjectID   string
 	Object     string // for people
 	Message    string // a sentence

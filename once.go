@@ -35,14 +35,14 @@ type Answer struct {
 
 type onceKey struct{}
 
-// WithOnce returns a context whose first transaction notes o.
+// WithOnce returns a context whose first transaction notes o; nil: notes nothing.
 func WithOnce(ctx context.Context, o *Once) context.Context {
 	return context.WithValue(ctx, onceKey{}, o)
 }
 
 // OnceOf gives what ctx carries and no transaction has noted yet, or nil.
 func OnceOf(ctx context.Context) *Once {
-	if o, ok := ctx.Value(onceKey{}).(*Once); ok && !o.Noted() {
+	if o, ok := ctx.Value(onceKey{}).(*Once); ok && o != nil && !o.Noted() {
 		return o
 	}
 	return nil

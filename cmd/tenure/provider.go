@@ -13,7 +13,10 @@ import (
 type providerCmd struct {
 	Add    providerAdd    `cmd:"" help:"Add a model provider; its key is sealed at once."`
 	List   providerList   `cmd:"" help:"List model providers, without their keys."`
-	Remove providerRemove `cmd:"" help:"Remove a model provider and its key."`
+	Rotate providerRotate `cmd:"" help:"Check a new key with the provider, and use it in the place of the one before."`
+	Rename providerRename `cmd:"" help:"Give a model provider another name."`
+	Key    providerKeyCmd `cmd:"" help:"The keys of a provider, one by one."`
+	Remove providerRemove `cmd:"" help:"Remove a model provider and its keys."`
 }
 
 // providerPlace says in which workspace a provider is.

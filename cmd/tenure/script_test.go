@@ -127,10 +127,10 @@ func (w *world) close() {
 	}
 }
 
-func simulate(ts *testscript.TestScript, _ bool, _ []string) {
+func simulate(ts *testscript.TestScript, _ bool, keys []string) {
 	w, _ := ts.Value(worldKey{}).(*world)
 	const key = "a-provider-key-for-tests"
-	w.simulator = httptest.NewServer((&simulator.Server{Key: key, Faults: true}).Handler())
+	w.simulator = httptest.NewServer((&simulator.Server{Key: key, Keys: keys, Faults: true}).Handler())
 	ts.Setenv("OPENAI_API_KEY", key)
 	ts.Setenv("OPENAI_BASE_URL", w.simulator.URL+"/v1")
 	ts.Setenv("ANTHROPIC_API_KEY", key)

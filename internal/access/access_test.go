@@ -36,7 +36,7 @@ func TestWhoMayWhat(t *testing.T) {
 	self := []tenure.Action{tenure.ReadSelf, tenure.ListTokens, tenure.MintToken, tenure.RevokeToken, tenure.ListSession, tenure.EndSession, tenure.ViewPages}
 	reads := []tenure.Action{tenure.ListAllTokens, tenure.ListUsers, tenure.ReadUser, tenure.ListProviders, tenure.ReadHealth}
 	admin := []tenure.Action{tenure.RevokeAnyToken, tenure.DeactivateUser, tenure.ReactivateUser, tenure.RevokeAll}
-	super := []tenure.Action{tenure.CreateProvider, tenure.DeleteProvider, tenure.RotateRoot}
+	super := []tenure.Action{tenure.CreateProvider, tenure.ChangeProvider, tenure.DeleteProvider, tenure.RotateRoot}
 	scim := []tenure.Action{tenure.ReadSCIM, tenure.ProvisionUser, tenure.UpdateUser, tenure.DeprovisionUser}
 	all := slices.Concat(data, self, reads, admin, super, scim)
 	for name, c := range map[string]struct {

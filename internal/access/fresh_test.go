@@ -40,7 +40,7 @@ func TestFreshness(t *testing.T) {
 	now := time.Date(2038, 2, 1, 0, 0, 0, 0, time.UTC)
 	limits := tenure.SessionLimits{AdminIdle: 10 * time.Minute, Reauth: 3 * time.Minute} // not the usual ones
 	recent := []tenure.Action{
-		tenure.CreateProvider, tenure.DeleteProvider, tenure.SetUserRole, tenure.SetMember, tenure.SetMapping, tenure.RotateRoot, tenure.SetPolicy,
+		tenure.CreateProvider, tenure.ChangeProvider, tenure.DeleteProvider, tenure.SetUserRole, tenure.SetMember, tenure.SetMapping, tenure.RotateRoot, tenure.SetPolicy,
 		tenure.CreateConnector, tenure.RotateConnector, tenure.DeleteConnector, tenure.GrantScopes, tenure.DecideRequest,
 	}
 	idle := []tenure.Action{tenure.DeactivateUser, tenure.ReactivateUser, tenure.RevokeAll, tenure.RevokeAnyToken, tenure.RevokeTokens, tenure.CreateWorkspace, tenure.EndSessionsOf}

@@ -171,7 +171,7 @@ func (a *API) mountProviders(m *mounting) {
 			})
 			return &body[Provider]{showProvider(p)}, err
 		})
-	operation(m, tenure.DeleteProvider, huma.Operation{OperationID: "delete-provider", Method: http.MethodDelete, Path: "/api/v1/admin/providers/{id}", Summary: "Remove a model provider and its key", Tags: tags, DefaultStatus: http.StatusNoContent},
+	operation(m, tenure.DeleteProvider, huma.Operation{OperationID: "delete-provider", Method: http.MethodDelete, Path: "/api/v1/admin/providers/{id}", Summary: "Remove a model provider and its keys", Tags: tags, DefaultStatus: http.StatusNoContent},
 		func(ctx context.Context, in *idIn) (*struct{}, error) {
 			return nil, a.Vault.Remove(ctx, web.Principal(ctx), tenure.ProviderID(in.ID))
 		})

@@ -94,6 +94,7 @@ func (a *API) Routes() []web.Route {
 	a.mountRequests(m)
 	a.mountRotation(m)
 	a.mountProviders(m)
+	a.mountProviderKeys(m)
 	a.mountKeys(m)
 	a.mountConnectors(m)
 	a.mountPolicy(m)

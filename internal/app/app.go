@@ -13,6 +13,7 @@ import (
 	"io"
 	"log/slog"
 	"net"
+	"net/http"
 	"os"
 	"path/filepath"
 	"sync/atomic"
@@ -204,6 +205,9 @@ func (a *App) build(ctx context.Context) error {
 		a.Vault.Public = cfg.PublicURL
 	}
 	a.guard = &egress.Guard{Roots: roots}
+	a.Vault.Client = func(allowed tenure.Egress) *http.Client {
+		return a.guard.Client(&http.Transport{DisableKeepAlives: true}, cfg.ConnectTimeout, true, allowed)
+	}
 	if err := a.secrets(); err != nil {
 		return err
 	}

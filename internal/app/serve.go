@@ -41,6 +41,7 @@ func (a *App) serve(ctx context.Context, ln net.Listener, h http.Handler, ready 
 	wg.Go(func() { a.Vault.Key.Keep(behind, a.sealing) })
 	wg.Go(func() { a.seedLater(behind) })
 	wg.Go(func() { a.Directory.KeepHouse(behind, report) })
+	wg.Go(func() { a.Vault.KeepHouse(behind, report) })
 	wg.Go(func() { a.Tokens.WatchReuse(behind, report) })
 	following := make(chan struct{})
 	failed := make(chan error, 2)

@@ -81,6 +81,9 @@ func (s spec) fill(h *hand, method, path string, p place) map[string]any {
 		if slices.Contains(x.Required, name) || name == "scopes" || name == "key" || name == "unchecked" || ofLimit || len(x.Required) == 0 && slices.Contains([]string{"about", "description", "reason"}, name) {
 			out[name] = s.value(h, name, field, p)
 		}
+		if name == "unchecked" {
+			out[name] = true // no provider is there that could be asked
+		}
 	}
 	return out
 }

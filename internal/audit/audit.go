@@ -165,7 +165,7 @@ func RoleGranted(p tenure.Principal, u tenure.User, role tenure.Role, reason str
 	return e
 }
 
-// ProviderChanged tells of a provider that was "created" or "deleted".
+// ProviderChanged tells of a provider that was "created", "renamed" or "deleted".
 func ProviderChanged(p tenure.Principal, v tenure.Provider, what string) tenure.AuditEvent {
 	e := by(p, "provider."+what)
 	if !p.Valid() {

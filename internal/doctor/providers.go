@@ -6,7 +6,6 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
-	"io"
 	"net"
 	"net/http"
 	"net/netip"
@@ -16,14 +15,14 @@ import (
 	"github.com/tenure-gateway/tenure"
 	"github.com/tenure-gateway/tenure/internal/egress"
 	"github.com/tenure-gateway/tenure/internal/store"
+	"github.com/tenure-gateway/tenure/internal/vault"
 )
 
 // Bounds of asking providers.
 const (
-	reachLimit   = 4 * time.Second // one provider
-	mostReached  = 20              // of them are looked at
-	atOnce       = 8
-	anthropicAPI = "2023-06-01"
+	reachLimit  = 4 * time.Second // one provider
+	mostReached = 20              // of them are looked at
+	atOnce      = 8
 )
 
 // providers looks at whether the providers can be reached: their names, and their
@@ -157,26 +156,8 @@ func (d *Doctor) ask(ctx context.Context, guard *egress.Guard, allowed tenure.Eg
 	if err != nil {
 		return 0, err
 	}
-	path := "/models"
-	if p.Kind == tenure.Anthropic {
-		path = "/v1/models"
-	}
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, p.BaseURL+path, http.NoBody)
-	if err != nil {
-		return 0, err
-	}
-	if p.Kind == tenure.Anthropic {
-		req.Header.Set("X-Api-Key", secret.Reveal())
-		req.Header.Set("Anthropic-Version", anthropicAPI)
-	} else {
-		req.Header.Set("Authorization", "Bearer "+secret.Reveal())
-	}
-	res, err := guard.Client(&http.Transport{DisableKeepAlives: true}, reachLimit, true, allowed).Do(req)
-	if err != nil {
-		return 0, err
-	}
-	_, _ = io.Copy(io.Discard, io.LimitReader(res.Body, 1<<20))
-	return res.StatusCode, res.Body.Close()
+	client := guard.Client(&http.Transport{DisableKeepAlives: true}, reachLimit, true, allowed)
+	return vault.Ask(ctx, client, p, secret)
 }
 
 // open gives a key itself.

@@ -2,6 +2,7 @@ package notice
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net/http"
@@ -190,6 +191,37 @@ func TestRotation(t *testing.T) {
 	b.is("a policy is changed", func() string { b.policy("rotate_every", "15d"); return b.sweep(time.Minute) }(), "rotation_due fresh:14d, rotation_overdue ancient:0")
 	b.is("15 days on", b.sweep(9*day), "rotation_overdue fresh:0")
 	b.is("later", b.sweep(9*day), "")
+}
+
+// A provider's key that is not to be used for ever: who looks after it is told before,
+// and when it is due; a new version begins anew.
+func TestProviderKeys(t *testing.T) {
+	b := open(t)
+	b.sweep(0)
+	version := func(n int64, every int) tenure.ProviderKey {
+		return tenure.ProviderKey{
+			ID: tenure.KeyID(fmt.Sprint("key", n)), Tenant: tenure.DefaultTenant, Workspace: tenure.DefaultWorkspace, Provider: "p", Name: "default", Version: n,
+			State: tenure.KeyActive, Position: 1, Weight: 1, CreatedAt: b.now, ActivatedAt: b.now, RotateEvery: every,
+		}
+	}
+	b.tx(func(ctx context.Context, tx *store.Tx) error {
+		p := tenure.Provider{ID: "p", Tenant: tenure.DefaultTenant, Workspace: tenure.DefaultWorkspace, Name: "openai", Kind: tenure.OpenAI, CreatedAt: tx.Now(), UpdatedAt: tx.Now()}
+		return errors.Join(tx.InsertProvider(ctx, p), tx.InsertProviderKey(ctx, version(1, 20), store.SealedKey{Sealed: []byte{1}, DataKey: []byte{1}}))
+	})
+	b.is("new", b.sweep(time.Minute), "")
+	b.is("14 days before", b.sweep(7*day), "provider_key_due openai/default:14d")
+	b.is("again", b.sweep(time.Minute), "")
+	b.is("the last day", b.sweep(12*day), "provider_key_due openai/default:1d")
+	b.is("overdue", b.sweep(day), "provider_key_overdue openai/default:0")
+	b.is("told once", b.sweep(day), "")
+	b.tx(func(ctx context.Context, tx *store.Tx) error {
+		if err := tx.ReplaceKey(ctx, version(1, 20), b.now.Add(day)); err != nil {
+			return err
+		}
+		return tx.InsertProviderKey(ctx, version(2, 20), store.SealedKey{Sealed: []byte{1}, DataKey: []byte{1}})
+	})
+	b.is("rotated", b.sweep(time.Minute), "")
+	b.is("14 days before the next", b.sweep(7*day), "provider_key_due openai/default:14d")
 }
 
 func TestServiceAccounts(t *testing.T) {

@@ -35,7 +35,7 @@ const (
 // any time: each matter is told once. Of stages that passed while nothing ran,
 // only the nearest is told.
 func (n *Notices) Sweep(ctx context.Context) error {
-	return errors.Join(n.expiring(ctx), n.rotation(ctx), n.accounts(ctx), n.alerts(ctx))
+	return errors.Join(n.expiring(ctx), n.rotation(ctx), n.keys(ctx), n.accounts(ctx), n.alerts(ctx))
 }
 
 // A window is a span of ends that have come into a stage since the last sweep,

@@ -24,6 +24,8 @@ type Server struct {
 	// Key is the provider key that every request must carry. A Server whose
 	// Key is empty accepts no key and answers every request with 401.
 	Key string
+	// Keys are accepted beside it, as a provider does of which several were made.
+	Keys []string
 	// ChunkEvery is the pause between two words of an answer unless a
 	// directive sets another; zero is no pause.
 	ChunkEvery time.Duration
@@ -158,7 +160,7 @@ func (x *exchange) admit() error {
 		})
 	}
 	key := x.key()
-	if x.s.Key == "" || subtle.ConstantTimeCompare([]byte(key), []byte(x.s.Key)) != 1 {
+	if x.s.Key == "" || !x.s.accepts(key) {
 		return x.unauthorized(key)
 	}
 	return nil
@@ -192,4 +194,13 @@ func (x *exchange) nowhere() error {
 		status: http.StatusNotFound, kind: "invalid_request_error",
 		message: fmt.Sprintf("Invalid URL (%s %s)", x.r.Method, x.r.URL.Path),
 	}
+}
+
+// accepts reports whether a key is one of its own.
+func (s *Server) accepts(key string) bool {
+	good := subtle.ConstantTimeCompare([]byte(key), []byte(s.Key))
+	for _, own := range s.Keys {
+		good |= subtle.ConstantTimeCompare([]byte(key), []byte(own))
+	}
+	return good == 1
 }

@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"time"
 
 	"github.com/tenure-gateway/tenure"
 )
@@ -55,10 +56,10 @@ func (tx *Tx) MarkKey(ctx context.Context, provider tenure.ProviderID, id tenure
 // or one that is in use.
 func (tx *Tx) InsertProviderKey(ctx context.Context, k tenure.ProviderKey, s SealedKey) error {
 	_, err := tx.exec(ctx, `INSERT INTO provider_keys (id, tenant_id, workspace_id, provider_id, name, version, state, position, weight, reference,
-			key_last4, fingerprint, created_by_user, created_by, created_at, activated_at, rotate_every, key_sealed, data_key, kek, form)
-		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21)`,
+			key_last4, fingerprint, created_by_user, created_by, created_at, activated_at, checked_at, check_outcome, check_error, rotate_every, key_sealed, data_key, kek, form)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24)`,
 		k.ID, k.Tenant, k.Workspace, k.Provider, k.Name, k.Version, k.State, k.Position, k.Weight, k.Reference,
-		k.Last4, k.Fingerprint, k.MadeBy, k.CreatedBy, stamp(k.CreatedAt), stamp(k.ActivatedAt), k.RotateEvery, s.Sealed, s.DataKey, s.KEK, s.Form)
+		k.Last4, k.Fingerprint, k.MadeBy, k.CreatedBy, stamp(k.CreatedAt), stamp(k.ActivatedAt), stamp(k.CheckedAt), k.Check, k.CheckError, k.RotateEvery, s.Sealed, s.DataKey, s.KEK, s.Form)
 	return conflict(err, "name", "the provider has a key named %q already", k.Name)
 }
 
@@ -68,4 +69,89 @@ func (tx *Tx) NoteRotation(ctx context.Context, was tenure.ProviderKey, fingerpr
 	n, err := tx.exec(ctx, `UPDATE provider_keys SET fingerprint = $1, key_last4 = $2
 		WHERE id = $3 AND reference = $4 AND fingerprint = $5 AND state IN ('active', 'overlap')`, fingerprint, last4, was.ID, was.Reference, was.Fingerprint)
 	return n == 1, err
+}
+
+// ProviderKeys lists every version of every key of a provider: the keys in the order of
+// their use, the newest version first.
+func (r reads) ProviderKeys(ctx context.Context, tenant tenure.TenantID, provider tenure.ProviderID) ([]ProviderKeyRow, error) {
+	return many(ctx, r.run, scanProviderKey, `SELECT `+providerKeyColumns+fromProviderKeys+`
+		WHERE p.tenant_id = $1 AND p.id = $2 ORDER BY k.position, k.name, k.version DESC`, tenant, provider)
+}
+
+// ProviderKey reads one version of a key of a provider of the tenant.
+func (r reads) ProviderKey(ctx context.Context, tenant tenure.TenantID, provider tenure.ProviderID, id tenure.KeyID) (ProviderKeyRow, error) {
+	return one(ctx, r.run, scanProviderKey, `SELECT `+providerKeyColumns+fromProviderKeys+` WHERE p.tenant_id = $1 AND p.id = $2 AND k.id = $3`, tenant, provider, id)
+}
+
+// KeysPast lists the versions of all tenants whose overlap is over at an instant.
+func (r reads) KeysPast(ctx context.Context, now time.Time) ([]ProviderKeyRow, error) {
+	return many(ctx, r.run, scanProviderKey, `SELECT `+providerKeyColumns+fromProviderKeys+` WHERE k.state = 'overlap' AND k.retire_at <= $1 ORDER BY k.id`, stamp(now))
+}
+
+// KeysToRotate lists the versions of all tenants that are in use and should not be for
+// ever.
+func (r reads) KeysToRotate(ctx context.Context) ([]ProviderKeyRow, error) {
+	return many(ctx, r.run, scanProviderKey, `SELECT `+providerKeyColumns+fromProviderKeys+` WHERE k.state = 'active' AND k.rotate_every > 0 ORDER BY k.id`)
+}
+
+// KeysUnmarked lists versions of all tenants that are sealed and have no fingerprint:
+// those from before there were any.
+func (r reads) KeysUnmarked(ctx context.Context, limit int) ([]ProviderKeyRow, error) {
+	return many(ctx, r.run, scanProviderKey, `SELECT `+providerKeyColumns+fromProviderKeys+`
+		WHERE k.fingerprint = '' AND k.reference = '' AND k.state <> 'retired' ORDER BY k.id LIMIT $1`, limit)
+}
+
+// HoldProvider has whoever else changes a provider, or its keys, wait for the end of the
+// transaction. NotFound: it is not there.
+func (tx *Tx) HoldProvider(ctx context.Context, tenant tenure.TenantID, id tenure.ProviderID) error {
+	return tx.execOne(ctx, `UPDATE provider_credentials SET updated_at = $1 WHERE tenant_id = $2 AND id = $3`, stamp(tx.now), tenant, id)
+}
+
+// RenameProvider gives a provider another name. Conflict: it is taken in the workspace.
+func (tx *Tx) RenameProvider(ctx context.Context, tenant tenure.TenantID, id tenure.ProviderID, name string) error {
+	err := tx.execOne(ctx, `UPDATE provider_credentials SET name = $1, updated_at = $2 WHERE tenant_id = $3 AND id = $4`, name, stamp(tx.now), tenant, id)
+	return conflict(err, "name", "a provider named %q exists already in this workspace", name)
+}
+
+// ReplaceKey takes the version of a key that is in use out of it: until an instant it is
+// in overlap; the zero time retires it now.
+func (tx *Tx) ReplaceKey(ctx context.Context, k tenure.ProviderKey, until time.Time) error {
+	if until.IsZero() {
+		_, err := tx.exec(ctx, `UPDATE provider_keys SET state = 'retired' WHERE provider_id = $1 AND name = $2 AND state = 'active'`, k.Provider, k.Name)
+		return err
+	}
+	_, err := tx.exec(ctx, `UPDATE provider_keys SET state = 'overlap', retire_at = $1 WHERE provider_id = $2 AND name = $3 AND state = 'active'`,
+		stamp(until), k.Provider, k.Name)
+	return err
+}
+
+// ActivateKey brings a staged version into use. NotFound: it is not staged any more.
+func (tx *Tx) ActivateKey(ctx context.Context, id tenure.KeyID) error {
+	return tx.execOne(ctx, `UPDATE provider_keys SET state = 'active', activated_at = $1 WHERE id = $2 AND state = 'staged'`, stamp(tx.now), id)
+}
+
+// RetireKey ends a version; by trigger, what was sealed of it is destroyed. false: it
+// had ended, or its state is not the one that was read.
+func (tx *Tx) RetireKey(ctx context.Context, k tenure.ProviderKey) (bool, error) {
+	n, err := tx.exec(ctx, `UPDATE provider_keys SET state = 'retired' WHERE id = $1 AND state = $2 AND state <> 'retired'`, k.ID, k.State)
+	return n > 0, err
+}
+
+// NoteCheck writes how a check of a version went.
+func (tx *Tx) NoteCheck(ctx context.Context, id tenure.KeyID, outcome tenure.KeyCheck, why string) error {
+	return tx.execOne(ctx, `UPDATE provider_keys SET checked_at = $1, check_outcome = $2, check_error = $3 WHERE id = $4`, stamp(tx.now), outcome, why, id)
+}
+
+// ArrangeKey sets the place, the share and the reminders of a key: of all its versions
+// that have not ended.
+func (tx *Tx) ArrangeKey(ctx context.Context, k tenure.ProviderKey) error {
+	_, err := tx.exec(ctx, `UPDATE provider_keys SET position = $1, weight = $2, rotate_every = $3 WHERE provider_id = $4 AND name = $5 AND state <> 'retired'`,
+		k.Position, k.Weight, k.RotateEvery, k.Provider, k.Name)
+	return err
+}
+
+// FingerprintKey writes the fingerprint of a version that has none.
+func (tx *Tx) FingerprintKey(ctx context.Context, id tenure.KeyID, fingerprint string) error {
+	_, err := tx.exec(ctx, `UPDATE provider_keys SET fingerprint = $1 WHERE id = $2 AND fingerprint = ''`, fingerprint, id)
+	return err
 }

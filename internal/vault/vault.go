@@ -8,6 +8,7 @@ package vault
 import (
 	"context"
 	"fmt"
+	"net/http"
 	"net/url"
 	"regexp"
 	"strings"
@@ -26,6 +27,8 @@ type Vault struct {
 	DB   *store.DB
 	Live *live.Live
 	Key  *MasterKey
+	// Client makes a client that reaches what is allowed, to check keys with.
+	Client func(allowed tenure.Egress) *http.Client
 	// Public is the URL under which Tenure itself is reached; nil: not known.
 	Public *url.URL
 	// Secrets resolves keys that are kept elsewhere; nil: none are.
@@ -139,8 +142,8 @@ func (s *Spec) validate() error {
 	if s.Workspace == "" {
 		s.Workspace = string(tenure.DefaultWorkspace)
 	}
-	if !providerName.MatchString(s.Name) {
-		return tenure.InvalidField("name", "a provider's name has 1 to 63 lower-case letters, digits, dots, dashes and underscores, for example \"openai\"")
+	if err := validName(s.Name); err != nil {
+		return err
 	}
 	base, ok := defaultBase[s.Kind]
 	if !ok {
@@ -153,6 +156,13 @@ func (s *Spec) validate() error {
 	u, err := url.Parse(s.BaseURL)
 	if err != nil || (u.Scheme != "https" && u.Scheme != "http") || u.Host == "" || u.User != nil || u.RawQuery != "" || u.Fragment != "" {
 		return tenure.InvalidField("base_url", "the base URL must be http or https with a host, and without user, query or fragment, for example %q", base)
+	}
+	return nil
+}
+
+func validName(name string) error {
+	if !providerName.MatchString(name) {
+		return tenure.InvalidField("name", "a provider's name has 1 to 63 lower-case letters, digits, dots, dashes and underscores, for example \"openai\"")
 	}
 	return nil
 }
