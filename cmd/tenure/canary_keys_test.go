@@ -15,6 +15,7 @@ import (
 // Keys of a provider that tells whatever it is asked with.
 const (
 	canaryFirst     = "sk-canary-first/version+of=it-2b3c4d5e"
+	canarySecond    = "sk-canary-second-version-3c4d5e6f7a8b"
 	canaryElsewhere = "sk-canary-kept-elsewhere-4d5e6f7a8b9c"
 	canaryKEK       = "canary-kek-of-exactly-32-bytes-1"
 	canaryNextKEK   = "canary-kek-of-exactly-32-bytes-2"
@@ -83,7 +84,7 @@ func (c *canary) tell(pat string) {
 	c.look(200, request{"GET", "/v1/models", []string{"Authorization: Bearer " + pat}, ""})
 }
 
-// Keys of a provider, references, the key-encryption keys, and
+// Keys of a provider in both their versions, references, the key-encryption keys, and
 // every other kind of token go through all that handles them, and are nowhere.
 func TestCanaryKeys(t *testing.T) {
 	outside := t.TempDir() // what is kept elsewhere
@@ -98,7 +99,7 @@ func TestCanaryKeys(t *testing.T) {
 	elsewhere := write("elsewhere", canaryElsewhere)
 	c := newCanary(t, "TENURE_ADMINS=grace@example.com", "TENURE_API_TOKEN="+canaryRoot, "TENURE_KEY_URL=file:"+kek, "TENURE_SECRET_ADDRESSES=file://"+outside+"/")
 	for secret, what := range map[string]string{
-		canaryFirst: "the first key", canaryElsewhere: "a key that is kept elsewhere", canaryKEK: "the key-encryption key", canaryNextKEK: "the next key-encryption key",
+		canaryFirst: "the first key", canarySecond: "the second key", canaryElsewhere: "a key that is kept elsewhere", canaryKEK: "the key-encryption key", canaryNextKEK: "the next key-encryption key",
 	} {
 		c.secrets[secret] = what
 	}
@@ -106,8 +107,15 @@ func TestCanaryKeys(t *testing.T) {
 	pat := c.keep("a token", c.ask(201, request{"POST", "/api/v1/tokens", []string{alice}, `{"name":"Laptop"}`}).body, anyToken)
 	c.ask(200, request{"GET", "/api/v1/me", []string{grace}, ""})
 	url := teller(t)
-	c.look(201, request{"POST", "/api/v1/admin/providers", []string{root}, fmt.Sprintf(`{"name":"teller","kind":"openai","base_url":%q,"key":%q}`, url, canaryFirst)})
+	added := c.look(201, request{"POST", "/api/v1/admin/providers", []string{root}, fmt.Sprintf(`{"name":"teller","kind":"openai","base_url":%q,"key":%q}`, url, canaryFirst)})
 	c.look(201, request{"POST", "/api/v1/admin/providers", []string{root}, fmt.Sprintf(`{"name":"elsewhere","kind":"openai","base_url":%q,"key_reference":"file://%s"}`, url, elsewhere)})
+	c.tell(pat)
+
+	// Its key is rotated: both are good from then on.
+	var provider struct{ ID string }
+	_ = json.Unmarshal([]byte(added.body), &provider)
+	c.look(201, request{"POST", "/api/v1/admin/providers/" + provider.ID + "/rotate", []string{root}, fmt.Sprintf(`{"key":%q}`, canarySecond)})
+	c.look(200, request{"GET", "/api/v1/admin/providers/" + provider.ID + "/keys", []string{root}, ""})
 	c.tell(pat)
 
 	// Every other kind of token, shown once.
@@ -142,7 +150,7 @@ func TestCanaryKeys(t *testing.T) {
 	if err := os.Mkdir(leaky, 0o700); err != nil {
 		t.Fatal(err)
 	}
-	write("repo/all", strings.Join([]string{canaryFirst, pat, scim, service, canaryRoot}, "\n"))
+	write("repo/all", strings.Join([]string{canaryFirst, canarySecond, pat, scim, service, canaryRoot}, "\n"))
 	found := c.run("", "doctor", "--repo", leaky, "--json")
 	if !strings.Contains(found, `"live": true`) {
 		t.Errorf("the doctor finds nothing that lives: %s", found)
