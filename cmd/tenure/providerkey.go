@@ -162,7 +162,7 @@ func (c *keyList) Run(e *env) error {
 		return c.print(e, views, func(w io.Writer) {
 			fmt.Fprintln(w, "ID\tNAME\tVERSION\tSTATE\tPOSITION\tWEIGHT\tKEY\tFINGERPRINT\tSINCE\tCHECK")
 			for _, k := range rows {
-				fmt.Fprintf(w, "%s\t%s\t%d\t%s\t%d\t%d\t…%s\t%s\t%s\t%s\n", k.ID, k.Name, k.Version, k.State, k.Position, k.Weight, k.Last4,
+				fmt.Fprintf(w, "%s\t%s\t%d\t%s\t%d\t%d\t…%s %s\t%s\t%s\t%s\n", k.ID, k.Name, k.Version, k.State, k.Position, k.Weight, k.Last4, k.Reference,
 					cmp.Or(k.Fingerprint, "–"), short(k.ActivatedAt), cmp.Or(string(k.Check), "–"))
 			}
 		})
