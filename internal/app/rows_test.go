@@ -191,7 +191,7 @@ func (h *hand) place(tenant, marker string) place {
 			"updated_at": now, "created_by": marker,
 		})},
 		row{"provider_keys", in(map[string]any{
-			"id": p["providers"], "workspace_id": p["workspaces"], "provider_id": p["providers"], "name": h.name(marker, "key"), "version": 1, "state": "active",
+			"id": p["providers"], "workspace_id": p["workspaces"], "provider_id": p["providers"], "name": h.name(marker, "key"), "fingerprint": "0123456789abcdef", "version": 1, "state": "active",
 			"key_sealed": []byte("sealed"), "data_key": []byte("wrapped"), "key_last4": "last", "created_by": marker,
 		})},
 		row{"token_requests", map[string]any{

@@ -353,7 +353,7 @@ var (
 	anyShown = regexp.MustCompile(`(used )?\d*( times in the last 24 hours, last )?<time [^>]*>[^<]*</time>`)
 	anyToken = regexp.MustCompile(`t(pat|svc|scim|root)_[0-9A-Za-z]+`)
 	anyName  = regexp.MustCompile(`(made|` + ownMarker + `)-[a-z]+-\d+`)
-	anyLast4 = regexp.MustCompile(`"key_last4":"[^"]*"`)
+	anyLast4 = regexp.MustCompile(`"key_last4":"[^"]*"|"fingerprint":"[0-9a-f]*"`) // of what was sent as the key
 	anyTook  = regexp.MustCompile(`"took_ms":[0-9.e+-]+`)
 )
 
