@@ -70,12 +70,8 @@ func (d *Dash) providerForm(r *http.Request) (*formPage, error) {
 			{Value: string(tenure.Anthropic), Label: "Anthropic", Hint: "and whatever is compatible with it"},
 		}},
 		{Kind: textField, Name: "base_url", Label: "Base URL", Code: true, Example: "https://api.openai.com/v1", Hint: "Empty: the provider’s own. With /v1 for OpenAI, without it for Anthropic."},
-		{Kind: secretField, Name: "key", Label: "Key", Most: 4096, Hint: "It is sealed at once, and never shown again. If the form comes back, type it again."},
-		{
-			Kind: textField, Name: "key_reference", Label: "Or where the key is kept", Most: 1024, Code: true, Example: "vault://secret/tenure/openai#api_key",
-			Hint: "Its address in Vault, a cloud’s secret manager or a mounted file, in place of the key. Whoever runs the installation allows addresses.",
-		},
 	}
+	page.Fields = append(page.Fields, keyFields()...)
 	return page, nil
 }
 

@@ -1,9 +1,10 @@
 // Administration: service accounts, requests, workspaces, providers, connectors
 // and policies, as each role sees them and with and without JavaScript.
 import assert from 'node:assert/strict';
+import { createServer } from 'node:http';
 import { after, before, test } from 'node:test';
 
-import { launch, serve, shot, visit } from './harness.mjs';
+import { accessible, fits, launch, serve, shot, visit } from './harness.mjs';
 
 const root = 'root@example.com';
 const second = 'second@example.com';
@@ -11,8 +12,14 @@ const scim = 'a-token-of-the-identity-provider';
 
 let browser;
 let server;
+let provider;
+const accepted = ['sk-the-first-0123456789', 'sk-the-second-0123456789'];
 
 before(async () => {
+  provider = createServer((request, response) => {
+    response.writeHead(accepted.some((key) => request.headers.authorization === `Bearer ${key}`) ? 200 : 401).end('{"data":[]}');
+  });
+  await new Promise((resolve) => { provider.listen(0, '127.0.0.1', resolve); });
   server = await serve('teams', {
     TENURE_ADMINS: `${root},${second}`, TENURE_SCIM_TOKEN: scim, TENURE_SECRET_ADDRESSES: 'env://MODEL_*', MODEL_KEY: 'sk-that-is-kept-elsewhere',
   });
@@ -29,6 +36,7 @@ before(async () => {
 after(async () => {
   await browser?.close();
   await server?.stop();
+  provider?.close();
 });
 
 async function call(user, method, path, body) {
@@ -241,6 +249,40 @@ for (const scripted of [true, false]) {
       if (scripted) await shot(page, 'provider-by-address');
       await page.getByRole('link', { name: /^Delete/ }).click();
       await page.getByText('The key itself stays where it is.').waitFor();
+      await press(page, 'Delete provider and its key');
+    });
+  });
+
+  test(`a provider's key is rotated, tested and retired: ${about}`, async () => {
+    const name = scripted ? 'rotated' : 'rotated-too';
+    await visit(browser, server, { user: root, refusals: 1, ...options }, async (page) => {
+      await page.goto('/admin/providers/new');
+      await page.getByLabel('Name', { exact: true }).fill(name);
+      await page.getByLabel('Base URL').fill(`http://127.0.0.1:${provider.address().port}/v1`);
+      await page.getByLabel('Key', { exact: true }).fill(accepted[0]);
+      await press(page, 'Add provider');
+      await follow(page, name);
+      await page.getByRole('heading', { name, level: 1 }).waitFor();
+      await follow(page, 'Rotate key');
+      await page.getByLabel('Key', { exact: true }).fill('sk-that-nobody-accepts');
+      await press(page, 'Check and rotate');
+      await page.locator('#key-wrong').waitFor();
+      await page.getByLabel('Key', { exact: true }).fill(accepted[1]);
+      await press(page, 'Check and rotate');
+      await told(page, 'version 2 of “default” is in use');
+      await row(page, 'v1').getByText('last resort').waitFor();
+      await row(page, 'v2').getByRole('button', { name: /^Test/ }).click();
+      await told(page, 'accepts the key “default”');
+      if (scripted) {
+        await accessible(page, 'a provider');
+        await fits(page, 'a provider');
+        await shot(page, 'provider');
+      }
+      await row(page, 'v1').getByRole('link', { name: /^Retire/ }).click();
+      await press(page, 'Retire it');
+      await told(page, 'Version 1 of “default” is retired');
+      for (const key of accepted) assert.ok(!(await page.content()).includes(key));
+      await follow(page, 'Delete');
       await press(page, 'Delete provider and its key');
     });
   });
