@@ -299,7 +299,7 @@ func (s *anthropicTests) providerFails(t *testing.T) {
 
 	_, err = s.client.Messages.New(t.Context(), messageSaying("echo key"))
 	e = s.fails(t, err, 500, anthropic.ErrorTypeAPIError, "")
-	contains(t, "the error", e.Error(), "The request made with the key [redacted] failed")
+	contains(t, "the error", e.Error(), "The request made with the key [redacted]")
 	if strings.Contains(e.Error()+string(e.DumpResponse(true)), s.providerKey) {
 		t.Error("the error holds the provider's key")
 	}

@@ -259,7 +259,7 @@ func (s *openAITests) providerFails(t *testing.T) {
 
 	_, err = s.client.Chat.Completions.New(t.Context(), chatSaying("echo key"))
 	e = s.fails(t, err, 500, "")
-	contains(t, "the message", e.Message, "The request made with the key [redacted] failed")
+	contains(t, "the message", e.Message, "The request made with the key [redacted]")
 	if strings.Contains(e.RawJSON()+string(e.DumpResponse(true)), s.providerKey) {
 		t.Error("the error holds the provider's key")
 	}

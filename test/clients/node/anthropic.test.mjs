@@ -325,7 +325,7 @@ describe('the provider fails', () => {
       assert.ok(err instanceof Anthropic.InternalServerError, String(err));
       assert.equal(err.status, 500);
       const all = [err.message, JSON.stringify(err.error), ...err.headers].join('\n');
-      assert.match(all, /The request made with the key \[redacted\] failed/);
+      assert.match(all, /The request made with the key \[redacted\]\** failed/);
       assert.ok(!all.includes(stand.providerKey), all);
       return true;
     });
