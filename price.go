@@ -87,3 +87,12 @@ func FormatMoney(millionths int64) string {
 	}
 	return text
 }
+
+// FormatCount writes a number that is not negative with a comma between thousands.
+func FormatCount(n int64) string {
+	text := strconv.FormatInt(n, 10)
+	for i := len(text) - 3; i > 0; i -= 3 {
+		text = text[:i] + "," + text[i:]
+	}
+	return text
+}

@@ -81,10 +81,10 @@ func limitRowOf(v limits.View) limitRow {
 		}
 	}
 	if b := v.Bounds; b.RequestsPerMinute > 0 {
-		row.Bounds = append(row.Bounds, boundOf("requests in the last minute", v.Requests, b.RequestsPerMinute, grouped))
+		row.Bounds = append(row.Bounds, boundOf("requests in the last minute", v.Requests, b.RequestsPerMinute, tenure.FormatCount))
 	}
 	if b := v.Bounds; b.TokensPerDay > 0 {
-		row.Bounds = append(row.Bounds, boundOf("tokens today", v.Tokens, b.TokensPerDay, grouped))
+		row.Bounds = append(row.Bounds, boundOf("tokens today", v.Tokens, b.TokensPerDay, tenure.FormatCount))
 	}
 	if b := v.Bounds; b.SpendPerMonth > 0 {
 		spend := boundOf("spent this month", v.Spend, b.SpendPerMonth, tenure.FormatMoney)

@@ -2,7 +2,6 @@ package dash
 
 import (
 	"net/http"
-	"strconv"
 	"strings"
 	"time"
 
@@ -35,7 +34,7 @@ type usageRow struct {
 
 // Figures are its numbers with a comma between thousands.
 func (u usageRow) Figures() [4]string {
-	return [4]string{grouped(u.Requests), grouped(u.Input), grouped(u.CacheReads), grouped(u.Output)}
+	return [4]string{tenure.FormatCount(u.Requests), tenure.FormatCount(u.Input), tenure.FormatCount(u.CacheReads), tenure.FormatCount(u.Output)}
 }
 
 func (f frame) usageRow(u tenure.ModelUses) usageRow {
@@ -113,17 +112,4 @@ func usageChart(now time.Time, rows []tenure.ModelUses) chart {
 	}
 	c.Series = []series{{"tokens of input", "bar", input}, {"tokens of output", "bar-refused", output}}
 	return c
-}
-
-// grouped writes a number with a comma between thousands.
-func grouped(n int64) string {
-	digits := strconv.FormatInt(n, 10)
-	var b strings.Builder
-	for i, c := range digits {
-		if i > 0 && (len(digits)-i)%3 == 0 {
-			b.WriteByte(',')
-		}
-		b.WriteRune(c)
-	}
-	return b.String()
 }

@@ -3,7 +3,6 @@ package limits
 import (
 	"cmp"
 	"fmt"
-	"strings"
 	"time"
 
 	"github.com/tenure-gateway/tenure"
@@ -116,29 +115,16 @@ func (l *Limits) refuse(p tenure.Principal, g *gauge, bound int, window int64, a
 	switch bound {
 	case boundTokens:
 		e.Code = CodeQuota
-		e.Msg = fmt.Sprintf("%s may use %s tokens of models a day (UTC), and has", whose, grouped(g.of.Bounds.TokensPerDay))
+		e.Msg = fmt.Sprintf("%s may use %s tokens of models a day (UTC), and has", whose, tenure.FormatCount(g.of.Bounds.TokensPerDay))
 	case boundSpend:
 		e.Code = CodeQuota
 		e.Msg = fmt.Sprintf("%s may spend %s on models a month (UTC), and has", whose, tenure.FormatMoney(g.of.Bounds.SpendPerMonth))
 	default:
-		e.Msg = fmt.Sprintf("%s may ask models %s times a minute, and has", whose, grouped(g.of.Bounds.RequestsPerMinute))
+		e.Msg = fmt.Sprintf("%s may ask models %s times a minute, and has", whose, tenure.FormatCount(g.of.Bounds.RequestsPerMinute))
 	}
 	if g.of.Workspace != "" {
 		e.Msg += " in this workspace"
 	}
 	e.Msg += fmt.Sprintf("; try again in %s, or ask an administrator for a higher limit", tenure.FormatSpan(e.RetryAfter.Truncate(time.Second)))
 	return e
-}
-
-// grouped writes a number with a comma between thousands.
-func grouped(n int64) string {
-	digits := fmt.Sprint(n)
-	var b strings.Builder
-	for i, c := range digits {
-		if i > 0 && (len(digits)-i)%3 == 0 {
-			b.WriteByte(',')
-		}
-		b.WriteRune(c)
-	}
-	return b.String()
 }

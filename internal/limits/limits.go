@@ -351,11 +351,11 @@ const (
 func check(b tenure.UsageBounds) error {
 	switch {
 	case b.RequestsPerMinute < 0 || b.RequestsPerMinute > mostRequests:
-		return tenure.InvalidField("requests_per_minute", "expected 0 (no bound) to %s requests a minute", grouped(mostRequests))
+		return tenure.InvalidField("requests_per_minute", "expected 0 (no bound) to %s requests a minute", tenure.FormatCount(mostRequests))
 	case b.TokensPerDay < 0 || b.TokensPerDay > mostTokens:
-		return tenure.InvalidField("tokens_per_day", "expected 0 (no bound) to %s tokens a day", grouped(mostTokens))
+		return tenure.InvalidField("tokens_per_day", "expected 0 (no bound) to %s tokens a day", tenure.FormatCount(mostTokens))
 	case b.SpendPerMonth < 0 || b.SpendPerMonth > tenure.MaxMoney:
-		return tenure.InvalidField("spend_per_month", "expected 0 (no bound) to %s a month", grouped(tenure.MaxMoney/1_000_000))
+		return tenure.InvalidField("spend_per_month", "expected 0 (no bound) to %s a month", tenure.FormatCount(tenure.MaxMoney/1_000_000))
 	case !b.Some():
 		return tenure.InvalidField("requests_per_minute", "a limit needs a bound: requests a minute, tokens a day, or spend a month")
 	}
