@@ -25,6 +25,9 @@ type Provider struct {
 	CreatedBy string // who made it, for people
 	CreatedAt time.Time
 	UpdatedAt time.Time
+	// LastUsedAt is when a model last answered a request by one of its keys, to the
+	// second; zero: never.
+	LastUsedAt time.Time
 }
 
 // KeyState is where a version of a provider's key is in its life.

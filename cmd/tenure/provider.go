@@ -61,7 +61,7 @@ func (c *providerAdd) Run(e *env) error {
 func providerView(p tenure.Provider) map[string]any {
 	return map[string]any{
 		"id": p.ID, "name": p.Name, "kind": p.Kind, "base_url": p.BaseURL, "workspace": p.Workspace,
-		"key_last4": p.Last4, "key_reference": p.Reference, "created_at": stamp(p.CreatedAt),
+		"key_last4": p.Last4, "key_reference": p.Reference, "created_at": stamp(p.CreatedAt), "last_used_at": stamp(p.LastUsedAt),
 	}
 }
 
@@ -85,9 +85,9 @@ func (c *providerList) Run(e *env) error {
 			views = append(views, providerView(p))
 		}
 		return c.print(e, views, func(w io.Writer) {
-			fmt.Fprintln(w, "ID\tNAME\tKIND\tBASE URL\tKEY")
+			fmt.Fprintln(w, "ID\tNAME\tKIND\tBASE URL\tKEY\tLAST USED")
 			for _, p := range rows {
-				fmt.Fprintf(w, "%s\t%s\t%s\t%s\t…%s %s\n", p.ID, p.Name, p.Kind, p.BaseURL, p.Last4, p.Reference)
+				fmt.Fprintf(w, "%s\t%s\t%s\t%s\t…%s %s\t%s\n", p.ID, p.Name, p.Kind, p.BaseURL, p.Last4, p.Reference, short(p.LastUsedAt))
 			}
 		})
 	})

@@ -6,6 +6,7 @@ import (
 	"io"
 
 	"github.com/tenure-gateway/tenure"
+	"github.com/tenure-gateway/tenure/internal/api"
 	"github.com/tenure-gateway/tenure/internal/app"
 	"github.com/tenure-gateway/tenure/internal/config"
 	"github.com/tenure-gateway/tenure/internal/vault"
@@ -146,7 +147,9 @@ func keyView(k tenure.ProviderKey) map[string]any {
 type keyList struct{ ofProvider }
 
 // Help implements kong.HelpProvider.
-func (keyList) Help() string { return "Example:\n\n  tenure provider key list openai" }
+func (keyList) Help() string {
+	return "Example:\n\n  tenure provider key list openai\n\nWho used it is of its last request; the figures are of the last 30 days. The last seconds of a server that runs are not in them yet."
+}
 
 // Run implements the verb.
 func (c *keyList) Run(e *env) error {
@@ -155,18 +158,53 @@ func (c *keyList) Run(e *env) error {
 		if err != nil {
 			return err
 		}
+		used, err := a.Directory.KeyUses(e.ctx, by, p.ID)
+		if err != nil {
+			return err
+		}
+		uses := map[tenure.KeyID]tenure.KeyUse{}
+		for _, u := range used {
+			uses[u.Key] = u
+		}
 		views := make([]map[string]any, 0, len(rows))
 		for _, k := range rows {
-			views = append(views, keyView(k))
+			view := keyView(k)
+			view["use"] = api.ShowKeyUse(uses[k.ID])
+			views = append(views, view)
 		}
 		return c.print(e, views, func(w io.Writer) {
-			fmt.Fprintln(w, "ID\tNAME\tVERSION\tSTATE\tPOSITION\tWEIGHT\tKEY\tFINGERPRINT\tSINCE\tCHECK")
+			fmt.Fprintln(w, "ID\tNAME\tVERSION\tSTATE\tPOSITION\tWEIGHT\tKEY\tFINGERPRINT\tSINCE\tCHECK\tLAST USED\tBY\tREQUESTS\tINPUT\tOUTPUT\tSPEND")
 			for _, k := range rows {
-				fmt.Fprintf(w, "%s\t%s\t%d\t%s\t%d\t%d\t…%s %s\t%s\t%s\t%s\n", k.ID, k.Name, k.Version, k.State, k.Position, k.Weight, k.Last4, k.Reference,
-					cmp.Or(k.Fingerprint, "–"), short(k.ActivatedAt), cmp.Or(string(k.Check), "–"))
+				u := uses[k.ID]
+				fmt.Fprintf(w, "%s\t%s\t%d\t%s\t%d\t%d\t…%s %s\t%s\t%s\t%s\t%s\t%s\t%d\t%d\t%d\t%s\n", k.ID, k.Name, k.Version, k.State, k.Position, k.Weight, k.Last4, k.Reference,
+					cmp.Or(k.Fingerprint, "–"), short(k.ActivatedAt), cmp.Or(string(k.Check), "–"),
+					short(u.LastAt), usedBy(u), u.Requests, u.Input, u.Output, keySpend(u))
 			}
 		})
 	})
+}
+
+// usedBy says whose request was the last that went with a key, and with which token.
+func usedBy(u tenure.KeyUse) string {
+	switch {
+	case u.LastAt.IsZero():
+		return "–"
+	case u.User == "" && u.Account == "":
+		return "root token"
+	}
+	who := cmp.Or(u.Who, string(u.User), string(u.Account))
+	if u.TokenName != "" {
+		who += " (" + u.TokenName + ")"
+	}
+	return who
+}
+
+func keySpend(u tenure.KeyUse) string {
+	if u.Requests == 0 {
+		return "–"
+	}
+	shown := api.ShowKeyUse(u)
+	return spent(api.ModelUses{Spend: shown.Spend, Unpriced: shown.Unpriced})
 }
 
 type keyStage struct {

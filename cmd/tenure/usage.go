@@ -17,7 +17,7 @@ type usageCmd struct {
 	local
 	From string `placeholder:"DAY" help:"The first day, UTC, such as 2026-01-31 (default: 30 days before the last)."`
 	To   string `placeholder:"DAY" help:"The last day, UTC (default: today)."`
-	By   string `default:"day" enum:"day,workspace,user,token,provider,model" help:"What to sum up by: ${enum} (default: ${default})."`
+	By   string `default:"day" enum:"day,workspace,user,token,provider,key,model" help:"What to sum up by: ${enum} (default: ${default})."`
 	CSV  bool   `name:"csv" help:"Print CSV."`
 }
 

@@ -122,18 +122,19 @@ func (a *API) mountTokens(m *mounting) {
 
 // Provider is a model provider as it is shown: never its key.
 type Provider struct {
-	ID           string    `json:"id"`
-	Name         string    `json:"name"`
-	Kind         string    `json:"kind" enum:"openai,anthropic"`
-	BaseURL      string    `json:"base_url"`
-	Workspace    string    `json:"workspace"`
-	KeyLast4     string    `json:"key_last4,omitempty"`
-	KeyReference string    `json:"key_reference,omitempty" doc:"Address of where the key is kept; absent: it is sealed here"`
-	CreatedAt    time.Time `json:"created_at"`
+	ID           string     `json:"id"`
+	Name         string     `json:"name"`
+	Kind         string     `json:"kind" enum:"openai,anthropic"`
+	BaseURL      string     `json:"base_url"`
+	Workspace    string     `json:"workspace"`
+	KeyLast4     string     `json:"key_last4,omitempty"`
+	KeyReference string     `json:"key_reference,omitempty" doc:"Address of where the key is kept; absent: it is sealed here"`
+	CreatedAt    time.Time  `json:"created_at"`
+	LastUsedAt   *time.Time `json:"last_used_at" doc:"When a model last answered a request by one of its keys, to the second"`
 }
 
 func showProvider(p tenure.Provider) Provider {
-	return Provider{string(p.ID), p.Name, string(p.Kind), p.BaseURL, string(p.Workspace), p.Last4, p.Reference, p.CreatedAt}
+	return Provider{string(p.ID), p.Name, string(p.Kind), p.BaseURL, string(p.Workspace), p.Last4, p.Reference, p.CreatedAt, when(p.LastUsedAt)}
 }
 
 type providerIn struct {

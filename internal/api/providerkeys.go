@@ -8,6 +8,7 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 
 	"github.com/tenure-gateway/tenure"
+	"github.com/tenure-gateway/tenure/internal/access"
 	"github.com/tenure-gateway/tenure/internal/vault"
 	"github.com/tenure-gateway/tenure/internal/web"
 )
@@ -32,6 +33,64 @@ type ProviderKey struct {
 	RetireAt    *time.Time `json:"retire_at"`
 	RetiredAt   *time.Time `json:"retired_at"`
 	RotateEvery int        `json:"rotate_every_days,omitempty"`
+	Use         *KeyUse    `json:"use,omitempty" doc:"How it was used; in the list of a provider's keys alone"`
+}
+
+// KeyUse is how a version of a key was used: last of all, and in the last 30 days.
+type KeyUse struct {
+	LastUsedAt         *time.Time `json:"last_used_at" doc:"When a model last answered a request with it, to the second; null: never"`
+	LastUsedBy         string     `json:"last_used_by,omitempty" doc:"The name of the person or service account whose request that was; empty: not there any more, or the root token's"`
+	LastUser           string     `json:"last_user,omitempty" doc:"Id of that person"`
+	LastServiceAccount string     `json:"last_service_account,omitempty" doc:"Id of that service account"`
+	LastToken          string     `json:"last_token,omitempty" doc:"Id of the token"`
+	LastTokenName      string     `json:"last_token_name,omitempty"`
+	Requests           int64      `json:"requests" doc:"That a model answered with it in the last 30 days"`
+	InputTokens        int64      `json:"input_tokens" doc:"Of these requests"`
+	CacheReadTokens    int64      `json:"cache_read_tokens" doc:"Of the input"`
+	CacheWriteTokens   int64      `json:"cache_write_tokens" doc:"Of the input"`
+	OutputTokens       int64      `json:"output_tokens"`
+	Spend              *int64     `json:"spend" doc:"In millionths of the currency, of the requests that have a price; null: none has"`
+	Unpriced           int64      `json:"unpriced_requests"`
+}
+
+// ShowKeyUse gives the use of a key in the form in which the API and the command line
+// tell it.
+func ShowKeyUse(u tenure.KeyUse) *KeyUse {
+	out := &KeyUse{
+		when(u.LastAt), u.Who, string(u.User), string(u.Account), string(u.Token), u.TokenName,
+		u.Requests, u.Input, u.CacheReads, u.CacheWrites, u.Output, nil, u.Unpriced,
+	}
+	if u.Unpriced < u.Requests {
+		out.Spend = &u.Spend
+	}
+	return out
+}
+
+// usedKeys are the versions of a provider's keys, with their use where the asker may
+// know it.
+func (a *API) usedKeys(ctx context.Context, id tenure.ProviderID) ([]ProviderKey, error) {
+	by := web.Principal(ctx)
+	rows, err := a.Vault.ProviderKeys(ctx, by, id)
+	if err != nil {
+		return nil, err
+	}
+	uses := map[tenure.KeyID]*KeyUse{}
+	if access.Check(by, tenure.ReadUsage) == nil {
+		used, err := a.Directory.KeyUses(ctx, by, id)
+		if err != nil {
+			return nil, err
+		}
+		for _, u := range used {
+			uses[u.Key] = ShowKeyUse(u)
+		}
+	}
+	out := make([]ProviderKey, 0, len(rows))
+	for _, k := range rows {
+		shown := showProviderKey(k)
+		shown.Use = uses[k.ID]
+		out = append(out, shown)
+	}
+	return out, nil
 }
 
 func showProviderKey(k tenure.ProviderKey) ProviderKey {
@@ -118,14 +177,11 @@ func (a *API) mountProviderKeys(m *mounting) {
 			}, vault.Taking{Overlap: overlap, Unchecked: in.Body.Unchecked})
 			return &body[ProviderKey]{showProviderKey(k)}, err
 		})
-	operation(m, tenure.ListProviders, huma.Operation{OperationID: "list-provider-keys", Method: http.MethodGet, Path: path + "/keys", Summary: "Every version of every key of a provider, without the keys", Tags: tags},
+	operation(m, tenure.ListProviders, huma.Operation{OperationID: "list-provider-keys", Method: http.MethodGet, Path: path + "/keys", Summary: "Every version of every key of a provider and how it was used, without the keys", Tags: tags},
 		func(ctx context.Context, in *idIn) (*list[ProviderKey], error) {
-			rows, err := a.Vault.ProviderKeys(ctx, web.Principal(ctx), tenure.ProviderID(in.ID))
+			rows, err := a.usedKeys(ctx, tenure.ProviderID(in.ID))
 			out := &list[ProviderKey]{}
-			out.Body.Items = make([]ProviderKey, 0, len(rows))
-			for _, k := range rows {
-				out.Body.Items = append(out.Body.Items, showProviderKey(k))
-			}
+			out.Body.Items = rows
 			return out, err
 		})
 	operation(m, tenure.ChangeProvider, huma.Operation{OperationID: "stage-provider-key", Method: http.MethodPost, Path: path + "/keys", Summary: "Store a version of a key without using it", Tags: tags, DefaultStatus: http.StatusCreated, Metadata: reveals()},

@@ -13,7 +13,7 @@ import (
 
 // ModelUses is what models used, of one of what it is summed up by.
 type ModelUses struct {
-	ID               string    `json:"id" doc:"Of the workspace, person, service account, token or provider; the model; the day"`
+	ID               string    `json:"id" doc:"Of the workspace, person, service account, token, provider or version of a key; the model; the day"`
 	Name             string    `json:"name" doc:"Empty when it is not there any more"`
 	Requests         int64     `json:"requests" doc:"That a model answered"`
 	InputTokens      int64     `json:"input_tokens" doc:"All that was read, from the provider's cache too"`
@@ -41,7 +41,7 @@ func ShowModelUses(rows []tenure.ModelUses) []ModelUses {
 type usageIn struct {
 	From string `query:"from" format:"date" doc:"The first day, UTC; 30 days before the last if nothing is said"`
 	To   string `query:"to" format:"date" doc:"The last day, UTC; today if nothing is said"`
-	By   string `query:"by" enum:"day,workspace,user,token,provider,model" default:"day"`
+	By   string `query:"by" enum:"day,workspace,user,token,provider,key,model" default:"day" doc:"key, a version of a provider's key, is for administrators and auditors"`
 }
 
 func (in *usageIn) days() (from, to time.Time, err error) {

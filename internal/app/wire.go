@@ -26,6 +26,7 @@ import (
 	"github.com/tenure-gateway/tenure/internal/oidc"
 	"github.com/tenure-gateway/tenure/internal/scim"
 	"github.com/tenure-gateway/tenure/internal/signin"
+	"github.com/tenure-gateway/tenure/internal/store"
 	"github.com/tenure-gateway/tenure/internal/web"
 )
 
@@ -130,7 +131,7 @@ func (a *App) noteUsage(ev *web.Event) {
 	tenant := cmp.Or(ev.Principal.Tenant(), tenure.DefaultTenant)
 	a.Usage.Note(tenant, ev.Start, strings.HasPrefix(ev.Route, "POST /v1/"), refused, ev.Status >= http.StatusInternalServerError)
 	if ev.Used {
-		a.ModelUse.Note(ev.Principal, ev.Credential, ev.Provider, ev.Asked, ev.Start, ev.Use)
+		a.ModelUse.Note(ev.Principal, store.AskedModel{Provider: ev.Credential, Key: ev.Key, Name: ev.Provider, Model: ev.Asked}, ev.Start, ev.Use)
 	}
 }
 

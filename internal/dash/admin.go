@@ -21,6 +21,7 @@ func (d *Dash) administration() []web.Route {
 		d.look("GET "+providersPath+"/{id}/keys/new", tenure.ChangeProvider, d.newKey),
 		d.do("POST "+providersPath+"/{id}/keys", tenure.ChangeProvider, d.addKey),
 		d.do("POST "+providersPath+"/{id}/keys/{key}/check", tenure.ChangeProvider, d.checkKey),
+		d.do("POST "+providersPath+"/{id}/keys/{key}/use", tenure.ChangeProvider, d.useKey),
 		d.look("GET "+providersPath+"/{id}/keys/{key}/arrange", tenure.ChangeProvider, d.askArrangeKey),
 		d.do("POST "+providersPath+"/{id}/keys/{key}/arrange", tenure.ChangeProvider, d.arrangeKey),
 		d.look("GET "+providersPath+"/{id}/keys/{key}/retire", tenure.ChangeProvider, d.askRetireKey),

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/tenure-gateway/tenure"
+	"github.com/tenure-gateway/tenure/internal/store"
 )
 
 // Limits are set, changed and removed by whoever may; the person concerned sees their
@@ -37,7 +38,7 @@ func TestLimitPages(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	h.Directory.ModelUse.Note(asker, "p", "openai", "gpt-4o", h.Directory.DB.Now(), tenure.ModelUse{Input: 800, Output: 50})
+	h.Directory.ModelUse.Note(asker, store.AskedModel{Provider: "p", Name: "openai", Model: "gpt-4o"}, h.Directory.DB.Now(), tenure.ModelUse{Input: 800, Output: 50})
 	wanda := h.as("wanda@example.com")
 	p = wanda.get("/settings/activity").must(http.StatusOK)
 	p.one("section[aria-labelledby=own-limits] tbody tr").says("near")

@@ -17,7 +17,9 @@ type providerPage struct {
 	Provider providerRow
 	Keys     []keyRow // staged ones, those in use, and those in overlap
 	Past     []keyRow
-	May      bool // change it
+	Use      []keyUseRow // of those that were used
+	Known    bool        // who used them, to the asker
+	May      bool        // change it
 	MayEnd   bool
 }
 
@@ -30,6 +32,7 @@ type keyRow struct {
 	DueAt       moment // when it should be rotated; none: nobody asked for that
 	Late        bool
 	Path        string
+	Staged      bool
 }
 
 // checkWords say how a check of a key went.
@@ -38,7 +41,7 @@ var checkWords = map[tenure.KeyCheck]string{
 }
 
 func (f frame) keyRow(k tenure.ProviderKey) keyRow {
-	row := keyRow{ProviderKey: k, Word: string(k.State), Shape: "○", Checked: checkWords[k.Check], Path: providersPath + "/" + string(k.Provider) + "/keys/" + string(k.ID)}
+	row := keyRow{ProviderKey: k, Word: string(k.State), Shape: "○", Checked: checkWords[k.Check], Path: providersPath + "/" + string(k.Provider) + "/keys/" + string(k.ID), Staged: k.State == tenure.KeyStaged}
 	switch k.State {
 	case tenure.KeyActive:
 		row.Word, row.Tone, row.Shape = "in use", "ok", "●"
@@ -80,6 +83,11 @@ func (d *Dash) showProvider(w http.ResponseWriter, r *http.Request, notice strin
 			page.Past = append(page.Past, page.keyRow(k))
 		} else {
 			page.Keys = append(page.Keys, page.keyRow(k))
+		}
+	}
+	if page.Known = may(by, tenure.ReadUsage); page.Known {
+		if page.Use, err = d.keyUse(r, page.frame, keys); err != nil {
+			return err
 		}
 	}
 	return d.show(w, http.StatusOK, "provider", page)
@@ -331,8 +339,13 @@ func (d *Dash) askRetireKey(w http.ResponseWriter, r *http.Request) error {
 		},
 		Facts: []fact{{Name: "Provider", Text: p.Name}, {Name: "Key", Text: dashed(ended(k.Last4)), Code: true}, {Name: "Fingerprint", Text: dashed(k.Fingerprint), Code: true}},
 	}
-	if k.State == tenure.KeyRetired {
+	switch k.State {
+	case tenure.KeyStaged:
+		page.Heading, page.Button = fmt.Sprintf("Discard version %d of “%s”?", k.Version, k.Name), "Discard it"
+		page.Ends[0] = "No request has gone with it; what is kept of it here is destroyed, for good."
+	case tenure.KeyRetired:
 		page.Over = "It is retired already."
+	case tenure.KeyActive, tenure.KeyOverlap: // as it stands
 	}
 	return d.show(w, http.StatusOK, "confirm", page)
 }

@@ -5,8 +5,10 @@ import (
 	"net/http/httptest"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/tenure-gateway/tenure"
+	"github.com/tenure-gateway/tenure/internal/store"
 	"github.com/tenure-gateway/tenure/internal/vault"
 )
 
@@ -80,4 +82,66 @@ func TestProviderPage(t *testing.T) {
 	}
 	root.get("/admin/providers/nothing").must(http.StatusNotFound)
 	root.get(one + "/keys/nothing/retire").must(http.StatusNotFound)
+}
+
+// A staged key is brought into use by one button, if the provider accepts it, and
+// discarded by another; who used a key last, and what for, is told beside it.
+func TestStagedKeysAndTheirUse(t *testing.T) {
+	h := open(t, false)
+	accepted := "sk-first-key-0123456789"
+	up := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Header.Get("Authorization") != "Bearer "+accepted {
+			w.WriteHeader(http.StatusUnauthorized)
+		}
+	}))
+	defer up.Close()
+	h.Vault.Client = func(tenure.Egress) *http.Client { return up.Client() }
+	root := h.as("root@example.com")
+	root.get("/settings")
+	p, err := h.Vault.Add(t.Context(), h.operator(), vault.Spec{Name: "openai", Kind: tenure.OpenAI, BaseURL: up.URL + "/v1", Key: tenure.NewSecret(accepted)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	one := "/admin/providers/" + string(p.ID)
+	stage := func(key string) (tenure.ProviderKey, string) {
+		t.Helper()
+		k, err := h.Vault.Stage(t.Context(), h.operator(), p.ID, vault.NewKey{Name: "default", Secret: tenure.NewSecret(key)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return k, one + "/keys/" + string(k.ID)
+	}
+	wrong, path := stage("sk-that-is-refused-0123456789")
+	row := root.get(one).must(http.StatusOK).all("section[aria-labelledby=keys] tbody tr")[0]
+	row.says("staged")
+	row.says("Use default version 2")
+	row.says("Discard")
+	root.post(path + "/use").must(http.StatusOK).one(".notice").says("Version 2 of “default” is not used")
+	root.get(path + "/retire").must(http.StatusOK).one("h1").says("Discard version 2")
+	root.post(path + "/retire").must(http.StatusOK)
+	good, path := stage("sk-good-key-0123456789")
+	accepted = "sk-good-key-0123456789"
+	h.as("alice@example.com").post(path + "/use").must(http.StatusForbidden)
+	root.get("/admin/providers").must(http.StatusOK).one("tbody .none")
+	root.post(path + "/use").must(http.StatusOK).one(".notice").says("version 3 of “default” is in use")
+	if keys, err := h.Vault.ProviderKeys(t.Context(), h.operator(), p.ID); err != nil || keys[0].State != tenure.KeyActive || keys[1].ID != wrong.ID || keys[1].State != tenure.KeyRetired {
+		t.Errorf("%+v %v", keys, err)
+	}
+
+	root.get(one).must(http.StatusOK).one("section[aria-labelledby=use] .empty").says("None was used yet")
+	alice := h.join("alice@example.com")
+	asker, err := (&tenure.Standing{
+		Kind: tenure.PAT, Tenant: "default", TenantActive: true, Workspace: "default", WorkspaceRole: tenure.Member, User: alice.User(), UserActive: true, Token: "t",
+	}).Admit(time.Now(), 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	h.Directory.ModelUse.Note(asker, store.AskedModel{Provider: p.ID, Key: good.ID, Name: "openai", Model: "gpt"}, h.Directory.DB.Now(), tenure.ModelUse{Input: 1234, Output: 5})
+	used := root.get(one).must(http.StatusOK).one("section[aria-labelledby=use] tbody tr")
+	used.says("default v3")
+	used.says("alice@example.com")
+	used.says("1,234")
+	used.says("no price")
+	root.get("/admin/providers").must(http.StatusOK).none("tbody .none")
+	root.get("/admin/usage?by=key").must(http.StatusOK).all("section[aria-labelledby=sums] tbody tr")[0].says("openai default v3")
 }

@@ -50,7 +50,7 @@ func (f frame) usageRow(u tenure.ModelUses) usageRow {
 
 // usageBy are the sums of the page, and their names.
 var usageBy = [...][2]string{
-	{tenure.UseByWorkspace, "Workspace"}, {tenure.UseByUser, "Person or service account"}, {tenure.UseByToken, "Token"}, {tenure.UseByProvider, "Provider"}, {tenure.UseByModel, "Model"},
+	{tenure.UseByWorkspace, "Workspace"}, {tenure.UseByUser, "Person or service account"}, {tenure.UseByToken, "Token"}, {tenure.UseByProvider, "Provider"}, {tenure.UseByKey, "Key"}, {tenure.UseByModel, "Model"},
 }
 
 func (d *Dash) usage(w http.ResponseWriter, r *http.Request) error {

@@ -104,7 +104,7 @@ func (r *replica) asks(p tenure.Principal, now time.Time, most int) (int, error)
 }
 
 func (r *replica) uses(p tenure.Principal, tokens int64, at time.Time) {
-	r.Use.Note(p, "p", "openai", "gpt", at, tenure.ModelUse{Input: tokens - 1, Output: 1})
+	r.Use.Note(p, store.AskedModel{Provider: "p", Name: "openai", Model: "gpt"}, at, tenure.ModelUse{Input: tokens - 1, Output: 1})
 }
 
 // In no minute there are more requests than the limit, however they are spread; and
@@ -243,7 +243,7 @@ func TestSpendOfAMonth(t *testing.T) {
 			want += tokens * 1000
 		}
 	}
-	r.Use.Note(p, "p", "openai", "free", now, tenure.ModelUse{Input: 9})
+	r.Use.Note(p, store.AskedModel{Provider: "p", Name: "openai", Model: "free"}, now, tenure.ModelUse{Input: 9})
 	r.flush()
 	row := r.limit(tenure.LimitUser, "ada", "", tenure.UsageBounds{SpendPerMonth: want + 1000})
 	used := func() View {
@@ -454,12 +454,12 @@ func BenchmarkAccounting(b *testing.B) {
 	}
 	l := New(use.DB, nil, use, NewMetrics(prometheus.NewRegistry()))
 	l.table.Store(newTable([]tenure.UsageLimit{{Tenant: tenure.DefaultTenant, Kind: tenure.LimitUser, Subject: "ada", Bounds: tenure.UsageBounds{RequestsPerMinute: 1e9, TokensPerDay: 1e15}}}, nil))
-	p, now := asker(b, "ada", "t"), time.Now()
+	p, now, key := asker(b, "ada", "t"), time.Now(), tenure.KeyID(tenure.NewID(time.Now()))
 	b.ReportAllocs()
 	for b.Loop() {
 		if _, err := l.Judge(p, now); err != nil {
 			b.Fatal(err)
 		}
-		use.Note(p, "p", "openai", "gpt-4o", now, tenure.ModelUse{Input: 1000, Output: 100})
+		use.Note(p, store.AskedModel{Provider: "p", Key: key, Name: "openai", Model: "gpt-4o"}, now, tenure.ModelUse{Input: 1000, Output: 100})
 	}
 }

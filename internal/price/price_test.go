@@ -121,9 +121,9 @@ func TestApply(t *testing.T) {
 		t.Fatal(err)
 	}
 	use := tenure.ModelUse{Input: 3_000_007, CacheReads: 1_000_001, CacheWrites: 500_003, Output: 7_654_321}
-	p.Use.Note(asker, "p", "openai", "gpt", day("2026-01-01"), use)
-	p.Use.Note(asker, "p", "openai", "gpt", day("2026-02-01"), use)
-	p.Use.Note(asker, "p", "openai", "other", day("2026-02-01"), use)
+	p.Use.Note(asker, store.AskedModel{Provider: "p", Name: "openai", Model: "gpt"}, day("2026-01-01"), use)
+	p.Use.Note(asker, store.AskedModel{Provider: "p", Name: "openai", Model: "gpt"}, day("2026-02-01"), use)
+	p.Use.Note(asker, store.AskedModel{Provider: "p", Name: "openai", Model: "other"}, day("2026-02-01"), use)
 	rates := tenure.Rates{Input: 2_500_000, CacheRead: 1_250_001, CacheWrite: 3_125_000, Output: 9_999_999_999}
 	if _, err := p.Set(t.Context(), by, []Spec{{Pattern: "gpt", From: day("2020-01-01"), Rates: rates}}); err != nil {
 		t.Fatal(err)

@@ -52,12 +52,21 @@ type NotedUse struct {
 	Unpriced  int64 // requests of which nobody knows what they cost
 }
 
+// AskedModel is what a request was answered by.
+type AskedModel struct {
+	Provider tenure.ProviderID
+	Key      tenure.KeyID // of the provider, with which it was asked
+	Name     string       // the provider's
+	Model    string       // by the provider's name for it
+}
+
 type modelKey struct {
 	tenant   tenure.TenantID
 	day      int64
 	token    tenure.TokenID
 	space    tenure.WorkspaceID
 	provider tenure.ProviderID
+	key      tenure.KeyID
 	model    string
 }
 
@@ -94,8 +103,8 @@ const (
 	modelUseWaiting = 100_000
 	// modelUseBatch is how many rows are written in one transaction.
 	modelUseBatch = 2000
-	// modelsNamed is how many models one token of a provider is counted by, by their
-	// names, between two flushes; what is beyond them is counted together.
+	// modelsNamed is how many models one token with a provider's key is counted by, by
+	// their names, between two flushes; what is beyond them is counted together.
 	modelsNamed = 100
 	otherModels = "other"
 	// freshenWait is how long a reader of figures waits for a flush that goes on.
@@ -105,8 +114,8 @@ const (
 )
 
 // Note adds one request that a model answered. It never waits for the database.
-func (m *ModelUse) Note(p tenure.Principal, provider tenure.ProviderID, name, model string, at time.Time, use tenure.ModelUse) {
-	key := modelKey{p.Tenant(), day(at), p.Token(), cmp.Or(p.Workspace(), tenure.DefaultWorkspace), provider, model}
+func (m *ModelUse) Note(p tenure.Principal, asked AskedModel, at time.Time, use tenure.ModelUse) {
+	key := modelKey{p.Tenant(), day(at), p.Token(), cmp.Or(p.Workspace(), tenure.DefaultWorkspace), asked.Provider, asked.Key, asked.Model}
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	row, ok := m.noted[key]
@@ -121,9 +130,9 @@ func (m *ModelUse) Note(p tenure.Principal, provider tenure.ProviderID, name, mo
 		if m.noted == nil {
 			m.noted = make(map[modelKey]*modelRow)
 		}
-		row = &modelRow{modelKey: key, user: p.User(), account: p.Account(), provided: name}
+		row = &modelRow{modelKey: key, user: p.User(), account: p.Account(), provided: asked.Name}
 		if m.Price != nil {
-			row.rates, row.priced = m.Price(key.tenant, name, key.model, DayTime(key.day))
+			row.rates, row.priced = m.Price(key.tenant, asked.Name, key.model, DayTime(key.day))
 		}
 		m.noted[key] = row
 	}
@@ -254,7 +263,7 @@ func (m *ModelUse) take() []modelBatch {
 	rows := slices.Collect(maps.Values(noted))
 	slices.SortFunc(rows, func(x, y *modelRow) int {
 		return cmp.Or(cmp.Compare(x.tenant, y.tenant), cmp.Compare(x.day, y.day), cmp.Compare(x.token, y.token),
-			cmp.Compare(x.space, y.space), cmp.Compare(x.provider, y.provider), cmp.Compare(x.model, y.model))
+			cmp.Compare(x.space, y.space), cmp.Compare(x.provider, y.provider), cmp.Compare(x.model, y.model), cmp.Compare(x.key, y.key))
 	})
 	return m.split(rows, modelUseBatch)
 }
@@ -280,6 +289,9 @@ func (m *ModelUse) write(ctx context.Context, tx *Tx, b modelBatch) error {
 			return err
 		}
 		rest = rest[size:]
+	}
+	if err := touchKeys(ctx, tx, b.rows); err != nil {
+		return err
 	}
 	if today := day(tx.now); m.swept != today {
 		if _, err := tx.exec(ctx, `DELETE FROM model_usage WHERE day < $1`, day(tx.now.Add(-modelUseKept))); err != nil {
@@ -308,16 +320,16 @@ func addModelUse(ctx context.Context, tx *Tx, rows []*modelRow) error {
 		var in []string
 		spend, unpriced := r.spend(r.use, r.requests)
 		for _, v := range []any{
-			r.tenant, r.day, r.token, r.space, r.provider, r.model, r.user, r.account, r.provided,
+			r.tenant, r.day, r.token, r.space, r.provider, r.model, r.key, r.user, r.account, r.provided,
 			r.requests, r.use.Input, r.use.CacheReads, r.use.CacheWrites, r.use.Output, stamp(time.Unix(r.last, 0)), spend, unpriced,
 		} {
 			in = append(in, w.arg(v))
 		}
 		values = append(values, `(`+strings.Join(in, `, `)+`)`)
 	}
-	_, err := tx.exec(ctx, `INSERT INTO model_usage (tenant_id, day, token_id, workspace_id, provider_id, model, user_id, service_account_id, provider,
+	_, err := tx.exec(ctx, `INSERT INTO model_usage (tenant_id, day, token_id, workspace_id, provider_id, model, key_id, user_id, service_account_id, provider,
 		requests, input, cache_reads, cache_writes, output, last_at, spend, unpriced) VALUES `+strings.Join(values, `, `)+`
-		ON CONFLICT (tenant_id, day, token_id, workspace_id, provider_id, model) DO UPDATE SET provider = excluded.provider,
+		ON CONFLICT (tenant_id, day, token_id, workspace_id, provider_id, model, key_id) DO UPDATE SET provider = excluded.provider,
 		requests = model_usage.requests + excluded.requests, input = model_usage.input + excluded.input,
 		cache_reads = model_usage.cache_reads + excluded.cache_reads, cache_writes = model_usage.cache_writes + excluded.cache_writes,
 		output = model_usage.output + excluded.output, spend = model_usage.spend + excluded.spend, unpriced = model_usage.unpriced + excluded.unpriced,
@@ -336,9 +348,11 @@ type ModelUseFilter struct {
 // by says what each row of a sum is of, and its name. People and service accounts
 // have ids of one kind, so that either may stand in a column.
 var useBy = map[string][2]string{
-	tenure.UseByDay:       {`m.day`, `''`},
-	tenure.UseByModel:     {`m.model`, `m.model`},
-	tenure.UseByProvider:  {`m.provider_id`, `MAX(m.provider)`},
+	tenure.UseByDay:      {`m.day`, `''`},
+	tenure.UseByModel:    {`m.model`, `m.model`},
+	tenure.UseByProvider: {`m.provider_id`, `MAX(m.provider)`},
+	tenure.UseByKey: {`m.key_id`, `COALESCE((SELECT p.name || ' ' || k.name || ' v' || k.version FROM provider_keys k JOIN provider_credentials p ON p.id = k.provider_id
+		WHERE k.id = m.key_id AND p.tenant_id = m.tenant_id), '')`},
 	tenure.UseByWorkspace: {`m.workspace_id`, `COALESCE((SELECT w.name FROM workspaces w WHERE w.id = m.workspace_id AND w.tenant_id = m.tenant_id), '')`},
 	tenure.UseByToken:     {`m.token_id`, `COALESCE((SELECT t.name FROM api_tokens t WHERE t.id = m.token_id AND t.tenant_id = m.tenant_id), '')`},
 	tenure.UseByUser: {`m.user_id || m.service_account_id`, `COALESCE((SELECT u.user_name FROM users u WHERE u.id = m.user_id || m.service_account_id AND u.tenant_id = m.tenant_id),
@@ -350,7 +364,7 @@ var useBy = map[string][2]string{
 func (r reads) ModelUses(ctx context.Context, f ModelUseFilter) ([]tenure.ModelUses, error) {
 	by, ok := useBy[f.By]
 	if !ok {
-		return nil, tenure.InvalidField("by", "expected day, workspace, user, token, provider or model")
+		return nil, tenure.InvalidField("by", "expected day, workspace, user, token, provider, key or model")
 	}
 	group := by[0]
 	if f.By == tenure.UseByUser {

@@ -17,12 +17,12 @@ func TestABatchCountsOnce(t *testing.T) {
 	ctx := tenure.Everywhere(context.Background())
 	db, p := useOfModels(ctx, t)
 	m := &ModelUse{DB: db}
-	m.Note(p, "p", "openai", "gpt", time.Now(), tenure.ModelUse{Input: 7})
+	m.Note(p, AskedModel{Provider: "p", Name: "openai", Model: "gpt"}, time.Now(), tenure.ModelUse{Input: 7})
 	m.batches = m.take()
 	if err := db.Tx(ctx, func(ctx context.Context, tx *Tx) error { return m.write(ctx, tx, m.batches[0]) }); err != nil { // the answer to which was lost
 		t.Fatal(err)
 	}
-	m.Note(p, "p", "openai", "gpt", time.Now(), tenure.ModelUse{Input: 3})
+	m.Note(p, AskedModel{Provider: "p", Name: "openai", Model: "gpt"}, time.Now(), tenure.ModelUse{Input: 3})
 	if err := m.Flush(ctx); err != nil {
 		t.Fatal(err)
 	}
@@ -42,7 +42,7 @@ func TestAFlushEndsUnderTraffic(t *testing.T) {
 	var wg sync.WaitGroup
 	wg.Go(func() {
 		for traffic.Err() == nil {
-			m.Note(p, "p", "openai", "gpt", time.Now(), tenure.ModelUse{Input: 1})
+			m.Note(p, AskedModel{Provider: "p", Name: "openai", Model: "gpt"}, time.Now(), tenure.ModelUse{Input: 1})
 			time.Sleep(10 * time.Microsecond)
 		}
 	})
@@ -94,9 +94,9 @@ func TestARefusedRowBlocksNothing(t *testing.T) {
 	m := &ModelUse{DB: db}
 	const providers = 3000
 	for i := range providers {
-		m.Note(p, tenure.ProviderID(tenure.NewID(time.Now().Add(time.Duration(i)*time.Second))), "openai", "gpt", time.Now(), tenure.ModelUse{Input: 1})
+		m.Note(p, AskedModel{Provider: tenure.ProviderID(tenure.NewID(time.Now().Add(time.Duration(i) * time.Second))), Name: "openai", Model: "gpt"}, time.Now(), tenure.ModelUse{Input: 1})
 	}
-	m.Note(p, "p", "openai", "bad", time.Now(), tenure.ModelUse{Input: 5})
+	m.Note(p, AskedModel{Provider: "p", Name: "openai", Model: "bad"}, time.Now(), tenure.ModelUse{Input: 5})
 	if err := m.Flush(ctx); err == nil || !strings.Contains(err.Error(), `"bad"`) {
 		t.Errorf("%v", err)
 	}
@@ -115,7 +115,7 @@ func TestModelsWithoutEnd(t *testing.T) {
 	db, p := useOfModels(ctx, t)
 	m := &ModelUse{DB: db}
 	for i := range 1000 {
-		m.Note(p, "p", "openai", fmt.Sprint("m", i), time.Now(), tenure.ModelUse{Input: 1})
+		m.Note(p, AskedModel{Provider: "p", Name: "openai", Model: fmt.Sprint("m", i)}, time.Now(), tenure.ModelUse{Input: 1})
 	}
 	if err := m.Flush(ctx); err != nil {
 		t.Fatal(err)

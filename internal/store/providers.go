@@ -8,11 +8,12 @@ import (
 
 const providerColumns = `p.id, p.tenant_id, p.workspace_id, p.name, p.kind, p.base_url, COALESCE((SELECT k.key_last4 FROM provider_keys k
 	WHERE k.provider_id = p.id AND k.state = 'active' ORDER BY k.position, k.name LIMIT 1), ''), COALESCE((SELECT k.reference FROM provider_keys k
-	WHERE k.provider_id = p.id AND k.state = 'active' ORDER BY k.position, k.name LIMIT 1), ''), p.created_by_user, p.created_by, p.created_at, p.updated_at`
+	WHERE k.provider_id = p.id AND k.state = 'active' ORDER BY k.position, k.name LIMIT 1), ''), p.created_by_user, p.created_by, p.created_at, p.updated_at,
+	(SELECT MAX(k.last_used_at) FROM provider_keys k WHERE k.provider_id = p.id)`
 
 func scanProvider(row scanner) (tenure.Provider, error) {
 	var p tenure.Provider
-	err := row.Scan(&p.ID, &p.Tenant, &p.Workspace, &p.Name, &p.Kind, &p.BaseURL, &p.Last4, &p.Reference, &p.MadeBy, &p.CreatedBy, into(&p.CreatedAt), into(&p.UpdatedAt))
+	err := row.Scan(&p.ID, &p.Tenant, &p.Workspace, &p.Name, &p.Kind, &p.BaseURL, &p.Last4, &p.Reference, &p.MadeBy, &p.CreatedBy, into(&p.CreatedAt), into(&p.UpdatedAt), into(&p.LastUsedAt))
 	return p, err
 }
 

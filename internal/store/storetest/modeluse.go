@@ -14,20 +14,12 @@ func modelUse(t *testing.T, f *fixture) {
 	one, two := &store.ModelUse{DB: f.db}, &store.ModelUse{DB: f.db}
 	today := f.db.Now().UTC().Truncate(24 * time.Hour)
 	as := func(tenant tenure.TenantID, user tenure.UserID, token tenure.TokenID) tenure.Principal {
-		s := &tenure.Standing{
-			Kind: tenure.PAT, Tenant: tenant, TenantActive: true, Workspace: tenure.DefaultWorkspace, WorkspaceRole: tenure.Member,
-			User: user, UserActive: true, Token: token, Scopes: tenure.DataPlane,
-		}
-		p, err := s.Admit(time.Now(), 0)
-		if err != nil {
-			t.Fatal(err)
-		}
-		return p
+		return asker(t, tenant, user, token)
 	}
 	use := tenure.ModelUse{Input: 10, CacheReads: 3, CacheWrites: 1, Output: 5}
 	for range 2 {
-		one.Note(as(tenure.DefaultTenant, "ada", "t1"), "p1", "openai", "gpt", today.Add(time.Hour), use)
-		two.Note(as(tenure.DefaultTenant, "ada", "t1"), "p1", "openai", "gpt", today, use)
+		one.Note(as(tenure.DefaultTenant, "ada", "t1"), store.AskedModel{Provider: "p1", Name: "openai", Model: "gpt"}, today.Add(time.Hour), use)
+		two.Note(as(tenure.DefaultTenant, "ada", "t1"), store.AskedModel{Provider: "p1", Name: "openai", Model: "gpt"}, today, use)
 		for _, m := range []*store.ModelUse{one, two, one} { // the second time there is nothing to write
 			if err := m.Flush(ofDefault(f.ctx)); err != nil {
 				t.Fatal(err)
@@ -35,9 +27,9 @@ func modelUse(t *testing.T, f *fixture) {
 		}
 	}
 	for i := range 80 { // more than one statement takes
-		two.Note(as(tenure.DefaultTenant, "bob", tenure.TokenID(rune('a'+i))), "p2", "claude", "sonnet", today.Add(-24*time.Hour), tenure.ModelUse{Input: 1})
+		two.Note(as(tenure.DefaultTenant, "bob", tenure.TokenID(rune('a'+i))), store.AskedModel{Provider: "p2", Name: "claude", Model: "sonnet"}, today.Add(-24*time.Hour), tenure.ModelUse{Input: 1})
 	}
-	two.Note(as("other", "eve", "t2"), "p3", "openai", "gpt", today, use)
+	two.Note(as("other", "eve", "t2"), store.AskedModel{Provider: "p3", Name: "openai", Model: "gpt"}, today, use)
 	if err := two.Flush(f.ctx); err != nil {
 		t.Fatal(err)
 	}
@@ -77,4 +69,18 @@ func same(a, b tenure.ModelUses) bool {
 	at := a.LastAt.Equal(b.LastAt)
 	a.LastAt, b.LastAt = time.Time{}, time.Time{}
 	return at && a == b
+}
+
+// asker is somebody who asks models.
+func asker(t *testing.T, tenant tenure.TenantID, user tenure.UserID, token tenure.TokenID) tenure.Principal {
+	t.Helper()
+	s := &tenure.Standing{
+		Kind: tenure.PAT, Tenant: tenant, TenantActive: true, Workspace: tenure.DefaultWorkspace, WorkspaceRole: tenure.Member,
+		User: user, UserActive: true, Token: token, Scopes: tenure.DataPlane,
+	}
+	p, err := s.Admit(time.Now(), 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return p
 }
