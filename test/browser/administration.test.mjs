@@ -13,7 +13,7 @@ const scim = 'a-token-of-the-identity-provider';
 let browser;
 let server;
 let provider;
-const accepted = ['sk-the-first-0123456789', 'sk-the-second-0123456789'];
+const accepted = ['sk-the-first-0123456789', 'sk-the-second-0123456789', 'sk-the-third-0123456789'];
 
 before(async () => {
   provider = createServer((request, response) => {
@@ -281,6 +281,19 @@ for (const scripted of [true, false]) {
       await row(page, 'v1').getByRole('link', { name: /^Retire/ }).click();
       await press(page, 'Retire it');
       await told(page, 'Version 1 of “default” is retired');
+      const one = page.url().match(/.*\/providers\/[^/]+/)[0];
+      const keys = `${new URL(one).pathname.replace('/admin', '/api/v1/admin')}/keys`;
+      await call(root, 'POST', keys, { key: 'sk-that-nobody-accepts' });
+      await page.goto(one);
+      await row(page, 'v3').getByRole('button', { name: /^Use/ }).click();
+      await told(page, 'Version 3 of “default” is not used');
+      await row(page, 'v3').getByRole('link', { name: /^Discard/ }).click();
+      await press(page, 'Discard it');
+      await told(page, 'Version 3 of “default” is retired');
+      await call(root, 'POST', keys, { key: accepted[2] });
+      await page.goto(one);
+      await row(page, 'v4').getByRole('button', { name: /^Use/ }).click();
+      await told(page, 'version 4 of “default” is in use');
       for (const key of accepted) assert.ok(!(await page.content()).includes(key));
       await follow(page, 'Delete');
       await press(page, 'Delete provider and its key');

@@ -117,6 +117,9 @@ async function populate() {
       strftime('%Y-%m-%dT%H:%M:%fZ', 'now'), 150000 * m.priced, 3 * (1 - m.priced)
     FROM users u, (WITH RECURSIVE n(n) AS (SELECT 0 UNION ALL SELECT n + 1 FROM n WHERE n < 20) SELECT n FROM n) d,
       (SELECT 'gpt-4o' AS name, 1 AS priced UNION ALL SELECT 'gpt-4o-mini', 0) m WHERE u.user_name IN ('${people.member}', '${root}');`);
+  server.sql(`UPDATE provider_keys SET last_used_at = strftime('%Y-%m-%dT%H:%M:%fZ', 'now'), last_used_user = (SELECT id FROM users WHERE user_name = '${people.member}'),
+      last_used_token = (SELECT id FROM api_tokens WHERE name = 'Open WebUI');
+    UPDATE model_usage SET key_id = k.id, provider_id = k.provider_id FROM provider_keys k WHERE model_usage.model = 'gpt-4o';`);
   await ask(await mint(people.member, 'Jupyter'));
 }
 
