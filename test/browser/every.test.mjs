@@ -111,6 +111,7 @@ async function populate() {
   await call(root, 'POST', '/api/v1/admin/limits', { kind: 'user', subject: root, tokens_per_day: 1_000_000 });
   await call(root, 'POST', '/api/v1/admin/limits', { kind: 'workspace', subject: 'Research', tokens_per_day: 50_000_000 });
   await call(root, 'POST', '/api/v1/admin/limits', { kind: 'service_account', subject: bot.id, workspace: space.id, requests_per_minute: 10 });
+  await ask(await mint(people.member, 'Jupyter')); // before their limit is reached
   server.sql(`INSERT INTO model_usage (tenant_id, day, token_id, workspace_id, provider_id, model, user_id, service_account_id, provider,
       requests, input, cache_reads, cache_writes, output, last_at, spend, unpriced)
     SELECT u.tenant_id, unixepoch() / 86400 - d.n, 't-' || u.id, '${space.id}', 'p', m.name, u.id, '', 'openai', 40 - d.n, 30000 * (25 - d.n), 9000, 0, 4000 * (25 - d.n),
@@ -119,8 +120,7 @@ async function populate() {
       (SELECT 'gpt-4o' AS name, 1 AS priced UNION ALL SELECT 'gpt-4o-mini', 0) m WHERE u.user_name IN ('${people.member}', '${root}');`);
   server.sql(`UPDATE provider_keys SET last_used_at = strftime('%Y-%m-%dT%H:%M:%fZ', 'now'), last_used_user = (SELECT id FROM users WHERE user_name = '${people.member}'),
       last_used_token = (SELECT id FROM api_tokens WHERE name = 'Open WebUI');
-    UPDATE model_usage SET key_id = k.id, provider_id = k.provider_id FROM provider_keys k WHERE model_usage.model = 'gpt-4o';`);
-  await ask(await mint(people.member, 'Jupyter'));
+    UPDATE model_usage SET key_id = k.id, provider_id = p.id FROM provider_keys k, provider_credentials p WHERE p.id = k.provider_id AND p.name = 'openai' AND model_usage.model = 'gpt-4o';`);
 }
 
 async function scimPost(kind, body) {
