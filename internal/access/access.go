@@ -25,14 +25,14 @@ func Known(a tenure.Action) bool {
 // Check answers nil when p may do a anywhere in its own tenant, and Forbidden,
 // with the reason, when it may not.
 func Check(p tenure.Principal, a tenure.Action) error {
-	_, err := Explain(p, a, "")
+	_, err := judge(p, a, "")
 	return err
 }
 
 // CheckIn is Check for what lies in one workspace, in which p has the role
 // within, or none.
 func CheckIn(p tenure.Principal, a tenure.Action, within tenure.Role) error {
-	_, err := Explain(p, a, within)
+	_, err := judge(p, a, within)
 	return err
 }
 
@@ -48,13 +48,35 @@ func Admits(p tenure.Principal, a tenure.Action) error {
 
 // Explain judges as CheckIn does, and says by which rule.
 func Explain(p tenure.Principal, a tenure.Action, within tenure.Role) (string, error) {
+	why, err := judge(p, a, within)
+	return why.String(), err
+}
+
+// grounds are why somebody may: a scope, a role, or what text says. Most never ask.
+type grounds struct {
+	scope tenure.Scopes
+	role  tenure.Role
+	text  string
+}
+
+func (g grounds) String() string {
+	switch {
+	case g.scope != 0:
+		return "the scope " + g.scope.String() + " may"
+	case g.role != "":
+		return "the role " + string(g.role) + " " + g.text
+	}
+	return g.text
+}
+
+func judge(p tenure.Principal, a tenure.Action, within tenure.Role) (grounds, error) {
 	r, ok := rules[a]
 	if !ok {
-		return "", refuse("no rule opens the action %s", a)
+		return grounds{}, refuse("no rule opens the action %s", a)
 	}
 	s := p.Standing()
 	if r.home && s.Tenant != tenure.DefaultTenant {
-		return "", refuse("%s is about the whole installation: only the tenant %s may", a, tenure.DefaultTenant)
+		return grounds{}, refuse("%s is about the whole installation: only the tenant %s may", a, tenure.DefaultTenant)
 	}
 	switch s.Kind {
 	case tenure.PAT, tenure.ServiceToken:
@@ -67,58 +89,58 @@ func Explain(p tenure.Principal, a tenure.Action, within tenure.Role) (string, e
 		return why, err
 	case tenure.ConnectorToken:
 		if r.scim || r.everyone {
-			return "SCIM connectors may provision", nil
+			return grounds{text: "SCIM connectors may provision"}, nil
 		}
-		return "", refuse("a SCIM connector may provision and nothing else")
+		return grounds{}, refuse("a SCIM connector may provision and nothing else")
 	case tenure.RootToken:
 		// In single mode the root token carries the scopes of the data plane.
 		if r.noRoot || r.scope&tenure.PersonalScopes != 0 && !s.Scopes.Has(r.scope) {
-			return "", refuse("the root token does not permit %s%s", a, r.closed(s))
+			return grounds{}, refuse("the root token does not permit %s%s", a, r.closed(s))
 		}
-		return "the root token may", nil
+		return grounds{text: "the root token may"}, nil
 	case tenure.Operator:
-		return "whoever runs commands on the machine that holds the data may", nil
+		return grounds{text: "whoever runs commands on the machine that holds the data may"}, nil
 	}
-	return "", tenure.ErrForbidden
+	return grounds{}, tenure.ErrForbidden
 }
 
 // person judges somebody signed in by their roles.
-func (r rule) person(s *tenure.Standing, a tenure.Action, within tenure.Role) (string, error) {
+func (r rule) person(s *tenure.Standing, a tenure.Action, within tenure.Role) (grounds, error) {
 	switch {
 	case r.everyone:
-		return "everybody signed in may", nil
+		return grounds{text: "everybody signed in may"}, nil
 	case slices.Contains(r.roles, s.Role):
-		return fmt.Sprintf("the role %s in the tenant may", s.Role), nil
+		return grounds{role: s.Role, text: "in the tenant may"}, nil
 	case s.Role == tenure.Auditor && slices.Contains(r.within, within):
-		return "", refuse("an auditor reads everything and changes nothing: their role in the workspace does not permit %s", a)
+		return grounds{}, refuse("an auditor reads everything and changes nothing: their role in the workspace does not permit %s", a)
 	case within != "" && s.Role != "" && slices.Contains(r.within, within):
-		return fmt.Sprintf("the role %s in the workspace may", within), nil
+		return grounds{role: within, text: "in the workspace may"}, nil
 	case r.scope&tenure.PersonalScopes != 0:
-		return "", refuse("the model routes take a personal access token, not a sign-in")
+		return grounds{}, refuse("the model routes take a personal access token, not a sign-in")
 	case len(r.roles) == 0:
-		return "", refuse("no role permits %s", a)
+		return grounds{}, refuse("no role permits %s", a)
 	case within != "":
-		return "", refuse("neither the role %s nor, in the workspace, %s permits %s", s.Role, within, a)
+		return grounds{}, refuse("neither the role %s nor, in the workspace, %s permits %s", s.Role, within, a)
 	}
-	return "", refuse("the role %s does not permit %s", s.Role, a)
+	return grounds{}, refuse("the role %s does not permit %s", s.Role, a)
 }
 
 // token judges a token by its scopes, and by what its owner may do now.
-func (r rule) token(s *tenure.Standing, a tenure.Action, within tenure.Role) (string, error) {
+func (r rule) token(s *tenure.Standing, a tenure.Action, within tenure.Role) (grounds, error) {
 	switch {
 	case r.scope == 0 || s.Kind == tenure.PAT && r.scope&tenure.PersonalScopes == 0:
-		return "", refuse("an access token opens the model routes and nothing else")
+		return grounds{}, refuse("an access token opens the model routes and nothing else")
 	case !s.Scopes.Has(r.scope):
-		return "", &tenure.Error{
+		return grounds{}, &tenure.Error{
 			Kind: tenure.Forbidden, Code: "insufficient_scope", Field: r.scope.String(),
 			Msg: fmt.Sprintf("this token lacks the scope %q%s", r.scope, r.closed(s)),
 		}
 	case s.Kind == tenure.PAT && !slices.Contains(workspaceUsers, s.WorkspaceRole):
-		return "", refuse("the role %s in the token's workspace does not permit %s", s.WorkspaceRole, a)
+		return grounds{}, refuse("the role %s in the token's workspace does not permit %s", s.WorkspaceRole, a)
 	case s.Kind == tenure.ServiceToken && len(r.within) > 0 && !slices.Contains(r.within, within):
-		return "", refuse("the service account's token permits %s in the account's own workspace only", a)
+		return grounds{}, refuse("the service account's token permits %s in the account's own workspace only", a)
 	}
-	return fmt.Sprintf("the scope %s may", r.scope), nil
+	return grounds{scope: r.scope}, nil
 }
 
 // closed adds what would help where a token lacks a scope that may not be open at

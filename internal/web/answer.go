@@ -24,7 +24,7 @@ func (w *recorder) WriteHeader(status int) {
 	}
 	if w.ev.Status == 0 {
 		w.ev.Status = status
-		w.Header()["X-Request-Id"] = []string{w.ev.ID}
+		w.Header()["X-Request-Id"] = w.ev.id[:]
 	}
 	w.ResponseWriter.WriteHeader(status)
 }

@@ -182,8 +182,7 @@ func Plain(p string) bool {
 	if p == "" || p[0] != '/' || strings.Contains(p, "//") {
 		return false
 	}
-	p += "/"
-	return !strings.Contains(p, "/./") && !strings.Contains(p, "/../")
+	return !strings.Contains(p, "/./") && !strings.Contains(p, "/../") && !strings.HasSuffix(p, "/.") && !strings.HasSuffix(p, "/..")
 }
 
 func (rt *Router) handler(route Route) http.Handler {
@@ -195,7 +194,8 @@ func (rt *Router) handler(route Route) http.Handler {
 		if !route.Streams {
 			ev.recorder.within = rt.Patience.Write
 		}
-		w.Header()["X-Request-Id"] = []string{ev.ID}
+		ev.id[0] = ev.ID
+		w.Header()["X-Request-Id"] = ev.id[:]
 		r = r.WithContext(&ev.context) //nolint:contextcheck // it wraps the request's own
 		defer func() { rt.finish(route, r, ev, recover()) }()
 		if ev.Err = rt.run(route, &ev.recorder, r, ev); ev.Err != nil && ev.Status == 0 {
@@ -290,6 +290,7 @@ type Event struct {
 
 	recorder recorder
 	context  eventContext
+	id       [1]string // ID as a header has it
 }
 
 // eventContext carries the record of a request, its origin and who asks, in one
