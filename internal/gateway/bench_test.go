@@ -45,7 +45,7 @@ func BenchmarkAim(b *testing.B) {
 				if err != nil {
 					b.Fatal(err)
 				}
-				c := &call{protocol: &openAI, event: event, body: &body{buf: &doc}}
+				c := &call{protocol: &openAI, event: event, body: body{buf: &doc}}
 				ctx, flight, err := v.Live.Enter(context.WithValue(ctx, callKey{}, c), p, tenure.ChatCompletions, nil)
 				if err != nil {
 					b.Fatal(err)

@@ -29,6 +29,7 @@ const (
 type body struct {
 	pool *sync.Pool
 	buf  *[]byte
+	own  []byte // of a small one
 	refs atomic.Int32
 }
 
@@ -36,22 +37,23 @@ func newBodies() *sync.Pool {
 	return &sync.Pool{New: func() any { b := make([]byte, 0, 2*bodySmall); return &b }}
 }
 
-// readBody reads the whole body within the limits of size and time.
-func (g *Gateway) readBody(w http.ResponseWriter, r *http.Request) (*body, error) {
+// readBody reads the whole body within the limits of size and time. Nothing is held when
+// it fails.
+func (g *Gateway) readBody(b *body, w http.ResponseWriter, r *http.Request) error {
 	limits := g.Limits
 	if enc := r.Header.Get("Content-Encoding"); enc != "" && enc != "identity" {
-		return nil, &tenure.Error{
+		return &tenure.Error{
 			Kind: tenure.UnsupportedMedia, Code: "unsupported_content_encoding",
 			Msg: "send the request body without Content-Encoding",
 		}
 	}
 	if r.ContentLength > limits.MaxBody {
-		return nil, tooLarge(limits.MaxBody)
+		return tooLarge(limits.MaxBody)
 	}
-	b, src := &body{}, io.Reader(r.Body)
+	src := io.Reader(r.Body)
 	if r.ContentLength >= 0 && r.ContentLength <= bodySmall {
-		small := make([]byte, 0, r.ContentLength+1)
-		b.buf = &small
+		b.own = make([]byte, 0, r.ContentLength+1)
+		b.buf = &b.own
 	} else {
 		src = http.MaxBytesReader(w, r.Body, limits.MaxBody)
 		b.pool = g.bodies
@@ -60,14 +62,14 @@ func (g *Gateway) readBody(w http.ResponseWriter, r *http.Request) (*body, error
 	b.refs.Store(1)
 	err := b.fill(src, int(max(r.ContentLength, 0)))
 	if err == nil {
-		return b, nil
+		return nil
 	}
 	b.release()
 	var limit *http.MaxBytesError
 	if errors.As(err, &limit) {
-		return nil, tooLarge(limits.MaxBody)
+		return tooLarge(limits.MaxBody)
 	}
-	return nil, &tenure.Error{Kind: tenure.ClientClosed, Code: "client_closed", Msg: "the request body broke off", Err: err}
+	return &tenure.Error{Kind: tenure.ClientClosed, Code: "client_closed", Msg: "the request body broke off", Err: err}
 }
 
 func tooLarge(limit int64) error {

@@ -182,6 +182,9 @@ func (l *listing) explain(p tenure.Principal, kind tenure.ProviderKind, model st
 // sealedOf gives the error of a vault that does not open now, or nil: it says what
 // is the matter, and when to try again.
 func sealedOf(err error) error {
+	if err == nil {
+		return nil
+	}
 	var sealed *tenure.Error
 	if errors.As(err, &sealed) && (sealed.Code == "vault_sealed" || sealed.Code == "vault_busy") {
 		return sealed
@@ -268,8 +271,12 @@ func (c *catalogue) of(ctx context.Context, tenant tenure.TenantID, ws tenure.Wo
 func (c *catalogue) await(ctx context.Context, l *listing) (*listing, error) {
 	select {
 	case <-l.done:
-	case <-ctx.Done():
-		return nil, failure(ctx, ctx.Err())
+	default:
+		select {
+		case <-l.done:
+		case <-ctx.Done(): // asked for only where one has to wait: it makes a channel
+			return nil, failure(ctx, ctx.Err())
+		}
 	}
 	if l.err != nil {
 		return nil, &tenure.Error{

@@ -2,14 +2,9 @@ package gateway
 
 import (
 	"bytes"
-	"encoding/json"
 	"errors"
 	"io"
 	"net/http"
-	"net/url"
-	"strings"
-
-	"github.com/tenure-gateway/tenure"
 )
 
 // Whatever a provider answers, the key that it was asked with does not go through to the
@@ -17,31 +12,6 @@ import (
 
 // concealed is what stands in a key's place, at its length: so nothing of an answer moves.
 const concealed = "[redacted]"
-
-// formsOf are the ways in which a key may be written in an answer: as it is, in JSON, in
-// a URL.
-func formsOf(key tenure.Secret) [][]byte {
-	text := key.Reveal()
-	if text == "" {
-		return nil
-	}
-	out := [][]byte{[]byte(text)}
-	if strings.IndexFunc(text, written) < 0 {
-		return out // almost always
-	}
-	quoted, _ := json.Marshal(text)
-	for _, form := range []string{string(quoted[1 : len(quoted)-1]), strings.ReplaceAll(text, "/", `\/`), url.QueryEscape(text)} {
-		if form != text {
-			out = append(out, []byte(form))
-		}
-	}
-	return out
-}
-
-// written reports a character that JSON or a URL may write otherwise.
-func written(c rune) bool {
-	return (c < '0' || c > '9') && (c < 'A' || c > 'Z') && (c < 'a' || c > 'z') && c != '-' && c != '_' && c != '.'
-}
 
 // conceal writes over every key in text, and reports whether there was one.
 func conceal(text []byte, forms [][]byte) bool {
@@ -90,12 +60,22 @@ func begun(text []byte, forms [][]byte) int {
 func concealHeader(h http.Header, forms [][]byte) {
 	for name, values := range h {
 		for _, v := range values {
-			if conceal([]byte(v), forms) {
+			if tells(v, forms) {
 				delete(h, name)
 				break
 			}
 		}
 	}
+}
+
+// tells reports whether there is a key in text.
+func tells(text string, forms [][]byte) bool {
+	for _, form := range forms {
+		if len(text) >= len(form) && conceal([]byte(text), forms) {
+			return true
+		}
+	}
+	return false
 }
 
 // concealer conceals a key in a body while it passes. What may be the beginning of a key
@@ -104,20 +84,27 @@ func concealHeader(h http.Header, forms [][]byte) {
 type concealer struct {
 	io.ReadCloser
 	forms [][]byte
+	least int // a buffer of so much has room for what is held, and for more
 	held  []byte
 	ready []byte // what did not fit into a small buffer
 }
 
-// smallRead is below what a key may need.
-const smallRead = 4 << 10
+// newConcealer conceals what is written in one of these forms.
+func newConcealer(body io.ReadCloser, forms [][]byte) concealer {
+	c := concealer{ReadCloser: body, forms: forms}
+	for _, form := range forms {
+		c.least = max(c.least, 2*len(form))
+	}
+	return c
+}
 
 // Read implements io.Reader.
 func (c *concealer) Read(p []byte) (int, error) {
-	if len(c.ready) == 0 && len(p) >= smallRead {
+	if len(c.ready) == 0 && len(p) >= c.least {
 		return c.fill(p)
 	}
 	if len(c.ready) == 0 && len(p) > 0 {
-		room := make([]byte, smallRead)
+		room := make([]byte, max(c.least, copySize))
 		n, err := c.fill(room)
 		if c.ready = room[:n]; n == 0 {
 			return 0, err
@@ -128,7 +115,7 @@ func (c *concealer) Read(p []byte) (int, error) {
 	return n, nil
 }
 
-// fill reads into a buffer that is large enough.
+// fill reads into a buffer that is large enough: what is held is shorter than a key.
 func (c *concealer) fill(p []byte) (int, error) {
 	for {
 		n := copy(p, c.held)
@@ -144,7 +131,7 @@ func (c *concealer) fill(p []byte) (int, error) {
 			}
 			return n, nil
 		}
-		if k > len(c.forms[0])/2 {
+		if k > 0 && k > len(c.forms[0])/2 {
 			cover(p[n-k : n])
 		}
 		if n > 0 && !errors.Is(err, io.EOF) {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"io"
 	"math/rand/v2"
+	"net/url"
 	"strings"
 	"testing"
 	"testing/iotest"
@@ -14,12 +15,22 @@ import (
 // However a body comes in pieces, and however it is read, the key is not in what passes,
 // and all else passes as it was.
 func TestConceal(t *testing.T) {
-	const key = "sk-sk-a/key+of=tests-0123456789"
-	forms := formsOf(tenure.NewSecret(key))
+	concealsEverywhere(t, "sk-sk-a/key+of=tests-0123456789")
+}
+
+// A key may be so long that its beginning fills every buffer.
+func TestConcealLong(t *testing.T) {
+	concealsEverywhere(t, strings.Repeat("\u2039", 4096))
+}
+
+func concealsEverywhere(t *testing.T, key string) {
+	t.Helper()
+	forms := tenure.NewSecret(key).Forms()
 	texts := []string{
 		"", "s", "sk-sk", key, "sk-" + key + key + "sk-sk-a/", "no key at all, sk-sk-a but nearly",
 		strings.Repeat("data: x\n\n", 3000) + `{"message":"Incorrect API key provided: ` + key + `."}` + "\n\n",
-		`{"a":"sk-sk-a\/key+of=tests-0123456789","b":"https://x/?k=sk-sk-a%2Fkey%2Bof%3Dtests-0123456789"}`,
+		`{"a":"` + strings.ReplaceAll(key, "/", `\/`) + `","b":"https://x/?k=` + url.QueryEscape(key) + `"}`,
+		url.QueryEscape(key)[:2*len(key)/3], url.QueryEscape(key),
 		strings.Repeat("s", 10000) + key[:20],
 	}
 	for _, text := range texts {
@@ -37,10 +48,10 @@ func TestConceal(t *testing.T) {
 			"whole": strings.NewReader(text), "byte by byte": iotest.OneByteReader(strings.NewReader(text)), "in halves": iotest.HalfReader(strings.NewReader(text)),
 			"with its end": iotest.DataErrReader(strings.NewReader(text)), "in pieces": &pieces{strings.NewReader(text)},
 		} {
-			for _, room := range []int{1, 7, smallRead - 1, smallRead, 32 << 10} {
-				c := &concealer{ReadCloser: io.NopCloser(in), forms: forms}
+			for _, room := range []int{1, 7, copySize - 1, copySize, 32 << 10} {
+				c := newConcealer(io.NopCloser(in), forms)
 				var got bytes.Buffer
-				if _, err := io.CopyBuffer(struct{ io.Writer }{&got}, struct{ io.Reader }{c}, make([]byte, room)); err != nil {
+				if _, err := io.CopyBuffer(struct{ io.Writer }{&got}, struct{ io.Reader }{&c}, make([]byte, room)); err != nil {
 					t.Fatal(err)
 				}
 				if got.Len() == 0 && len(text) > 0 {

@@ -36,6 +36,18 @@ func TestProvidersThatEchoTheKey(t *testing.T) {
 			w.WriteHeader(http.StatusBadRequest)
 			_, _ = w.Write([]byte(`{"error":{"message":"` + providerKey + `"}}`))
 		},
+		"a trailer": func(w http.ResponseWriter, _ *http.Request) {
+			_, _ = w.Write([]byte(`{"choices":[],"key":"` + providerKey + `"}`))
+			_ = http.NewResponseController(w).Flush()
+			w.Header().Set(http.TrailerPrefix+"X-Debug", "Bearer "+providerKey)
+		},
+		"a trailer of an error": func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Trailer", "X-Debug")
+			w.WriteHeader(http.StatusBadRequest)
+			_, _ = w.Write([]byte(`{"error":{"message":"` + providerKey + `"}}`))
+			_ = http.NewResponseController(w).Flush()
+			w.Header().Set("X-Debug", "Bearer "+providerKey)
+		},
 		"an error that is cut": func(w http.ResponseWriter, _ *http.Request) {
 			w.WriteHeader(http.StatusBadRequest)
 			_, _ = w.Write([]byte(strings.Repeat("x", 64<<10-len(providerKey)+2) + providerKey))
@@ -53,7 +65,7 @@ func TestProvidersThatEchoTheKey(t *testing.T) {
 			w := newWorld(t, up.URL)
 			res := w.post("/v1/chat/completions", chat("hi", name == "a stream"))
 			got := text(t, res)
-			if all := got + fmt.Sprint(res.Header); strings.Contains(all, providerKey[:len(providerKey)-1]) || got == "" {
+			if all := got + fmt.Sprint(res.Header, res.Trailer); strings.Contains(all, providerKey[:len(providerKey)-1]) || got == "" {
 				t.Errorf("%s %v\n%.500s", res.Status, res.Header, got)
 			}
 			if name != "an error that is cut" && !strings.Contains(got, "[redacted]*") {

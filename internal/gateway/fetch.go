@@ -58,7 +58,8 @@ func (c *catalogue) fetchModels(ctx context.Context, p tenure.Provider) ([]Model
 			CreatedAt   time.Time `json:"created_at"`
 		} `json:"data"`
 	}
-	if err := json.NewDecoder(io.LimitReader(&concealer{ReadCloser: res.Body, forms: formsOf(of.key.Secret)}, maxList)).Decode(&list); err != nil {
+	body := newConcealer(res.Body, of.key.Secret.Forms())
+	if err := json.NewDecoder(io.LimitReader(&body, maxList)).Decode(&list); err != nil {
 		return nil, err
 	}
 	models := make([]Model, 0, len(list.Data))

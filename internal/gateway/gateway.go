@@ -107,12 +107,14 @@ type call struct {
 	target   target
 	keys     []vault.OpenedKey // that it may go out with
 	key      tenure.Secret     // that it went out with
-	body     *body
+	answer   http.Response     // without what the transport still adds to its own
+	body     body
 	asked    live.Model // what the provider is asked for, as its flight knows it
 	edits    edits
 	hide     bool // the figures of use were asked for by us alone
 	event    *web.Event
 	flight   *live.Flight
+	rc       http.ResponseController
 	sending  atomic.Bool   // the body has been read
 	upload   time.Duration // the client's part of the time before sent
 }
@@ -122,21 +124,20 @@ type callKey struct{}
 // unblock frees a request that is cut from a client that holds it up: while the
 // body is read, one that does not send; later, one that does not read. (After
 // the body, the server itself reads ahead, and must not be disturbed.)
-func (c *call) unblock(rc *http.ResponseController) {
+func (c *call) unblock() {
 	if c.sending.Load() {
-		_ = rc.SetWriteDeadline(time.Now().Add(lastWords))
+		_ = c.rc.SetWriteDeadline(time.Now().Add(lastWords))
 		return
 	}
-	_ = rc.SetReadDeadline(time.Now())
+	_ = c.rc.SetReadDeadline(time.Now())
 }
 
 // model makes the handler of a route that asks a model.
 func (g *Gateway) model(pr *protocol, action tenure.Action, path string) func(http.ResponseWriter, *http.Request) error {
 	return g.shared(func(w http.ResponseWriter, r *http.Request) error {
 		p := web.Principal(r.Context())
-		rc := http.NewResponseController(w)
-		c := &call{protocol: pr, path: path, event: web.EventOf(r.Context())}
-		ctx, flight, err := g.Live.Enter(r.Context(), p, action, func() { c.unblock(rc) })
+		c := &call{protocol: pr, path: path, event: web.EventOf(r.Context()), rc: *http.NewResponseController(w)}
+		ctx, flight, err := g.Live.Enter(r.Context(), p, action, c.unblock)
 		if err != nil {
 			return err
 		}
@@ -145,7 +146,7 @@ func (g *Gateway) model(pr *protocol, action tenure.Action, path string) func(ht
 		if err := g.bounded(w, pr, p, c.event.Start); err != nil {
 			return err
 		}
-		if err := g.prepare(ctx, rc, w, r, p, c); err != nil {
+		if err := g.prepare(ctx, w, r, p, c); err != nil {
 			if cut := live.Cause(ctx); cut != nil {
 				c.event.Cut = cut.Code
 				w.Header().Set("Connection", "close") // the rest of the body is not read
@@ -156,7 +157,7 @@ func (g *Gateway) model(pr *protocol, action tenure.Action, path string) func(ht
 		defer c.body.release()
 		g.proxy.ServeHTTP(w, r.WithContext(context.WithValue(ctx, callKey{}, c)))
 		if c.event.Cut != "" {
-			_ = rc.SetWriteDeadline(time.Time{})
+			_ = c.rc.SetWriteDeadline(time.Time{})
 		}
 		return c.event.Err
 	})
@@ -175,20 +176,19 @@ var (
 const lastWords = 500 * time.Millisecond
 
 // prepare reads the body and finds where it goes.
-func (g *Gateway) prepare(ctx context.Context, rc *http.ResponseController, w http.ResponseWriter, r *http.Request, p tenure.Principal, c *call) error {
+func (g *Gateway) prepare(ctx context.Context, w http.ResponseWriter, r *http.Request, p tenure.Principal, c *call) error {
 	began := time.Now()
 	c.flight.Within(g.Limits.BodyTimeout, errSlowClient)
-	b, err := g.readBody(w, r)
-	if err != nil {
+	if err := g.readBody(&c.body, w, r); err != nil {
 		return err
 	}
-	c.body, c.upload = b, time.Since(began)
+	c.upload = time.Since(began)
 	c.flight.Within(g.Limits.FirstByteTimeout, errSlowProvider)
-	_ = rc.SetReadDeadline(time.Time{}) // the server's own limit is for bodies
+	_ = c.rc.SetReadDeadline(time.Time{}) // the server's own limit is for bodies
 	c.sending.Store(true)
-	err = g.aim(ctx, p, c)
+	err := g.aim(ctx, p, c)
 	if err != nil {
-		b.release()
+		c.body.release()
 	}
 	return err
 }
@@ -260,6 +260,14 @@ func passes(name string) bool {
 	return false
 }
 
+// Values of headers that are always the same. Whoever sets a header gives it another
+// list; nobody writes into one.
+var (
+	without  = []string{""}
+	identity = []string{"identity"}
+	nosniff  = []string{"nosniff"}
+)
+
 // rewrite takes away everything that names the caller; who it is for the provider, a
 // key says (rota).
 func rewrite(pr *httputil.ProxyRequest) {
@@ -271,9 +279,9 @@ func rewrite(pr *httputil.ProxyRequest) {
 		}
 	}
 	if h["User-Agent"] == nil {
-		h["User-Agent"] = []string{""} // else the transport would add its own
+		h["User-Agent"] = without // else the transport would add its own
 	}
-	h["Accept-Encoding"] = []string{"identity"} // an error event cannot be added to a compressed stream
+	h["Accept-Encoding"] = identity // an error event cannot be added to a compressed stream
 	// Not sent, for it is empty: it lets the transport try again on a fresh
 	// connection when the provider has just closed a kept one, before any answer.
 	h["Idempotency-Key"] = []string{}

@@ -45,29 +45,30 @@ func findModel(doc []byte) (found, error) {
 		if !first && !s.open(',') {
 			return f, s.broken()
 		}
-		key, ok := s.text()
-		if !ok || !s.open(':') {
+		s.space()
+		key := s.key()
+		if key == nil {
 			return f, s.broken()
 		}
-		s.space()
 		from := s.at
 		if !s.skip(0) {
 			return f, s.broken()
 		}
 		value := doc[from:s.at]
 		switch {
-		case strings.EqualFold(key, "thread"):
+		case is(key, "thread"):
 			f.thread = f.thread || string(value) != "null"
-		case key == "stream":
+		case string(key) == "stream":
 			f.stream = string(value) == "true"
-		case key == "stream_options":
+		case string(key) == "stream_options":
 			f.options = span{from, s.at}
-		case !strings.EqualFold(key, "model"):
-		case seen || key != "model":
+		case !is(key, "model"):
+		case seen || string(key) != "model":
 			return f, badBody("ambiguous_model", "the body names a model more than once, or under another spelling of \"model\"")
 		default:
 			seen = true
 			f.from, f.to = from, s.at
+			var ok bool
 			if f.model, ok = unquote(value); !ok {
 				return f, badBody("invalid_model", "model: expected a string")
 			}
@@ -118,16 +119,6 @@ func (s *scanner) open(c byte) bool {
 }
 
 func (s *scanner) close(c byte) bool { return s.open(c) }
-
-// text passes a string and gives it decoded.
-func (s *scanner) text() (string, bool) {
-	s.space()
-	from := s.at
-	if !s.quoted() {
-		return "", false
-	}
-	return unquote(s.doc[from:s.at])
-}
 
 // unquote decodes a JSON string; null is the empty one.
 func unquote(value []byte) (string, bool) {

@@ -263,5 +263,11 @@ func (t *rota) RoundTrip(r *http.Request) (*http.Response, error) {
 	c, _ := r.Context().Value(callKey{}).(*call)
 	res, of, err := t.send(r, c.protocol, c.target.provider, c.keys)
 	c.key, c.event.Key, c.event.KeysPassed = of.key.Secret, of.key.ID, of.tries-1
-	return res, err
+	if err != nil {
+		return nil, err
+	}
+	// A copy: when the body ends, the transport writes the trailers into its own, where
+	// nobody sees them. What they say was judged by nobody.
+	c.answer = *res
+	return &c.answer, nil
 }

@@ -67,25 +67,26 @@ func (g *Gateway) answer(res *http.Response) error {
 		delete(res.Header, name)
 	}
 	withoutLimits(res.Header)
-	res.Header["X-Content-Type-Options"] = []string{"nosniff"}
-	res.Trailer = nil
+	res.Header["X-Content-Type-Options"] = nosniff
+	res.Trailer = nil // and whatever comes in its place stays with the transport (rota)
 	if id, ok := res.Header["X-Request-Id"]; ok {
 		res.Header["X-Provider-Request-Id"] = id
 		delete(res.Header, "X-Request-Id")
 	}
-	forms := formsOf(c.key)
+	forms := c.key.Forms()
 	concealHeader(res.Header, forms)
 	if res.StatusCode >= 400 {
 		return scrub(res, forms)
-	}
-	if len(forms) > 0 {
-		res.Body = &concealer{ReadCloser: res.Body, forms: forms}
 	}
 	c.flight.Within(g.Limits.IdleTimeout, errStalled)
 	s := &stream{
 		body: res.Body, ctx: ctx, call: c, idle: g.Limits.IdleTimeout,
 		events: strings.HasPrefix(res.Header.Get("Content-Type"), "text/event-stream"),
 		meter:  meter{use: &c.event.Use, apart: c.protocol.kind == tenure.Anthropic},
+	}
+	if len(forms) > 0 {
+		s.conceal = newConcealer(res.Body, forms)
+		s.body = &s.conceal
 	}
 	s.meter.events = s.events
 	s.hide.on = c.hide && s.events
@@ -99,8 +100,8 @@ func (g *Gateway) answer(res *http.Response) error {
 
 // scrub takes the provider's key out of an error that echoes it.
 func scrub(res *http.Response, forms [][]byte) error {
-	body := &concealer{ReadCloser: res.Body, forms: forms}
-	text, err := io.ReadAll(io.LimitReader(body, maxError))
+	body := newConcealer(res.Body, forms)
+	text, err := io.ReadAll(io.LimitReader(&body, maxError))
 	if err != nil {
 		return err
 	}
@@ -130,8 +131,9 @@ type stream struct {
 	tail []byte  // the error event that is still to be passed on
 	over bool
 
-	meter meter
-	hide  hider
+	meter   meter
+	hide    hider
+	conceal concealer
 }
 
 // Read implements io.Reader.
