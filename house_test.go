@@ -70,7 +70,7 @@ var house = []room{
 		"internal/doctor", // looks at it
 	}},
 	{path: "internal/egress", layer: machinery},
-	{path: "internal/leaks", layer: machinery, by: []string{"internal/doctor", "cmd/tenure"}},
+	{path: "internal/leaks", layer: machinery, by: []string{"internal/doctor", "internal/vault", "cmd/tenure"}},
 	{path: "internal/oidc", layer: machinery},
 	{path: "internal/secretref", layer: machinery},
 	{path: "internal/keys", layer: machinery, by: []string{"internal/vault", "internal/app", "internal/doctor"}},

@@ -21,6 +21,7 @@ type Provider struct {
 	BaseURL   string // with "/v1" for openai, without it for anthropic, as the SDKs have it
 	Last4     string // the last four characters of the key that is used first, for people
 	Reference string // where that key is kept; "": sealed here
+	Headers   []ProviderHeader
 	MadeBy    UserID // the person who made it, or empty
 	CreatedBy string // who made it, for people
 	CreatedAt time.Time
@@ -28,6 +29,22 @@ type Provider struct {
 	// LastUsedAt is when a model last answered a request by one of its keys, to the
 	// second; zero: never.
 	LastUsedAt time.Time
+}
+
+// ProviderHeader is a header that a provider gets with every request, beside its key: an
+// organisation, a version of its interface. It is no secret.
+type ProviderHeader struct{ Name, Value string }
+
+// HeadersByName are the headers of a provider, for showing them; nil: it has none.
+func (p Provider) HeadersByName() map[string]string {
+	if len(p.Headers) == 0 {
+		return nil
+	}
+	out := make(map[string]string, len(p.Headers))
+	for _, h := range p.Headers {
+		out[h.Name] = h.Value
+	}
+	return out
 }
 
 // KeyState is where a version of a provider's key is in its life.

@@ -25,9 +25,12 @@ type local struct {
 	JSON   bool   `name:"json" help:"Print JSON."`
 }
 
+// settingsOf are settings that a verb has beside those of the data.
+type settingsOf interface{ Into(c *config.Checked) error }
+
 // open opens the data. fresh allows a data directory that is not there yet; more are
 // settings that the verb has beside those of the data.
-func (l local) open(e *env, fresh bool, more ...config.Secrets) (*app.App, tenure.Principal, error) {
+func (l local) open(e *env, fresh bool, more ...settingsOf) (*app.App, tenure.Principal, error) {
 	cfg, err := l.Check()
 	for _, s := range more {
 		if err == nil {
@@ -88,7 +91,7 @@ func account() string {
 }
 
 // with opens the data, runs the verb and closes.
-func (l local) with(e *env, fresh bool, verb func(*app.App, tenure.Principal) error, more ...config.Secrets) error {
+func (l local) with(e *env, fresh bool, verb func(*app.App, tenure.Principal) error, more ...settingsOf) error {
 	a, by, err := l.open(e, fresh, more...)
 	if err != nil {
 		return err

@@ -14,6 +14,7 @@ type providerCmd struct {
 	Add    providerAdd    `cmd:"" help:"Add a model provider; its key is sealed at once."`
 	List   providerList   `cmd:"" help:"List model providers, without their keys."`
 	Rotate providerRotate `cmd:"" help:"Check a new key with the provider, and use it in the place of the one before."`
+	Set    providerSet    `cmd:"" help:"Set the headers that a model provider gets beside its key."`
 	Rename providerRename `cmd:"" help:"Give a model provider another name."`
 	Key    providerKeyCmd `cmd:"" help:"The keys of a provider, one by one."`
 	Remove providerRemove `cmd:"" help:"Remove a model provider and its keys."`
@@ -27,6 +28,8 @@ type providerPlace struct {
 type providerAdd struct {
 	local
 	config.Secrets
+	config.Proxy
+	headerFlags
 	Name    string `arg:"" help:"Name in the workspace, for example openai."`
 	Kind    string `default:"openai" help:"openai (and anything compatible) or anthropic."`
 	BaseURL string `name:"base-url" placeholder:"URL" help:"Base URL, with /v1 for openai (default: the provider's own)."`
@@ -42,7 +45,7 @@ func (providerAdd) Help() string {
 
 // Run implements the verb.
 func (c *providerAdd) Run(e *env) error {
-	spec := vault.Spec{Workspace: c.Workspace, Name: c.Name, Kind: tenure.ProviderKind(c.Kind), BaseURL: c.BaseURL, KeyReference: c.KeyRef}
+	spec := vault.Spec{Workspace: c.Workspace, Name: c.Name, Kind: tenure.ProviderKind(c.Kind), BaseURL: c.BaseURL, KeyReference: c.KeyRef, Headers: c.Header}
 	if c.KeyRef == "" {
 		var err error
 		if spec.Key, err = readSecret(c.KeyFile); err != nil {
@@ -55,13 +58,13 @@ func (c *providerAdd) Run(e *env) error {
 			return err
 		}
 		return c.print(e, providerView(p), func(w io.Writer) { fmt.Fprintln(w, "added", p.Name, p.ID) })
-	}, c.Secrets)
+	}, c.Secrets, c.Proxy)
 }
 
 func providerView(p tenure.Provider) map[string]any {
 	return map[string]any{
 		"id": p.ID, "name": p.Name, "kind": p.Kind, "base_url": p.BaseURL, "workspace": p.Workspace,
-		"key_last4": p.Last4, "key_reference": p.Reference, "created_at": stamp(p.CreatedAt), "last_used_at": stamp(p.LastUsedAt),
+		"key_last4": p.Last4, "key_reference": p.Reference, "headers": p.HeadersByName(), "created_at": stamp(p.CreatedAt), "last_used_at": stamp(p.LastUsedAt),
 	}
 }
 

@@ -29,7 +29,7 @@ type ofProvider struct {
 }
 
 // on runs fn on the provider that is named.
-func (c *ofProvider) on(e *env, fn func(*app.App, tenure.Principal, tenure.Provider) error, more ...config.Secrets) error {
+func (c *ofProvider) on(e *env, fn func(*app.App, tenure.Principal, tenure.Provider) error, more ...settingsOf) error {
 	return c.with(e, false, func(a *app.App, by tenure.Principal) error {
 		rows, err := a.Vault.List(e.ctx, by, c.Workspace)
 		if err != nil {
@@ -115,6 +115,38 @@ func (c *providerRotate) Run(e *env) error {
 	}, c.Secrets)
 }
 
+type providerSet struct {
+	ofProvider
+	config.Proxy
+	headerFlags
+	NoHeaders bool `name:"no-headers" help:"It gets none any more."`
+}
+
+// headerFlags say what a provider gets beside its key.
+type headerFlags struct {
+	Header map[string]string `sep:"none" placeholder:"NAME=VALUE" help:"A header that the provider gets with every request; once for each."`
+}
+
+// Help implements kong.HelpProvider.
+func (providerSet) Help() string {
+	return "Example:\n\n  tenure provider set openai --header OpenAI-Organization=org-1 --header OpenAI-Project=proj-2\n  tenure provider set openai --no-headers\n\n" +
+		"What is named are all the headers that it gets: others are not sent any more. They are stored and shown as they are: a key belongs in \"tenure provider rotate\"."
+}
+
+// Run implements the verb.
+func (c *providerSet) Run(e *env) error {
+	if (len(c.Header) == 0) != c.NoHeaders {
+		return tenure.InvalidField("header", "--header NAME=VALUE, once for each header that it is to get, or --no-headers")
+	}
+	return c.on(e, func(a *app.App, by tenure.Principal, p tenure.Provider) error {
+		p, err := a.Vault.Change(e.ctx, by, p.ID, vault.ProviderChange{Headers: &c.Header})
+		if err != nil {
+			return err
+		}
+		return c.print(e, providerView(p), func(w io.Writer) { fmt.Fprintf(w, "%s gets %d headers of its own\n", p.Name, len(p.Headers)) })
+	}, c.Proxy)
+}
+
 type providerRename struct {
 	ofProvider
 	To string `arg:"" help:"The new name."`
@@ -128,7 +160,7 @@ func (providerRename) Help() string {
 // Run implements the verb.
 func (c *providerRename) Run(e *env) error {
 	return c.on(e, func(a *app.App, by tenure.Principal, p tenure.Provider) error {
-		p, err := a.Vault.Rename(e.ctx, by, p.ID, c.To)
+		p, err := a.Vault.Change(e.ctx, by, p.ID, vault.ProviderChange{Name: &c.To})
 		if err != nil {
 			return err
 		}
@@ -239,7 +271,7 @@ type ofKey struct {
 	Key string `arg:"" help:"Name of the key, for its newest version that has not ended, or id of a version."`
 }
 
-func (c *ofKey) onKey(e *env, fn func(*app.App, tenure.Principal, tenure.Provider, tenure.KeyID) error, more ...config.Secrets) error {
+func (c *ofKey) onKey(e *env, fn func(*app.App, tenure.Principal, tenure.Provider, tenure.KeyID) error, more ...settingsOf) error {
 	return c.on(e, func(a *app.App, by tenure.Principal, p tenure.Provider) error {
 		rows, err := a.Vault.ProviderKeys(e.ctx, by, p.ID)
 		if err != nil {

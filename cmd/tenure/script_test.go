@@ -12,6 +12,7 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -27,6 +28,7 @@ import (
 // so print what "stdout" then looks at.
 var commands = map[string]func(ts *testscript.TestScript, neg bool, args []string){
 	"simulate": simulate,                   // simulate: a provider of both kinds; the environment seeds them
+	"upstream": command((*world).upstream), // upstream: prints the headers of the last request that reached the provider
 	"transit":  command((*world).transit),  // transit [seal|unseal|busy|idle|opened|rotate]: starts a Vault with the transit key "tenure", which the environment names; or changes it
 	"kv":       command((*world).kv),       // kv [seal|unseal|deny|put PATH VALUE]: starts a Vault with KV version 2, which the environment names; or changes it, and what api_key is
 	"mounted":  command((*world).mounted),  // mounted DIRECTORY NAME VALUE: a secret as Kubernetes mounts it, or puts another in its place
@@ -72,8 +74,9 @@ type world struct {
 	replicas  map[string]*process
 	server    *postgrestest.Instance // of "own"
 	simulator *httptest.Server
-	vault     *keystest.Transit // of "transit"
-	secrets   *keystest.KV      // of "kv"
+	asked     atomic.Pointer[simulator.Request] // the last that reached it
+	vault     *keystest.Transit                 // of "transit"
+	secrets   *keystest.KV                      // of "kv"
 	streams   map[string]*stream
 	marked    time.Time
 	promised  time.Time // what promises count from: mark, or answered
@@ -130,11 +133,19 @@ func (w *world) close() {
 func simulate(ts *testscript.TestScript, _ bool, keys []string) {
 	w, _ := ts.Value(worldKey{}).(*world)
 	const key = "a-provider-key-for-tests"
-	w.simulator = httptest.NewServer((&simulator.Server{Key: key, Keys: keys, Faults: true}).Handler())
+	w.simulator = httptest.NewServer((&simulator.Server{Key: key, Keys: keys, Faults: true, Log: func(r simulator.Request) { w.asked.Store(&r) }}).Handler())
 	ts.Setenv("OPENAI_API_KEY", key)
 	ts.Setenv("OPENAI_BASE_URL", w.simulator.URL+"/v1")
 	ts.Setenv("ANTHROPIC_API_KEY", key)
 	ts.Setenv("ANTHROPIC_BASE_URL", w.simulator.URL)
+}
+
+func (w *world) upstream(ts *testscript.TestScript, _ []string) error {
+	last := w.asked.Load()
+	if last == nil {
+		return errors.New("nothing has reached the provider")
+	}
+	return last.Header.Write(ts.Stdout())
 }
 
 // environment is what "serve" passes on of the script's.
@@ -473,11 +484,13 @@ func (w *world) logged(_ *testscript.TestScript, args []string) error {
 	if err != nil {
 		return err
 	}
-	time.Sleep(settle) // log lines wait for others
-	if text := w.process.errors.String(); !like.MatchString(text) {
-		return fmt.Errorf("the log has nothing like %s:\n%s", args[0], text)
+	for deadline := time.Now().Add(5 * time.Second); ; time.Sleep(settle) { // log lines wait for others
+		if text := w.process.errors.String(); like.MatchString(text) {
+			return nil
+		} else if time.Now().After(deadline) {
+			return fmt.Errorf("the log has nothing like %s:\n%s", args[0], text)
+		}
 	}
-	return nil
 }
 
 func (w *world) json(ts *testscript.TestScript, _ []string) error {

@@ -122,29 +122,31 @@ func (a *API) mountTokens(m *mounting) {
 
 // Provider is a model provider as it is shown: never its key.
 type Provider struct {
-	ID           string     `json:"id"`
-	Name         string     `json:"name"`
-	Kind         string     `json:"kind" enum:"openai,anthropic"`
-	BaseURL      string     `json:"base_url"`
-	Workspace    string     `json:"workspace"`
-	KeyLast4     string     `json:"key_last4,omitempty"`
-	KeyReference string     `json:"key_reference,omitempty" doc:"Address of where the key is kept; absent: it is sealed here"`
-	CreatedAt    time.Time  `json:"created_at"`
-	LastUsedAt   *time.Time `json:"last_used_at" doc:"When a model last answered a request by one of its keys, to the second"`
+	ID           string            `json:"id"`
+	Name         string            `json:"name"`
+	Kind         string            `json:"kind" enum:"openai,anthropic"`
+	BaseURL      string            `json:"base_url"`
+	Workspace    string            `json:"workspace"`
+	KeyLast4     string            `json:"key_last4,omitempty"`
+	KeyReference string            `json:"key_reference,omitempty" doc:"Address of where the key is kept; absent: it is sealed here"`
+	Headers      map[string]string `json:"headers,omitempty" doc:"What the provider gets with every request beside its key, by name"`
+	CreatedAt    time.Time         `json:"created_at"`
+	LastUsedAt   *time.Time        `json:"last_used_at" doc:"When a model last answered a request by one of its keys, to the second"`
 }
 
 func showProvider(p tenure.Provider) Provider {
-	return Provider{string(p.ID), p.Name, string(p.Kind), p.BaseURL, string(p.Workspace), p.Last4, p.Reference, p.CreatedAt, when(p.LastUsedAt)}
+	return Provider{string(p.ID), p.Name, string(p.Kind), p.BaseURL, string(p.Workspace), p.Last4, p.Reference, p.HeadersByName(), p.CreatedAt, when(p.LastUsedAt)}
 }
 
 type providerIn struct {
 	Body struct {
-		Name         string `json:"name" example:"openai"`
-		Kind         string `json:"kind" enum:"openai,anthropic"`
-		BaseURL      string `json:"base_url,omitempty" doc:"The provider's own when left out"`
-		Workspace    string `json:"workspace,omitempty"`
-		Key          string `json:"key,omitempty" doc:"Sealed at once and never given back" writeOnly:"true"`
-		KeyReference string `json:"key_reference,omitempty" example:"vault://secret/tenure/openai#api_key" doc:"Address of where the key is kept, in its place; the operator allows addresses to tenants"`
+		Name         string            `json:"name" example:"openai"`
+		Kind         string            `json:"kind" enum:"openai,anthropic"`
+		BaseURL      string            `json:"base_url,omitempty" doc:"The provider's own when left out"`
+		Workspace    string            `json:"workspace,omitempty"`
+		Key          string            `json:"key,omitempty" doc:"Sealed at once and never given back" writeOnly:"true"`
+		KeyReference string            `json:"key_reference,omitempty" example:"vault://secret/tenure/openai#api_key" doc:"Address of where the key is kept, in its place; the operator allows addresses to tenants"`
+		Headers      map[string]string `json:"headers,omitempty" doc:"What the provider gets with every request beside its key: no credential, nothing that says who people are"`
 	}
 }
 
@@ -168,7 +170,7 @@ func (a *API) mountProviders(m *mounting) {
 		func(ctx context.Context, in *providerIn) (*body[Provider], error) {
 			p, err := a.Vault.Add(ctx, web.Principal(ctx), vault.Spec{
 				Workspace: in.Body.Workspace, Name: in.Body.Name,
-				Kind: tenure.ProviderKind(in.Body.Kind), BaseURL: in.Body.BaseURL, Key: tenure.NewSecret(in.Body.Key), KeyReference: in.Body.KeyReference,
+				Kind: tenure.ProviderKind(in.Body.Kind), BaseURL: in.Body.BaseURL, Key: tenure.NewSecret(in.Body.Key), KeyReference: in.Body.KeyReference, Headers: in.Body.Headers,
 			})
 			return &body[Provider]{showProvider(p)}, err
 		})

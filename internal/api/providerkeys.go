@@ -101,10 +101,11 @@ func showProviderKey(k tenure.ProviderKey) ProviderKey {
 	}
 }
 
-type renameProviderIn struct {
+type changeProviderIn struct {
 	ID   string `path:"id" maxLength:"200"`
 	Body struct {
-		Name string `json:"name" example:"openai"`
+		Name    *string            `json:"name,omitempty" example:"openai"`
+		Headers *map[string]string `json:"headers,omitempty" doc:"All that the provider gets with every request beside its key: those that are not named are not sent any more"`
 	}
 }
 
@@ -161,9 +162,9 @@ type activateIn struct {
 func (a *API) mountProviderKeys(m *mounting) {
 	const path = "/api/v1/admin/providers/{id}"
 	tags := []string{"Administration: providers"}
-	operation(m, tenure.ChangeProvider, huma.Operation{OperationID: "rename-provider", Method: http.MethodPatch, Path: path, Summary: "Give a model provider another name; its base URL stays", Tags: tags},
-		func(ctx context.Context, in *renameProviderIn) (*body[Provider], error) {
-			p, err := a.Vault.Rename(ctx, web.Principal(ctx), tenure.ProviderID(in.ID), in.Body.Name)
+	operation(m, tenure.ChangeProvider, huma.Operation{OperationID: "change-provider", Method: http.MethodPatch, Path: path, Summary: "Give a model provider another name, or have it get other headers; its base URL stays", Tags: tags},
+		func(ctx context.Context, in *changeProviderIn) (*body[Provider], error) {
+			p, err := a.Vault.Change(ctx, web.Principal(ctx), tenure.ProviderID(in.ID), vault.ProviderChange{Name: in.Body.Name, Headers: in.Body.Headers})
 			return &body[Provider]{showProvider(p)}, err
 		})
 	operation(m, tenure.ChangeProvider, huma.Operation{OperationID: "rotate-provider", Method: http.MethodPost, Path: path + "/rotate", Summary: "Check a new key with the provider, use it from now on, and keep the one before for the overlap; a name that is new adds a key", Tags: tags, DefaultStatus: http.StatusCreated, Metadata: reveals()},

@@ -204,6 +204,7 @@ func (a *App) build(ctx context.Context) error {
 	if cfg.PublicURL != nil {
 		a.Vault.Public = cfg.PublicURL
 	}
+	a.Vault.Asserted = cfg.Asserted()
 	a.guard = &egress.Guard{Roots: roots}
 	a.Vault.Client = func(allowed tenure.Egress) *http.Client {
 		return a.guard.Client(&http.Transport{DisableKeepAlives: true}, cfg.ConnectTimeout, true, allowed)
@@ -342,6 +343,11 @@ func (a *App) Serve(ctx context.Context, banner io.Writer, ready func(net.Addr))
 	}
 	a.guard.Serves(ln.Addr())
 	router, err := a.router()
+	if err == nil {
+		err = a.Vault.Unsent(ctx, func(p tenure.Provider, why error) {
+			a.Log.Warn("a header of a provider is not sent", "tenant", p.Tenant, "workspace", p.Workspace, "provider", p.Name, "error", why)
+		})
+	}
 	if err == nil {
 		err = a.ensureRoot(ctx, banner) // only now that nothing else can fail: it is shown once
 	}

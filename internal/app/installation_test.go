@@ -55,8 +55,8 @@ func installWith(t testing.TB, mode, root string) *installation {
 	}
 	cfg, err := config.Serve{
 		Local: config.Local{Home: config.Home{Home: t.TempDir()}, DatabaseURL: serve}, Mode: mode, Listen: "127.0.0.1:0", Admins: superAdmin,
-		ProxyHeader: map[string]string{"teams": "x-user-id"}[mode], // also beside stored OIDC connections
-		APIToken:    root, SCIMToken: scimToken, ShutdownGrace: "1s",
+		Proxy:    config.Proxy{ProxyHeader: map[string]string{"teams": "x-user-id"}[mode]}, // also beside stored OIDC connections
+		APIToken: root, SCIMToken: scimToken, ShutdownGrace: "1s",
 		OpenAIKey: providerKey, OpenAIBaseURL: provider.URL + "/v1", AnthropicKey: providerKey, AnthropicBaseURL: provider.URL,
 	}.Check()
 	if err != nil {

@@ -9,6 +9,7 @@ package audit
 import (
 	"cmp"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/tenure-gateway/tenure"
@@ -165,7 +166,8 @@ func RoleGranted(p tenure.Principal, u tenure.User, role tenure.Role, reason str
 	return e
 }
 
-// ProviderChanged tells of a provider that was "created", "renamed" or "deleted".
+// ProviderChanged tells of a provider that was "created", "renamed" or "deleted", or gets
+// other headers ("headers_changed"): their names, and not what they say.
 func ProviderChanged(p tenure.Principal, v tenure.Provider, what string) tenure.AuditEvent {
 	e := by(p, "provider."+what)
 	if !p.Valid() {
@@ -175,6 +177,13 @@ func ProviderChanged(p tenure.Principal, v tenure.Provider, what string) tenure.
 	e.Detail = map[string]string{"kind": string(v.Kind), "base_url": v.BaseURL}
 	if v.Reference != "" {
 		e.Detail["key_reference"] = v.Reference
+	}
+	if len(v.Headers) > 0 {
+		names := make([]string, len(v.Headers))
+		for i, h := range v.Headers {
+			names[i] = h.Name
+		}
+		e.Detail["headers"] = strings.Join(names, ",")
 	}
 	return e
 }

@@ -49,22 +49,42 @@ type Local struct {
 	KeyURLPrevious string `name:"key-url-previous" env:"TENURE_KEY_URL_PREVIOUS" placeholder:"URL …" help:"Key-encryption keys that still open what they have wrapped, separated by spaces, until \"tenure vault rewrap\" is through."`
 }
 
+// Proxy are the headers by which a trusted proxy asserts who people are.
+type Proxy struct {
+	ProxyHeader       string `name:"oidc-proxy-header" env:"OIDC_PROXY_HEADER" placeholder:"NAME" help:"Header by which a trusted proxy asserts who a person is (default in teams mode: x-user-id)."`
+	ProxyTenantHeader string `name:"proxy-tenant-header" env:"TENURE_PROXY_TENANT_HEADER" placeholder:"NAME" help:"Header by which a trusted proxy asserts the tenant of that person, by id or name (default: everybody is of the tenant default)."`
+	JWTHeader         string `name:"proxy-jwt-header" env:"TENURE_PROXY_JWT_HEADER" placeholder:"NAME" help:"Header that carries the assertion."`
+}
+
+// Into makes them typed, for a verb that must know them beside the server, or gives the
+// first thing that is wrong with them.
+func (p Proxy) Into(c *Checked) error {
+	var r reader
+	c.IdentityHeader = r.header("OIDC_PROXY_HEADER", p.ProxyHeader, "x-user-id")
+	if p.JWTHeader != "" {
+		c.IdentityHeader = r.header("TENURE_PROXY_JWT_HEADER", p.JWTHeader, "Cf-Access-Jwt-Assertion")
+	}
+	c.TenantHeader = r.header("TENURE_PROXY_TENANT_HEADER", p.ProxyTenantHeader, "x-tenant-id")
+	return r.first()
+}
+
+// Asserted are the headers by which the proxy asserts people, and their tenants.
+func (c *Checked) Asserted() []string { return []string{c.IdentityHeader, c.TenantHeader} }
+
 // Serve are the settings of "tenure serve", as text: Check makes them typed, so
 // that every wrong one is told in the same way.
 type Serve struct {
 	Local
 	Secrets
-	Mode               string `env:"TENURE_MODE" default:"single" placeholder:"single|teams" help:"single: one person, the root token covers everything. teams: people sign in and make personal access tokens (default: ${default})."`
-	Listen             string `env:"TENURE_LISTEN" default:"127.0.0.1:5757" placeholder:"HOST:PORT" help:"Address to listen on; TLS when a certificate and a key are set (default: ${default})."`
-	TLSCert            string `name:"tls-cert" env:"TENURE_TLS_CERT" placeholder:"FILE" help:"Certificate chain, PEM."`
-	TLSKey             string `name:"tls-key" env:"TENURE_TLS_KEY" placeholder:"FILE" help:"Private key, PEM."`
-	PublicURL          string `name:"public-url" env:"TENURE_PUBLIC_URL" placeholder:"URL" help:"URL that people and the identity provider use (default: from the request)."`
-	APIToken           string `name:"api-token" env:"TENURE_API_TOKEN" secret:"yes" placeholder:"TOKEN" help:"Root token, at least 24 characters (default: generated in single mode, shown once at first start). Prefer the environment: flags show in process lists."`
-	ProxyHeader        string `name:"oidc-proxy-header" env:"OIDC_PROXY_HEADER" placeholder:"NAME" help:"Header by which a trusted proxy asserts who a person is (default in teams mode: x-user-id)."`
-	ProxyTenantHeader  string `name:"proxy-tenant-header" env:"TENURE_PROXY_TENANT_HEADER" placeholder:"NAME" help:"Header by which a trusted proxy asserts the tenant of that person, by id or name (default: everybody is of the tenant default)."`
+	Mode      string `env:"TENURE_MODE" default:"single" placeholder:"single|teams" help:"single: one person, the root token covers everything. teams: people sign in and make personal access tokens (default: ${default})."`
+	Listen    string `env:"TENURE_LISTEN" default:"127.0.0.1:5757" placeholder:"HOST:PORT" help:"Address to listen on; TLS when a certificate and a key are set (default: ${default})."`
+	TLSCert   string `name:"tls-cert" env:"TENURE_TLS_CERT" placeholder:"FILE" help:"Certificate chain, PEM."`
+	TLSKey    string `name:"tls-key" env:"TENURE_TLS_KEY" placeholder:"FILE" help:"Private key, PEM."`
+	PublicURL string `name:"public-url" env:"TENURE_PUBLIC_URL" placeholder:"URL" help:"URL that people and the identity provider use (default: from the request)."`
+	APIToken  string `name:"api-token" env:"TENURE_API_TOKEN" secret:"yes" placeholder:"TOKEN" help:"Root token, at least 24 characters (default: generated in single mode, shown once at first start). Prefer the environment: flags show in process lists."`
+	Proxy
 	TrustedProxies     string `name:"trusted-proxies" env:"TENURE_TRUSTED_PROXIES" placeholder:"CIDR,…" help:"Peers whose identity header is believed (default: loopback only)."`
 	JWKSURL            string `name:"proxy-jwks-url" env:"TENURE_PROXY_JWKS_URL" placeholder:"URL" help:"Where the proxy publishes the keys that it signs with; a signed assertion is then needed instead of a bare header."`
-	JWTHeader          string `name:"proxy-jwt-header" env:"TENURE_PROXY_JWT_HEADER" placeholder:"NAME" help:"Header that carries the assertion."`
 	JWTIssuer          string `name:"proxy-jwt-issuer" env:"TENURE_PROXY_JWT_ISSUER" placeholder:"TEXT" help:"Its iss, to the letter."`
 	JWTAudience        string `name:"proxy-jwt-audience" env:"TENURE_PROXY_JWT_AUDIENCE" placeholder:"TEXT" help:"Its aud."`
 	JWTAlgs            string `name:"proxy-jwt-algs" env:"TENURE_PROXY_JWT_ALGS" default:"RS256,ES256" placeholder:"ALG,…" help:"Algorithms that it may be signed with (default: ${default})."`

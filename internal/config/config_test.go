@@ -46,7 +46,7 @@ func TestTrustedProxies(t *testing.T) {
 }
 
 func TestSingleModeHasNoPeople(t *testing.T) {
-	s := config.Serve{Mode: "single", ProxyHeader: "x-user-id"}
+	s := config.Serve{Mode: "single", Proxy: config.Proxy{ProxyHeader: "x-user-id"}}
 	s.Home.Home = t.TempDir()
 	if _, err := s.Check(); err == nil {
 		t.Error("an identity header was accepted in single mode")

@@ -18,6 +18,8 @@ func (d *Dash) administration() []web.Route {
 		d.look("GET "+providersPath+"/{id}", tenure.ListProviders, d.provider),
 		d.look("GET "+providersPath+"/{id}/rotate", tenure.ChangeProvider, d.askRotateKey),
 		d.do("POST "+providersPath+"/{id}/rotate", tenure.ChangeProvider, d.rotateKey),
+		d.look("GET "+providersPath+"/{id}/headers", tenure.ChangeProvider, d.askHeaders),
+		d.do("POST "+providersPath+"/{id}/headers", tenure.ChangeProvider, d.setHeaders),
 		d.look("GET "+providersPath+"/{id}/keys/new", tenure.ChangeProvider, d.newKey),
 		d.do("POST "+providersPath+"/{id}/keys", tenure.ChangeProvider, d.addKey),
 		d.do("POST "+providersPath+"/{id}/keys/{key}/check", tenure.ChangeProvider, d.checkKey),

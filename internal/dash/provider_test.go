@@ -74,7 +74,13 @@ func TestProviderPage(t *testing.T) {
 	shows(root.post(spare+"/arrange", "position", "3", "weight", "5", "rotate_every_days", "0").must(http.StatusOK), "3, weight 5")
 	root.get(before + "/retire").must(http.StatusOK)
 	shows(root.post(before+"/retire").must(http.StatusOK), "Version 1 of “default” is retired")
-	for _, path := range []string{one, one + "/rotate", one + "/keys/new", spare + "/arrange", spare + "/retire"} {
+	shows(root.post(one+"/headers", "headers", "OpenAI-Organization: org-1\r\n\r\nX-Tier:gold\n").must(http.StatusOK), "Openai-Organization: org-1", "X-Tier: gold")
+	root.post(one+"/headers", "headers", "no colon").must(http.StatusBadRequest).one("#headers-wrong")
+	root.post(one+"/headers", "headers", "X-Tier: 1\nX-Tier: 2").must(http.StatusBadRequest).one("#headers-wrong")
+	root.post(one+"/headers", "headers", "X-User-Id: root@example.com").must(http.StatusBadRequest).one("#headers-wrong")
+	root.get(one + "/headers").must(http.StatusOK).one("textarea").says("Openai-Organization: org-1 X-Tier: gold")
+	shows(root.post(one+"/headers", "headers", " ").must(http.StatusOK), "none of its own")
+	for _, path := range []string{one, one + "/rotate", one + "/headers", one + "/keys/new", spare + "/arrange", spare + "/retire"} {
 		nothingInline(t, path, root.get(path).must(http.StatusOK).root())
 		if got := h.as("alice@example.com").get(path); got.StatusCode == http.StatusOK {
 			t.Errorf("%s: open to a member", path)

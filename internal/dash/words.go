@@ -211,6 +211,7 @@ func happened(action string) string {
 		"database.went_back":    "Database at an earlier state",
 		"provider.created":      "Provider added",
 		"provider.deleted":      "Provider removed",
+		"provider.renamed":      "Provider renamed",
 		"connector.created":     "SCIM connector made",
 		"connector.rotated":     "SCIM connector’s token rotated",
 		"connector.deleted":     "SCIM connector ended",

@@ -74,6 +74,9 @@ func (d *Doctor) reach(ctx context.Context, p tenure.Provider) Finding {
 	if err != nil {
 		return Finding{area, name, Fail, cause(err), "see what \"settings\" and \"database\" say."}
 	}
+	if _, wrong := d.outside().Sends(p); len(wrong) > 0 {
+		return Finding{area, name, Warn, errors.Join(wrong...).Error() + "; it is not sent", "set those that it is to get: tenure provider set " + p.Name + " --header NAME=VALUE"}
+	}
 	at, err := dial(ctx, guard, allowed, p.BaseURL)
 	if refused := egress.AsRefused(err); refused != nil {
 		return Finding{area, name, Fail, p.BaseURL + ": " + refused.Error(), refused.Hint(p.Tenant)}
@@ -109,6 +112,9 @@ func (d *Doctor) guard(ctx context.Context, tenant tenure.TenantID) (*egress.Gua
 	}
 	return guard, policy.Egress, err
 }
+
+// outside are the headers that no provider gets here.
+func (d *Doctor) outside() vault.Outside { return vault.Outside{Asserted: d.cfg.Asserted()} }
 
 // dial reaches the host of a base URL, or the proxy that stands before it, and gives
 // the address.
@@ -157,7 +163,8 @@ func (d *Doctor) ask(ctx context.Context, guard *egress.Guard, allowed tenure.Eg
 		return 0, err
 	}
 	client := guard.Client(&http.Transport{DisableKeepAlives: true}, reachLimit, true, allowed)
-	return vault.Ask(ctx, client, p, secret)
+	headers, _ := d.outside().Sends(p)
+	return vault.Ask(ctx, client, p, secret, headers)
 }
 
 // open gives a key itself.

@@ -287,11 +287,7 @@ func (w *world) get(path string) *http.Response {
 // add gives the workspace one more provider.
 func (w *world) add(spec vault.Spec) {
 	w.t.Helper()
-	op, err := (&tenure.Standing{Kind: tenure.Operator, Tenant: tenure.DefaultTenant, TenantActive: true}).Admit(time.Now(), 0)
-	if err == nil {
-		_, err = w.vault.Add(context.Background(), op, spec)
-	}
-	if err != nil {
+	if _, err := w.vault.Add(context.Background(), w.operator(), spec); err != nil {
 		w.t.Fatal(err)
 	}
 }

@@ -30,6 +30,7 @@ type target struct {
 	base     *url.URL
 	model    string // as the provider knows it
 	rules    rules
+	headers  []vault.Header // that the provider gets beside its key
 }
 
 // rules are what the tenant's policy says of its providers.
@@ -74,8 +75,14 @@ type offer struct {
 	provider tenure.Provider
 	base     *url.URL
 	rules    rules
+	headers  []vault.Header
 	models   []Model
 	err      error // the list could not be had
+}
+
+// target is where a request for one of its models goes.
+func (o *offer) target(model string) target {
+	return target{provider: o.provider, base: o.base, model: model, rules: o.rules, headers: o.headers}
 }
 
 func newCatalogue(v *vault.Vault, t *rota, log *slog.Logger) catalogue {
@@ -123,7 +130,7 @@ func (l *listing) find(p tenure.Principal, kind tenure.ProviderKind, model strin
 		}
 		for _, m := range o.models {
 			if m.ID == model {
-				return target{o.provider, o.base, model, o.rules}, true
+				return o.target(model), true
 			}
 		}
 		if o.err != nil {
@@ -137,13 +144,13 @@ func (l *listing) find(p tenure.Principal, kind tenure.ProviderKind, model strin
 	if name, rest, ok := strings.Cut(model, "/"); ok && rest != "" {
 		for _, o := range l.offers {
 			if o.provider.Kind == kind && o.provider.Name == name && access.Model(p, name, rest) {
-				return target{o.provider, o.base, rest, o.rules}, true
+				return o.target(rest), true
 			}
 		}
 	}
 	if unlisted >= 0 && unlisted < len(l.offers) {
 		o := l.offers[unlisted]
-		return target{o.provider, o.base, model, o.rules}, true
+		return o.target(model), true
 	}
 	return target{}, false
 }

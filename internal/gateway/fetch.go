@@ -3,6 +3,7 @@ package gateway
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -10,14 +11,19 @@ import (
 	"time"
 
 	"github.com/tenure-gateway/tenure"
+	"github.com/tenure-gateway/tenure/internal/vault"
 )
 
 // ask gets a provider's list of models.
 func (c *catalogue) ask(ctx context.Context, p tenure.Provider, say rules) offer {
 	o := offer{provider: p, rules: say}
+	var wrong []error
+	if o.headers, wrong = c.vault.Sends(p); len(wrong) > 0 {
+		c.log.Warn("a header of a provider is not sent", "provider", p.Name, "error", errors.Join(wrong...))
+	}
 	o.base, o.err = url.Parse(p.BaseURL)
 	if o.err == nil {
-		o.models, o.err = c.fetchModels(ctx, p)
+		o.models, o.err = c.fetchModels(ctx, p, o.headers)
 	}
 	if o.err != nil {
 		c.log.Warn("list of models", "provider", p.Name, "error", o.err)
@@ -27,7 +33,7 @@ func (c *catalogue) ask(ctx context.Context, p tenure.Provider, say rules) offer
 }
 
 // fetchModels speaks GET /v1/models of either kind of provider.
-func (c *catalogue) fetchModels(ctx context.Context, p tenure.Provider) ([]Model, error) {
+func (c *catalogue) fetchModels(ctx context.Context, p tenure.Provider, headers []vault.Header) ([]Model, error) {
 	keys, err := c.vault.Keys(ctx, p.Tenant, p.ID)
 	if err != nil {
 		return nil, err
@@ -42,6 +48,7 @@ func (c *catalogue) fetchModels(ctx context.Context, p tenure.Provider) ([]Model
 	if err != nil {
 		return nil, err
 	}
+	vault.Put(req.Header, headers)
 	res, of, err := c.rota.send(req, pr, p, keys)
 	if err != nil {
 		return nil, err

@@ -278,6 +278,7 @@ func rewrite(pr *httputil.ProxyRequest) {
 			delete(h, name)
 		}
 	}
+	vault.Put(h, c.target.headers)
 	if h["User-Agent"] == nil {
 		h["User-Agent"] = without // else the transport would add its own
 	}

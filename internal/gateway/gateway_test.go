@@ -59,6 +59,16 @@ func (w *world) principal() (tenure.Principal, error) {
 	return s.Admit(time.Now(), w.live.Generation())
 }
 
+// operator is whoever has the command line.
+func (w *world) operator() tenure.Principal {
+	w.t.Helper()
+	by, err := (&tenure.Standing{Kind: tenure.Operator, Tenant: tenure.DefaultTenant, TenantActive: true}).Admit(time.Now(), 0)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return by
+}
+
 func (w *world) observe(_ *http.Request, ev *web.Event) {
 	if ev.Used {
 		select {
@@ -668,10 +678,7 @@ func TestModels(t *testing.T) {
 func TestProvidersChange(t *testing.T) {
 	_, _, up := simulate(t)
 	w := newWorld(t, up)
-	op, err := (&tenure.Standing{Kind: tenure.Operator, Tenant: tenure.DefaultTenant, TenantActive: true}).Admit(time.Now(), 0)
-	if err != nil {
-		t.Fatal(err)
-	}
+	op := w.operator()
 	if res := w.post("/v1/chat/completions", chat("hi", false)); res.StatusCode != 200 {
 		t.Fatal(res.StatusCode)
 	}

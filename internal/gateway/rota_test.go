@@ -256,10 +256,7 @@ func TestAKeyThatWasRotatedElsewhereIsHadAnew(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	operator, err := (&tenure.Standing{Kind: tenure.Operator, Tenant: tenure.DefaultTenant, TenantActive: true}).Admit(time.Now(), 0)
-	if err != nil {
-		t.Fatal(err)
-	}
+	operator := w.operator()
 	put("sk-before")
 	if _, err := w.vault.Add(ctx, operator, vault.Spec{Name: "kept", Kind: tenure.OpenAI, BaseURL: have[0].BaseURL, KeyReference: "file://" + dir + "/key"}); err != nil {
 		t.Fatal(err)

@@ -78,10 +78,7 @@ func TestRotationUnderTraffic(t *testing.T) {
 		}
 	}
 	until("requests", func() bool { return asked.Load() > 50 })
-	by, err := (&tenure.Standing{Kind: tenure.Operator, Tenant: tenure.DefaultTenant, TenantActive: true}).Admit(time.Now(), 0)
-	if err != nil {
-		t.Fatal(err)
-	}
+	by := w.operator()
 	providers, err := w.vault.List(context.Background(), by, "default")
 	if err != nil {
 		t.Fatal(err)

@@ -353,6 +353,7 @@ func endings() []ending {
 			past: "u provider p P",
 			told: "everything, provider p",
 		}},
+		{`UPDATE provider_credentials SET headers = '{"X-Tier":"gold"}'`, aftermath{told: "provider p"}},
 		{`UPDATE provider_keys SET key_sealed = 'x'`, aftermath{told: "provider p"}},
 		{`UPDATE provider_keys SET state = 'retired'`, aftermath{told: "provider p"}},
 		{`UPDATE provider_keys SET data_key = 'x', kek = 'y', form = 1, checked_at = now()`, aftermath{}},

@@ -107,12 +107,6 @@ func (tx *Tx) HoldProvider(ctx context.Context, tenant tenure.TenantID, id tenur
 	return tx.execOne(ctx, `UPDATE provider_credentials SET updated_at = $1 WHERE tenant_id = $2 AND id = $3`, stamp(tx.now), tenant, id)
 }
 
-// RenameProvider gives a provider another name. Conflict: it is taken in the workspace.
-func (tx *Tx) RenameProvider(ctx context.Context, tenant tenure.TenantID, id tenure.ProviderID, name string) error {
-	err := tx.execOne(ctx, `UPDATE provider_credentials SET name = $1, updated_at = $2 WHERE tenant_id = $3 AND id = $4`, name, stamp(tx.now), tenant, id)
-	return conflict(err, "name", "a provider named %q exists already in this workspace", name)
-}
-
 // ReplaceKey takes the version of a key that is in use out of it: until an instant it is
 // in overlap; the zero time retires it now.
 func (tx *Tx) ReplaceKey(ctx context.Context, k tenure.ProviderKey, until time.Time) error {

@@ -21,9 +21,9 @@ const (
 	anthropicAPI = "2023-06-01"     // the version of its interface that is asked for
 )
 
-// Ask asks a provider for its models, which harms nothing, and gives the status of its
-// answer. What it says is not read.
-func Ask(ctx context.Context, client *http.Client, p tenure.Provider, key tenure.Secret) (int, error) {
+// Ask asks a provider for its models, which harms nothing, with a key and the headers
+// that it gets, and gives the status of its answer. What it says is not read.
+func Ask(ctx context.Context, client *http.Client, p tenure.Provider, key tenure.Secret, headers []Header) (int, error) {
 	ctx, cancel := context.WithTimeout(ctx, askLimit)
 	defer cancel()
 	path := "/models"
@@ -35,8 +35,11 @@ func Ask(ctx context.Context, client *http.Client, p tenure.Provider, key tenure
 		return 0, err
 	}
 	if p.Kind == tenure.Anthropic {
-		req.Header.Set("X-Api-Key", key.Reveal())
 		req.Header.Set("Anthropic-Version", anthropicAPI)
+	}
+	Put(req.Header, headers)
+	if p.Kind == tenure.Anthropic {
+		req.Header.Set("X-Api-Key", key.Reveal())
 	} else {
 		req.Header.Set("Authorization", "Bearer "+key.Reveal())
 	}
@@ -54,7 +57,8 @@ func (v *Vault) try(ctx context.Context, p tenure.Provider, key tenure.Secret) (
 	if err != nil {
 		return tenure.CheckNone, "", err
 	}
-	status, err := Ask(ctx, v.Client(allowed), p, key)
+	headers, _ := v.Sends(p)
+	status, err := Ask(ctx, v.Client(allowed), p, key, headers)
 	var wrapped *url.Error
 	switch {
 	case ctx.Err() != nil:

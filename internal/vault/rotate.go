@@ -349,31 +349,3 @@ func (v *Vault) change(ctx context.Context, by tenure.Principal, provider tenure
 	v.Live.Changed(ctx, store.Change{Kind: "provider", ID: string(provider)})
 	return nil
 }
-
-// Rename gives a provider another name: what stands before the slash when a model is
-// asked for. Its base URL stays for good: whoever could move a provider could have its
-// key sent to themselves.
-func (v *Vault) Rename(ctx context.Context, by tenure.Principal, provider tenure.ProviderID, name string) (tenure.Provider, error) {
-	var p tenure.Provider
-	if err := access.Check(by, tenure.ChangeProvider); err != nil {
-		return p, err
-	}
-	if err := validName(name); err != nil {
-		return p, err
-	}
-	err := v.DB.Tx(ctx, func(ctx context.Context, tx *store.Tx) error {
-		if err := tx.RenameProvider(ctx, by.Tenant(), provider, name); err != nil {
-			return err
-		}
-		var err error
-		if p, err = tx.Provider(ctx, by.Tenant(), provider); err != nil {
-			return err
-		}
-		return tx.Append(ctx, audit.ProviderChanged(by, p, "renamed"))
-	})
-	if err != nil {
-		return p, fmt.Errorf("rename provider %s: %w", provider, err)
-	}
-	v.Live.Changed(ctx, store.Change{Kind: "provider", ID: string(provider)})
-	return p, nil
-}

@@ -240,7 +240,7 @@ func TestKeyBySteps(t *testing.T) {
 	if _, err := w.CheckKey(w.ctx, w.by, p.ID, k.ID); tenure.AsError(err).Code != "key_retired" {
 		t.Errorf("a retired version: %v", err)
 	}
-	if p, err = w.Rename(w.ctx, w.by, p.ID, "elsewhere"); err != nil || p.Name != "elsewhere" || p.BaseURL != up.url {
+	if p, err = w.Change(w.ctx, w.by, p.ID, vault.ProviderChange{Name: new("elsewhere")}); err != nil || p.Name != "elsewhere" || p.BaseURL != up.url {
 		t.Errorf("%+v, %v", p, err)
 	}
 	for field, a := range map[string]vault.Arrangement{"position": {Position: new(int)}, "weight": {Weight: new(int)}} {

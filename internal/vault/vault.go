@@ -27,10 +27,7 @@ type Vault struct {
 	DB   *store.DB
 	Live *live.Live
 	Key  *MasterKey
-	// Client makes a client that reaches what is allowed, to check keys with.
-	Client func(allowed tenure.Egress) *http.Client
-	// Public is the URL under which Tenure itself is reached; nil: not known.
-	Public *url.URL
+	Outside
 	// Secrets resolves keys that are kept elsewhere; nil: none are.
 	Secrets *secretref.Resolver
 
@@ -38,6 +35,17 @@ type Vault struct {
 	open    map[tenure.ProviderID]opened
 	reading map[tenure.ProviderID]*reading
 	sources map[tenure.ProviderID][]source // where keys are kept that were read
+}
+
+// Outside is what the vault knows of what is around the installation.
+type Outside struct {
+	// Client makes a client that reaches what is allowed, to check keys with.
+	Client func(allowed tenure.Egress) *http.Client
+	// Public is the URL under which Tenure itself is reached; nil: not known.
+	Public *url.URL
+	// Asserted are the headers by which a proxy asserts who people are, and of which
+	// tenant, in this installation: no provider ever gets one.
+	Asserted []string
 }
 
 // Spec says what provider to add.
@@ -49,6 +57,8 @@ type Spec struct {
 	Key       tenure.Secret
 	// KeyReference is the address of where the key is kept, in the place of the key.
 	KeyReference string
+	// Headers are what it gets with every request beside its key, by name.
+	Headers map[string]string
 }
 
 var providerName = regexp.MustCompile(`^[a-z0-9][a-z0-9._-]{0,62}$`)
@@ -90,6 +100,10 @@ func (v *Vault) add(ctx context.Context, by tenure.Principal, tenant tenure.Tena
 	if err := v.judge(ctx, tenant, spec.BaseURL); err != nil {
 		return tenure.Provider{}, err
 	}
+	headers, err := v.headers(spec.Headers)
+	if err != nil {
+		return tenure.Provider{}, err
+	}
 	made, err := v.prepare(ctx, tenant, spec.Key, spec.KeyReference)
 	if err != nil {
 		return tenure.Provider{}, err
@@ -105,7 +119,7 @@ func (v *Vault) add(ctx context.Context, by tenure.Principal, tenant tenure.Tena
 		}
 		p = tenure.Provider{
 			ID: tenure.ProviderID(tenure.NewID(tx.Now())), Tenant: tenant, Workspace: ws.ID, Name: spec.Name, Kind: spec.Kind,
-			BaseURL: spec.BaseURL, Last4: made.last4, Reference: made.reference, MadeBy: by.User(), CreatedBy: maker(by), CreatedAt: tx.Now(), UpdatedAt: tx.Now(),
+			BaseURL: spec.BaseURL, Last4: made.last4, Reference: made.reference, Headers: headers, MadeBy: by.User(), CreatedBy: maker(by), CreatedAt: tx.Now(), UpdatedAt: tx.Now(),
 		}
 		key := tenure.ProviderKey{
 			ID: tenure.KeyID(tenure.NewID(tx.Now())), Tenant: tenant, Workspace: ws.ID, Provider: p.ID, Name: tenure.DefaultKeyName, Version: 1, State: tenure.KeyActive,
@@ -203,6 +217,64 @@ func (v *Vault) Get(ctx context.Context, by tenure.Principal, id tenure.Provider
 		return tenure.Provider{}, err
 	}
 	return v.DB.Provider(ctx, by.Tenant(), id)
+}
+
+// ProviderChange is what of a provider is to be another; what is nil stays. Its base URL
+// stays for good: whoever could move a provider could have its key sent to themselves.
+type ProviderChange struct {
+	Name    *string            // what stands before the slash when a model is asked for
+	Headers *map[string]string // all that it gets, by name
+}
+
+// Change changes a provider. Invalid: the name or a header is none. Conflict: the name
+// is taken.
+func (v *Vault) Change(ctx context.Context, by tenure.Principal, provider tenure.ProviderID, c ProviderChange) (tenure.Provider, error) {
+	var p tenure.Provider
+	if err := access.Check(by, tenure.ChangeProvider); err != nil {
+		return p, err
+	}
+	if c.Name != nil {
+		if err := validName(*c.Name); err != nil {
+			return p, err
+		}
+	}
+	var headers []tenure.ProviderHeader
+	if c.Headers != nil {
+		var err error
+		if headers, err = v.headers(*c.Headers); err != nil {
+			return p, err
+		}
+	}
+	err := v.DB.Tx(ctx, func(ctx context.Context, tx *store.Tx) error {
+		var said []string
+		if c.Name != nil {
+			if err := tx.RenameProvider(ctx, by.Tenant(), provider, *c.Name); err != nil {
+				return err
+			}
+			said = append(said, "renamed")
+		}
+		if c.Headers != nil {
+			if err := tx.SetProviderHeaders(ctx, by.Tenant(), provider, headers); err != nil {
+				return err
+			}
+			said = append(said, "headers_changed")
+		}
+		var err error
+		if p, err = tx.Provider(ctx, by.Tenant(), provider); err != nil {
+			return err
+		}
+		for _, what := range said {
+			if err := tx.Append(ctx, audit.ProviderChanged(by, p, what)); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return p, fmt.Errorf("change provider %s: %w", provider, err)
+	}
+	v.Live.Changed(ctx, store.Change{Kind: "provider", ID: string(provider)})
+	return p, nil
 }
 
 // Remove deletes a provider and its keys.
