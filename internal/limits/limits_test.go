@@ -302,6 +302,27 @@ func TestRequestsOfOtherReplicas(t *testing.T) {
 	}
 }
 
+// What a row says of a limit of another tenant counts for nothing.
+func TestRequestsOfAnotherTenantsRow(t *testing.T) {
+	db := open(t)
+	a := start(t, db)
+	l := a.limit(tenure.LimitUser, "ada", "", tenure.UsageBounds{RequestsPerMinute: 10})
+	p, now := asker(t, "ada", "t"), db.Now()
+	for _, tenant := range []tenure.TenantID{"other", tenure.DefaultTenant} {
+		err := db.Tx(tenure.Everywhere(t.Context()), func(ctx context.Context, tx *store.Tx) error {
+			rows := []store.LimitRequests{{Limit: l.ID, Tenant: tenant, Span: spanOf(now), Requests: 7}}
+			return tx.SetLimitRequests(ctx, "of "+string(tenant), rows, 0)
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	a.flush()
+	if n, _ := a.asks(p, now, 20); n != 3 {
+		t.Errorf("%d more, want 3", n)
+	}
+}
+
 // However many ask at once, no more than the limit are admitted.
 func TestAtOnce(t *testing.T) {
 	r := start(t, open(t))

@@ -108,7 +108,7 @@ func (tx *Tx) SetLimitRequests(ctx context.Context, replica string, rows []Limit
 			values = append(values, `(`+strings.Join([]string{w.arg(r.Limit), w.arg(r.Span), w.arg(replica), w.arg(r.Tenant), w.arg(r.Requests)}, `, `)+`)`)
 		}
 		_, err := tx.exec(ctx, `INSERT INTO usage_limit_requests (limit_id, span, replica, tenant_id, requests) VALUES `+strings.Join(values, `, `)+`
-			ON CONFLICT (limit_id, span, replica) DO UPDATE SET requests = excluded.requests`, w.args...)
+			ON CONFLICT (span, limit_id, replica) DO UPDATE SET requests = excluded.requests`, w.args...)
 		if err != nil {
 			return err
 		}
@@ -118,13 +118,15 @@ func (tx *Tx) SetLimitRequests(ctx context.Context, replica string, rows []Limit
 	return err
 }
 
-// LimitRequestsElsewhere sums up what other replicas admitted since a span.
+// LimitRequestsElsewhere sums up what other replicas admitted since a span. A row that is
+// not of its limit's tenant counts for nothing.
 func (r reads) LimitRequestsElsewhere(ctx context.Context, replica string, since int64) ([]LimitRequests, error) {
 	return many(ctx, r.run, func(row scanner) (LimitRequests, error) {
 		var l LimitRequests
 		err := row.Scan(&l.Limit, &l.Span, &l.Requests)
 		return l, err
-	}, `SELECT limit_id, span, SUM(requests) FROM usage_limit_requests WHERE span >= $1 AND replica <> $2 GROUP BY limit_id, span`, since, replica)
+	}, `SELECT r.limit_id, r.span, SUM(r.requests) FROM usage_limit_requests r JOIN usage_limits l ON l.id = r.limit_id AND l.tenant_id = r.tenant_id
+		WHERE r.span >= $1 AND r.replica <> $2 GROUP BY r.limit_id, r.span`, since, replica)
 }
 
 // LimitedUse visits the use of models of the tenants that have a limit on tokens or spend,

@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/tenure-gateway/tenure"
@@ -36,6 +37,22 @@ func open(t *testing.T) (*store.DB, func(string)) {
 }
 
 func TestSQLite(t *testing.T) { storetest.Run(t, open) }
+
+// What every replica asks every few seconds looks at the last spans alone.
+func TestRequestsUnderLimitsAreFoundBySpan(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "tenure.db")
+	db, err := store.OpenSQLite(context.Background(), path, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = db.Close() }()
+	for _, statement := range []string{`SELECT requests FROM usage_limit_requests WHERE span >= 1 AND replica <> ''`, `DELETE FROM usage_limit_requests WHERE span < 1`} {
+		plan, err := exec.Command("sqlite3", path, "EXPLAIN QUERY PLAN "+statement).CombinedOutput()
+		if err != nil || !strings.Contains(string(plan), "SEARCH") {
+			t.Errorf("%s: %s, %v", statement, plan, err)
+		}
+	}
+}
 
 func TestReplaceByHand(t *testing.T) {
 	db, hand := open(t)
