@@ -3,6 +3,7 @@ package vault
 import (
 	"context"
 	"errors"
+	"slices"
 	"time"
 
 	"github.com/tenure-gateway/tenure"
@@ -14,7 +15,11 @@ const keepOpen = time.Minute
 
 // failedFor is how long nobody tries again to open a key that did not open, while the
 // provider has others.
-const failedFor = time.Second
+const failedFor = 5 * time.Second
+
+// waitForOthers is how long whoever may go out with one of a provider's keys waits for
+// the others to open.
+const waitForOthers = 250 * time.Millisecond
 
 // readLimit bounds the reading of a provider's keys, which goes on when whoever asked
 // first has left: others wait for it.
@@ -35,19 +40,23 @@ type OpenedKey struct {
 
 // opened are the keys of a provider as they are kept in memory.
 type opened struct {
-	tenant tenure.TenantID
-	keys   []OpenedKey
-	until  time.Time
+	tenant     tenure.TenantID
+	keys       []OpenedKey
+	until      time.Time
+	incomplete bool      // there are keys that did not open
+	again      time.Time // when they are tried again
 }
 
 // reading is one that many may wait for. What it found may be read when done is closed.
 type reading struct {
-	tenant  tenure.TenantID
-	waiting int // who wait for it; when the last has left, it is broken off
-	stop    context.CancelFunc
-	done    chan struct{}
-	keys    []OpenedKey
-	err     error
+	tenant     tenure.TenantID
+	generation uint64
+	waiting    int // who wait for it; when the last has left, it is broken off
+	stop       context.CancelFunc
+	told       bool // done is closed
+	done       chan struct{}
+	keys       []OpenedKey
+	err        error
 }
 
 // Keys gives the keys of a provider that a request may be sent with, at least one, in
@@ -62,6 +71,9 @@ func (v *Vault) Keys(ctx context.Context, tenant tenure.TenantID, id tenure.Prov
 	o, ok := v.open[id]
 	v.mu.RUnlock()
 	if ok && o.tenant == tenant && (now.Before(o.until) || !v.Live.Current() && v.Live.FreshFor(tenure.MaxOutageGrace) == nil) {
+		if o.incomplete && !now.Before(o.again) {
+			v.tryAgain(ctx, tenant, id)
+		}
 		return o.keys, nil
 	}
 	r := v.join(ctx, tenant, id)
@@ -93,11 +105,25 @@ func (v *Vault) join(ctx context.Context, tenant tenure.TenantID, id tenure.Prov
 	return r
 }
 
+// tryAgain reads a provider's keys once more, behind the requests: some did not open.
+func (v *Vault) tryAgain(ctx context.Context, tenant tenure.TenantID, id tenure.ProviderID) {
+	v.mu.Lock()
+	o, ok := v.open[id]
+	if ok = ok && !v.DB.Now().Before(o.again); ok {
+		o.again = v.DB.Now().Add(failedFor) // for whoever comes meanwhile
+		v.open[id] = o
+	}
+	v.mu.Unlock()
+	if ok {
+		v.join(ctx, tenant, id) // and never left: what it finds is for those who come
+	}
+}
+
 // leave breaks a reading off that nobody waits for.
 func (v *Vault) leave(id tenure.ProviderID, r *reading) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	if r.waiting--; r.waiting > 0 {
+	if r.waiting--; r.waiting > 0 || r.told {
 		return
 	}
 	r.stop()
@@ -106,68 +132,111 @@ func (v *Vault) leave(id tenure.ProviderID, r *reading) {
 	}
 }
 
+// read reads the keys of a provider and opens them, side by side. One that does not open
+// soon, because the system that keeps it hangs, holds up nobody who may go out with
+// another: they go on with what is there, and what comes later is added.
 func (v *Vault) read(ctx context.Context, id tenure.ProviderID, r *reading) {
 	defer r.stop()
-	generation := v.Live.Generation()
-	keys, until, err := v.openAll(ctx, r.tenant, id)
-	r.keys, r.err = keys, err
+	r.generation = v.Live.Generation()
+	o := opened{tenant: r.tenant, until: v.DB.Now().Add(keepOpen)}
+	rows, err := v.usable(ctx, r.tenant, id)
+	if err == nil && len(rows) == 0 {
+		err = &tenure.Error{Kind: tenure.Unavailable, Code: "no_provider_key", Msg: "the provider has no key that is in use; an administrator must add one"}
+	}
+	found := make([]OpenedKey, len(rows)) // in the order of their use; not there yet: without an id
+	outcomes := make(chan outcome, len(rows))
+	for i, row := range rows {
+		go func() { outcomes <- v.openOne(ctx, i, row) }()
+	}
+	var soon <-chan time.Time
+	for left := len(rows); left > 0; {
+		select {
+		case c := <-outcomes:
+			left--
+			if c.err != nil {
+				err = errors.Join(err, c.err)
+				o.incomplete = o.incomplete || !errors.Is(c.err, errTampered) // that one will not open a moment later either
+				continue
+			}
+			found[c.row], o.until = c.key, earlier(o.until, c.until)
+			if soon == nil {
+				soon = time.After(waitForOthers)
+			}
+		case <-soon:
+			part := o
+			part.incomplete = true
+			v.publish(id, r, part, found, nil, false)
+		}
+	}
+	v.publish(id, r, o, found, err, true)
+}
+
+// publish hands out the keys that were found by now, if there are any, to whoever waits
+// and whoever comes.
+func (v *Vault) publish(id tenure.ProviderID, r *reading, o opened, found []OpenedKey, err error, whole bool) {
+	for i := range found {
+		if found[i].ID != "" {
+			o.keys = append(o.keys, found[i])
+		}
+	}
+	if len(o.keys) > 0 {
+		err = nil
+	}
+	if o.incomplete {
+		o.again = v.DB.Now().Add(failedFor)
+	}
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	defer close(r.done)
+	if !r.told {
+		r.keys, r.err, r.told = o.keys, err, true
+		close(r.done)
+	}
 	if v.reading[id] != r {
 		return
 	}
-	delete(v.reading, id)
-	if err == nil && v.Live.Generation() == generation {
-		v.open[id] = opened{tenant: r.tenant, keys: keys, until: until}
+	if whole {
+		delete(v.reading, id)
+	}
+	if err == nil && v.Live.Generation() == r.generation {
+		v.open[id] = o
 	}
 }
 
-// openAll reads the keys of a provider and opens those that open. It gives until when
-// they may be kept.
-func (v *Vault) openAll(ctx context.Context, tenant tenure.TenantID, id tenure.ProviderID) ([]OpenedKey, time.Time, error) {
+// usable gives the rows of a provider's keys that are in use.
+func (v *Vault) usable(ctx context.Context, tenant tenure.TenantID, id tenure.ProviderID) ([]store.ProviderKeyRow, error) {
 	now := v.DB.Now()
-	until := now.Add(keepOpen)
 	rows, err := v.DB.UsableKeys(ctx, tenant, id)
 	if err == nil && len(rows) == 0 {
 		_, err = v.DB.Provider(ctx, tenant, id)
 	}
 	if err != nil {
-		return nil, until, err
+		return nil, err
 	}
 	v.mu.Lock()
 	v.keepSources(id, tenant, rows)
 	v.mu.Unlock()
-	var failed error
-	keys := make([]OpenedKey, 0, len(rows))
-	for _, row := range rows {
-		if row.State == tenure.KeyOverlap {
-			if !now.Before(row.RetireAt) {
-				continue // and nobody has come to retire it yet
-			}
-			until = earlier(until, row.RetireAt)
-		}
-		secret, good, err := v.resolve(ctx, row)
-		if err != nil {
-			failed = errors.Join(failed, err)
-			if !errors.Is(err, errTampered) { // that one will not open a moment later either
-				until = earlier(until, now.Add(failedFor))
-			}
-			continue
-		}
-		until = earlier(until, good)
-		keys = append(keys, OpenedKey{
-			ID: row.ID, Name: row.Name, Version: row.Version, Position: row.Position, Weight: row.Weight,
-			LastResort: row.State == tenure.KeyOverlap, Reference: row.Reference, Secret: secret, provider: id,
-		})
+	return slices.DeleteFunc(rows, func(row store.ProviderKeyRow) bool {
+		return row.State == tenure.KeyOverlap && !now.Before(row.RetireAt) // and nobody has come to retire it yet
+	}), nil
+}
+
+// outcome is what came of opening the key in one of the rows.
+type outcome struct {
+	row   int
+	key   OpenedKey
+	until time.Time // for how long it may be kept
+	err   error
+}
+
+func (v *Vault) openOne(ctx context.Context, i int, row store.ProviderKeyRow) outcome {
+	secret, until, err := v.resolve(ctx, row)
+	if row.State == tenure.KeyOverlap {
+		until = earlier(until, row.RetireAt)
 	}
-	if len(keys) == 0 && failed == nil {
-		failed = &tenure.Error{Kind: tenure.Unavailable, Code: "no_provider_key", Msg: "the provider has no key that is in use; an administrator must add one"}
-	}
-	if len(keys) == 0 {
-		return nil, until, failed
-	}
-	return keys, until, nil
+	return outcome{row: i, until: until, err: err, key: OpenedKey{
+		ID: row.ID, Name: row.Name, Version: row.Version, Position: row.Position, Weight: row.Weight,
+		LastResort: row.State == tenure.KeyOverlap, Reference: row.Reference, Secret: secret, provider: row.Provider,
+	}}
 }
 
 // resolve gets the key itself, and until when it is good.

@@ -269,3 +269,44 @@ func TestAKeyElsewhereWhileTheVaultIsSealed(t *testing.T) {
 		t.Errorf("another is added: %v", err)
 	}
 }
+
+// A key whose system hangs holds up nobody who may go out with another, neither the first
+// nor those after its minute, and is used when its system answers again.
+func TestAKeyThatHangsBesideAnother(t *testing.T) {
+	w := newWorld(t)
+	kv := w.elsewhere(t)
+	p := w.provider(t, newProvider(t, secret, second).url)
+	kv.Put("tenure/openai", "api_key", second)
+	if _, err := w.Rotate(w.ctx, w.by, p.ID, vault.NewKey{Name: "elsewhere", Reference: address}, vault.Taking{}); err != nil {
+		t.Fatal(err)
+	}
+	slow := make(chan struct{})
+	kv.Set(func() { kv.Slow = slow })
+	w.Secrets = w.resolver(kv) // as after a start: nothing is known yet
+	w.Forget(store.Change{})
+	for round := range 3 {
+		began := time.Now()
+		got, err := w.Keys(w.ctx, p.Tenant, p.ID)
+		if err != nil || len(got) != 1 || got[0].Name != "default" {
+			t.Fatalf("round %d: %d keys, %v", round, len(got), err)
+		}
+		if took := time.Since(began); took > 3*time.Second {
+			t.Errorf("round %d: it took %s", round, took)
+		}
+		w.ahead.Add(int64(61 * time.Second))
+	}
+	close(slow)
+	for end := time.Now().Add(10 * time.Second); ; time.Sleep(20 * time.Millisecond) {
+		got, err := w.Keys(w.ctx, p.Tenant, p.ID)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(got) == 2 {
+			return
+		}
+		if time.Now().After(end) {
+			t.Fatal("the key whose system answers again is not used")
+		}
+		w.ahead.Add(int64(time.Second))
+	}
+}
