@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"context"
+	"maps"
 	"math/rand/v2"
 	"net/http"
 	"strconv"
@@ -19,7 +20,8 @@ const (
 	sickFailed  = 5 * time.Second // 5xx, and 429 without Retry-After
 	sickMost    = time.Minute
 	mostTries   = 5
-	mostSick    = 10000 // keys; beyond them all are taken for well
+	mostSick    = 10000       // keys; beyond them all are taken for well
+	tellAgain   = time.Second // that a key is accepted again, while its row does not say so yet
 )
 
 // A rota chooses which of a provider's keys a request goes out with: the first that is
@@ -33,14 +35,17 @@ type rota struct {
 	anew   func(context.Context, tenure.TenantID, vault.OpenedKey) (vault.OpenedKey, bool)
 	judged func(context.Context, tenure.Provider, tenure.KeyID, bool) error // nil: nobody is told
 
-	ill  atomic.Bool // whether anything is in sick: mostly nobody looks further
-	mu   sync.Mutex
-	sick map[tenure.KeyID]illness
+	ill   atomic.Bool // whether anything is in sick: mostly nobody looks further
+	mu    sync.Mutex
+	sick  map[tenure.KeyID]illness
+	swept time.Time // when sick was last rid of keys that nobody uses
 }
 
 type illness struct {
-	until time.Time
-	told  time.Time // when it was told that the provider does not accept the key; zero: it does
+	since    time.Time // when the key failed last
+	until    time.Time
+	refused  time.Time // when it was told that the provider does not accept the key; zero: it does
+	accepted time.Time // when it was told that it does again
 }
 
 // sent is what came of a request.
@@ -73,7 +78,7 @@ func (t *rota) send(r *http.Request, pr *protocol, p tenure.Provider, keys []vau
 		if n > 1 {
 			out = again(r)
 		}
-		key := keys[i]
+		key, began := keys[i], time.Now()
 		res, err := t.ask(out, pr, p, &key)
 		if err != nil {
 			if best != nil && r.Context().Err() == nil {
@@ -83,7 +88,7 @@ func (t *rota) send(r *http.Request, pr *protocol, p tenure.Provider, keys []vau
 			discard(best)
 			return nil, sent{key, n}, err
 		}
-		t.judge(p, key.ID, res) //nolint:contextcheck // what it tells of outlives the request
+		t.judge(p, &key, res, began) //nolint:contextcheck // what it tells of outlives the request
 		if best != nil && worth(res.StatusCode) < worth(best.StatusCode) {
 			discard(res)
 		} else {
@@ -190,44 +195,65 @@ func (t *rota) choose(keys []vault.OpenedKey, tried uint64) int {
 	return best
 }
 
-// judge remembers what an answer tells of the key.
-func (t *rota) judge(p tenure.Provider, key tenure.KeyID, res *http.Response) {
+// judge remembers what an answer to a request of the time sent tells of the key.
+func (t *rota) judge(p tenure.Provider, key *vault.OpenedKey, res *http.Response, sent time.Time) {
 	if status := res.StatusCode; tryOn(status) && status != http.StatusForbidden {
 		t.failed(p, key, res)
-	} else if status < 400 && t.ill.Load() {
-		t.recovered(p, key)
+	} else if status < 400 && (key.Refused || t.ill.Load()) {
+		t.recovered(p, key, sent)
 	}
 }
 
-func (t *rota) failed(p tenure.Provider, key tenure.KeyID, res *http.Response) {
+func (t *rota) failed(p tenure.Provider, key *vault.OpenedKey, res *http.Response) {
 	now, refused := time.Now(), res.StatusCode == http.StatusUnauthorized
 	t.mu.Lock()
 	if t.sick == nil || len(t.sick) >= mostSick {
 		t.sick = make(map[tenure.KeyID]illness)
 	}
-	is := t.sick[key]
-	is.until = now.Add(sickFor(res))
-	tell := refused && now.Sub(is.told) >= tellEvery
+	is := t.sick[key.ID]
+	is.since, is.until = now, now.Add(sickFor(res))
+	tell := refused && !key.Refused && now.Sub(is.refused) >= tellEvery
 	if tell {
-		is.told = now
+		is.refused = now
 	}
-	t.sick[key] = is
+	t.sick[key.ID] = is
 	t.ill.Store(true)
 	t.mu.Unlock()
 	if tell && t.judged != nil {
-		go t.tell(p, key, false)
+		go t.tell(p, key.ID, false)
 	}
 }
 
-// recovered forgets what was held against a key.
-func (t *rota) recovered(p tenure.Provider, key tenure.KeyID) {
+// recovered forgets what was held against a key that was accepted. A request that was
+// sent before the key failed last proves nothing.
+func (t *rota) recovered(p tenure.Provider, key *vault.OpenedKey, sent time.Time) {
+	now := time.Now()
 	t.mu.Lock()
-	is := t.sick[key]
-	delete(t.sick, key)
+	is, known := t.sick[key.ID]
+	if sent.Before(is.since) {
+		t.mu.Unlock()
+		return
+	}
+	tell := (key.Refused || !is.refused.IsZero()) && now.Sub(is.accepted) >= tellAgain
+	switch {
+	case tell:
+		if t.sick == nil {
+			t.sick = make(map[tenure.KeyID]illness)
+		}
+		t.sick[key.ID] = illness{accepted: now}
+	case known && !key.Refused:
+		delete(t.sick, key.ID)
+	}
+	if !known && now.Sub(t.swept) > time.Minute {
+		t.swept = now
+		maps.DeleteFunc(t.sick, func(_ tenure.KeyID, of illness) bool { // keys that nobody uses any more
+			return now.Sub(of.until) > time.Hour && now.Sub(of.accepted) > time.Hour
+		})
+	}
 	t.ill.Store(len(t.sick) > 0)
 	t.mu.Unlock()
-	if !is.told.IsZero() && t.judged != nil {
-		go t.tell(p, key, true)
+	if tell && t.judged != nil {
+		go t.tell(p, key.ID, true)
 	}
 }
 
@@ -240,10 +266,16 @@ func (t *rota) tell(p tenure.Provider, key tenure.KeyID, accepted bool) {
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if is, ok := t.sick[key]; ok && !accepted {
-		is.told = time.Time{}
-		t.sick[key] = is
+	is, known := t.sick[key]
+	switch {
+	case !known:
+		return
+	case accepted && is.since.IsZero(): // so the next answer tells it
+		is.refused = time.Now()
+	case !accepted:
+		is.refused = time.Time{}
 	}
+	t.sick[key] = is
 }
 
 func sickFor(res *http.Response) time.Duration {

@@ -2,13 +2,16 @@ package gateway_test
 
 import (
 	"context"
+	"errors"
 	"io"
 	"net/http"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -235,6 +238,78 @@ func TestRefusedKeyIsAudited(t *testing.T) {
 	up.set(providerKey, nil)
 	w.askM(t)
 	await("provider.key_accepted up default, provider.key_refused up default")
+}
+
+// An answer to a request that was sent before a key failed does not make it well.
+func TestAnOlderAnswerDoesNotMakeAKeyWell(t *testing.T) {
+	w, up := newKeyed(t, tenure.ProviderKey{Name: "second", Position: 2, Weight: 1})
+	asked, release := make(chan struct{}), make(chan struct{})
+	up.set(providerKey, func(w http.ResponseWriter) {
+		close(asked)
+		<-release
+		_, _ = io.WriteString(w, `{"object":"chat.completion"}`)
+	})
+	slow := make(chan int, 1)
+	go func() {
+		status, _ := w.askM(t)
+		slow <- status
+	}()
+	<-asked
+	up.set(providerKey, refuse(429, "Retry-After", "60"))
+	if status, _ := w.askM(t); status != http.StatusOK {
+		t.Errorf("%d", status)
+	}
+	close(release)
+	if status := <-slow; status != http.StatusOK {
+		t.Errorf("the slow one: %d", status)
+	}
+	up.took()
+	w.askM(t)
+	if asked := up.took(); asked != "second" {
+		t.Errorf("asked with %q", asked)
+	}
+}
+
+// That a key is accepted again is told, also by a process that did not see it refused, and
+// also where that cannot be written down at first.
+func TestAcceptedAgainIsTold(t *testing.T) {
+	w, up := newKeyed(t)
+	ctx := tenure.Everywhere(t.Context())
+	providers, err := w.vault.Providers(ctx, tenure.DefaultTenant, tenure.DefaultWorkspace)
+	if err != nil {
+		t.Fatal(err)
+	}
+	i := slices.IndexFunc(providers, func(p tenure.Provider) bool { return p.Name == "up" })
+	keys, err := w.vault.Keys(ctx, tenure.DefaultTenant, providers[i].ID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := w.vault.Judged(ctx, providers[i], keys[0].ID, false); err != nil {
+		t.Fatal(err)
+	}
+	w.vault.Forget(store.Change{})
+	told := make(chan bool, 100)
+	var failed atomic.Bool
+	w.gateway.OnKey(func(_ context.Context, _ tenure.Provider, _ tenure.KeyID, accepted bool) error {
+		told <- accepted
+		if failed.CompareAndSwap(false, true) {
+			return errors.New("the database is away")
+		}
+		return nil
+	})
+	for range 2 {
+		for end := time.Now().Add(10 * time.Second); len(told) == 0; time.Sleep(50 * time.Millisecond) {
+			if w.askM(t); time.Now().After(end) {
+				t.Fatal("nobody was told")
+			}
+		}
+		if accepted := <-told; !accepted {
+			t.Error("told that it is refused")
+		}
+	}
+	if strings.Contains(up.took(), "second") {
+		t.Error("there is no second key")
+	}
 }
 
 // A key that is kept elsewhere and was rotated there is had anew by the request that is

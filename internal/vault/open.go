@@ -34,6 +34,7 @@ type OpenedKey struct {
 	Position, Weight int
 	LastResort       bool   // its successor is used
 	Reference        string // where it is kept; "": sealed here
+	Refused          bool   // the provider did not accept it when it was asked last
 	Secret           tenure.Secret
 	provider         tenure.ProviderID
 }
@@ -235,7 +236,7 @@ func (v *Vault) openOne(ctx context.Context, i int, row store.ProviderKeyRow) ou
 	}
 	return outcome{row: i, until: until, err: err, key: OpenedKey{
 		ID: row.ID, Name: row.Name, Version: row.Version, Position: row.Position, Weight: row.Weight,
-		LastResort: row.State == tenure.KeyOverlap, Reference: row.Reference, Secret: secret, provider: row.Provider,
+		LastResort: row.State == tenure.KeyOverlap, Reference: row.Reference, Refused: row.Check == tenure.CheckRefused, Secret: secret, provider: row.Provider,
 	}}
 }
 
