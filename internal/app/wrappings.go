@@ -19,6 +19,7 @@ type wrappings struct {
 
 	mu               sync.Mutex
 	at               time.Time
+	known            bool // whether they could be counted then
 	present, another int
 }
 
@@ -44,10 +45,11 @@ func (w *wrappings) Collect(to chan<- prometheus.Metric) {
 		ctx, cancel := context.WithTimeout(tenure.Everywhere(context.Background()), countLimit)
 		defer cancel()
 		var err error
-		if w.present, w.another, err = w.key.CountWrapped(ctx); err != nil {
-			return
-		}
-		w.at = time.Now()
+		w.present, w.another, err = w.key.CountWrapped(ctx)
+		w.at, w.known = time.Now(), err == nil // a count that failed is not tried again for everybody who asks
+	}
+	if !w.known {
+		return
 	}
 	desc := wrappedDesc()
 	to <- prometheus.MustNewConstMetric(desc, prometheus.GaugeValue, float64(w.present), "present")

@@ -310,3 +310,23 @@ func TestAKeyThatHangsBesideAnother(t *testing.T) {
 		w.ahead.Add(int64(time.Second))
 	}
 }
+
+// The providers of the settings are stored all together, or not yet: one that cannot be
+// stored now is not forgotten because another was.
+func TestSeedIsWhole(t *testing.T) {
+	w := newWorld(t)
+	kv := w.elsewhere(t)
+	kv.Set(func() { kv.Sealed = true })
+	specs := []vault.Spec{
+		{Name: "openai", Kind: tenure.OpenAI, Key: tenure.NewSecret(secret)},
+		{Name: "anthropic", Kind: tenure.Anthropic, KeyReference: address},
+	}
+	for _, want := range []int{0, 2, 2} {
+		err := w.Seed(w.ctx, specs)
+		have, listed := w.DB.Providers(w.ctx, tenure.DefaultTenant, tenure.DefaultWorkspace)
+		if listed != nil || len(have) != want || (err == nil) != (want > 0) {
+			t.Fatalf("%d providers (%v), want %d: %v", len(have), listed, want, err)
+		}
+		kv.Set(func() { kv.Sealed = false })
+	}
+}

@@ -159,10 +159,6 @@ func (k *MasterKey) rewrapRoot(ctx context.Context, by string) error {
 	if r.why != nil || r.stored.KEK == by {
 		return r.why
 	}
-	stored, err := k.db.Meta(ctx, metaRoot)
-	if err != nil {
-		return err
-	}
 	wrapped, now, err := r.present().Wrap(ctx, r.root, r.boundRoot())
 	if err != nil {
 		return k.failed(ctx, r, r.present(), err)
@@ -172,7 +168,7 @@ func (k *MasterKey) rewrapRoot(ctx context.Context, by string) error {
 		return err
 	}
 	err = k.db.Tx(ctx, func(ctx context.Context, tx *store.Tx) error {
-		ok, err := tx.SwapMeta(ctx, metaRoot, stored, string(text))
+		ok, err := tx.SwapMeta(ctx, metaRoot, r.text, string(text))
 		if err == nil && !ok {
 			err = &tenure.Error{Kind: tenure.Conflict, Code: "root_key_changed", Msg: "the root key was wrapped anew by somebody else meanwhile: run it again"}
 		}

@@ -75,73 +75,108 @@ func (v *Vault) Add(ctx context.Context, by tenure.Principal, spec Spec) (tenure
 	if err := access.Check(by, tenure.CreateProvider); err != nil {
 		return tenure.Provider{}, err
 	}
-	return v.add(ctx, by, by.Tenant(), spec)
+	added, err := v.add(ctx, by, by.Tenant(), spec)
+	if err != nil {
+		return tenure.Provider{}, err
+	}
+	return added[0], nil
 }
 
 // Seed adds providers to the default workspace when it has none, from the
-// settings that the operator gave. Of replicas that start at once one does it.
+// settings that the operator gave: all of them, or none yet. Of replicas that start at
+// once one does it.
 func (v *Vault) Seed(ctx context.Context, specs []Spec) error {
 	have, err := v.DB.Providers(ctx, tenure.DefaultTenant, tenure.DefaultWorkspace)
 	if err != nil || len(have) > 0 {
 		return err
 	}
-	for _, spec := range specs {
-		if _, err := v.add(ctx, tenure.Principal{}, tenure.DefaultTenant, spec); err != nil && !tenure.IsKind(err, tenure.Conflict) {
-			return err
-		}
+	if _, err = v.add(ctx, tenure.Principal{}, tenure.DefaultTenant, specs...); tenure.IsKind(err, tenure.Conflict) {
+		return nil // another replica has
 	}
-	return nil
+	return err
 }
 
-func (v *Vault) add(ctx context.Context, by tenure.Principal, tenant tenure.TenantID, spec Spec) (tenure.Provider, error) {
+// add stores providers with their keys, all or none.
+func (v *Vault) add(ctx context.Context, by tenure.Principal, tenant tenure.TenantID, specs ...Spec) ([]tenure.Provider, error) {
+	ready := make([]addition, 0, len(specs))
+	for _, spec := range specs {
+		a, err := v.ready(ctx, tenant, spec)
+		if err != nil {
+			return nil, err
+		}
+		ready = append(ready, a)
+	}
+	var added []tenure.Provider
+	err := v.DB.Tx(ctx, func(ctx context.Context, tx *store.Tx) error {
+		added = added[:0]
+		for _, a := range ready {
+			p, err := a.insert(ctx, tx, by, tenant)
+			if err != nil {
+				return err
+			}
+			added = append(added, p)
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("add provider: %w", err)
+	}
+	for _, p := range added {
+		v.Live.Changed(ctx, store.Change{Kind: "provider", ID: string(p.ID)})
+	}
+	return added, nil
+}
+
+// addition is a provider that may be stored.
+type addition struct {
+	spec    Spec
+	headers []tenure.ProviderHeader
+	made    prepared
+}
+
+// ready judges a provider, and prepares its key.
+func (v *Vault) ready(ctx context.Context, tenant tenure.TenantID, spec Spec) (addition, error) {
 	if err := spec.validate(); err != nil {
-		return tenure.Provider{}, err
+		return addition{}, err
 	}
 	if err := v.judge(ctx, tenant, spec.BaseURL); err != nil {
-		return tenure.Provider{}, err
+		return addition{}, err
 	}
 	headers, err := v.headers(spec.Headers)
 	if err != nil {
-		return tenure.Provider{}, err
+		return addition{}, err
 	}
 	made, err := v.prepare(ctx, tenant, spec.Key, spec.KeyReference)
+	return addition{spec, headers, made}, err
+}
+
+func (a addition) insert(ctx context.Context, tx *store.Tx, by tenure.Principal, tenant tenure.TenantID) (tenure.Provider, error) {
+	ws, err := tx.Workspace(ctx, tenant, a.spec.Workspace)
+	if tenure.IsKind(err, tenure.NotFound) {
+		err = tenure.InvalidField("workspace", "there is no workspace %q", tenure.Shown(a.spec.Workspace))
+	}
 	if err != nil {
 		return tenure.Provider{}, err
 	}
-	var p tenure.Provider
-	err = v.DB.Tx(ctx, func(ctx context.Context, tx *store.Tx) error {
-		ws, err := tx.Workspace(ctx, tenant, spec.Workspace)
-		if err != nil && !tenure.IsKind(err, tenure.NotFound) {
-			return err
-		}
-		if err != nil {
-			return tenure.InvalidField("workspace", "there is no workspace %q", tenure.Shown(spec.Workspace))
-		}
-		p = tenure.Provider{
-			ID: tenure.ProviderID(tenure.NewID(tx.Now())), Tenant: tenant, Workspace: ws.ID, Name: spec.Name, Kind: spec.Kind,
-			BaseURL: spec.BaseURL, Last4: made.last4, Reference: made.reference, Headers: headers, MadeBy: by.User(), CreatedBy: maker(by), CreatedAt: tx.Now(), UpdatedAt: tx.Now(),
-		}
-		key := tenure.ProviderKey{
-			ID: tenure.KeyID(tenure.NewID(tx.Now())), Tenant: tenant, Workspace: ws.ID, Provider: p.ID, Name: tenure.DefaultKeyName, Version: 1, State: tenure.KeyActive,
-			Position: 1, Weight: 1, Reference: made.reference, Last4: made.last4, Fingerprint: made.fingerprint, MadeBy: p.MadeBy, CreatedBy: p.CreatedBy, CreatedAt: tx.Now(), ActivatedAt: tx.Now(),
-		}
-		sealed, err := made.sealed(key)
-		if err != nil {
-			return err
-		}
-		if err := tx.InsertProvider(ctx, p); err != nil {
-			return err
-		}
-		if err := tx.InsertProviderKey(ctx, key, sealed); err != nil {
-			return err
-		}
-		return tx.Append(ctx, audit.ProviderChanged(by, p, "created"))
-	})
-	if err != nil {
-		return tenure.Provider{}, fmt.Errorf("add provider: %w", err)
+	p := tenure.Provider{
+		ID: tenure.ProviderID(tenure.NewID(tx.Now())), Tenant: tenant, Workspace: ws.ID, Name: a.spec.Name, Kind: a.spec.Kind,
+		BaseURL: a.spec.BaseURL, Last4: a.made.last4, Reference: a.made.reference, Headers: a.headers, MadeBy: by.User(), CreatedBy: maker(by), CreatedAt: tx.Now(), UpdatedAt: tx.Now(),
 	}
-	v.Live.Changed(ctx, store.Change{Kind: "provider", ID: string(p.ID)})
-	return p, nil
+	key := tenure.ProviderKey{
+		ID: tenure.KeyID(tenure.NewID(tx.Now())), Tenant: tenant, Workspace: ws.ID, Provider: p.ID, Name: tenure.DefaultKeyName, Version: 1, State: tenure.KeyActive,
+		Position: 1, Weight: 1, Reference: a.made.reference, Last4: a.made.last4, Fingerprint: a.made.fingerprint, MadeBy: p.MadeBy, CreatedBy: p.CreatedBy, CreatedAt: tx.Now(), ActivatedAt: tx.Now(),
+	}
+	sealed, err := a.made.sealed(key)
+	if err != nil {
+		return p, err
+	}
+	if err := tx.InsertProvider(ctx, p); err != nil {
+		return p, err
+	}
+	if err := tx.InsertProviderKey(ctx, key, sealed); err != nil {
+		return p, err
+	}
+	return p, tx.Append(ctx, audit.ProviderChanged(by, p, "created"))
 }
 
 // maker names who adds a provider; nobody is behind the settings of a first start.
