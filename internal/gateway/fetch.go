@@ -38,17 +38,16 @@ func (c *catalogue) fetchModels(ctx context.Context, p tenure.Provider, headers 
 	if err != nil {
 		return nil, err
 	}
-	pr, path := &openAI, "/models"
+	pr := &openAI
 	if p.Kind == tenure.Anthropic {
-		pr, path = &anthropic, "/v1/models?limit=1000"
+		pr = &anthropic
 	}
 	ctx, cancel := context.WithTimeout(ctx, listTimeout)
 	defer cancel()
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, p.BaseURL+path, nil)
+	req, err := vault.ListModels(ctx, p, headers)
 	if err != nil {
 		return nil, err
 	}
-	vault.Put(req.Header, headers)
 	res, of, err := c.rota.send(req, pr, p, keys)
 	if err != nil {
 		return nil, err

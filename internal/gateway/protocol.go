@@ -7,6 +7,7 @@ import (
 
 	"github.com/tenure-gateway/tenure"
 	"github.com/tenure-gateway/tenure/internal/limits"
+	"github.com/tenure-gateway/tenure/internal/vault"
 	"github.com/tenure-gateway/tenure/internal/web"
 )
 
@@ -67,7 +68,7 @@ var (
 		authorize: func(h http.Header, key tenure.Secret) {
 			h["X-Api-Key"] = []string{key.Reveal()}
 			if h["Anthropic-Version"] == nil {
-				h["Anthropic-Version"] = []string{anthropicVersion}
+				h["Anthropic-Version"] = []string{vault.AnthropicVersion}
 			}
 		},
 		refusal: anthropicRefusal,
@@ -88,9 +89,6 @@ var (
 		one: anthropicModel,
 	}
 )
-
-// anthropicVersion is sent for clients that name no version.
-const anthropicVersion = "2023-06-01"
 
 func bearer(h http.Header, key tenure.Secret) {
 	h["Authorization"] = []string{"Bearer " + key.Reveal()}

@@ -16,28 +16,21 @@ import (
 	"github.com/tenure-gateway/tenure/internal/store"
 )
 
-const (
-	askLimit     = 10 * time.Second // for a provider's list of models
-	anthropicAPI = "2023-06-01"     // the version of its interface that is asked for
-)
+// AnthropicVersion is the version of its interface that Anthropic is asked for where a
+// client names none.
+const AnthropicVersion = "2023-06-01"
+
+const askLimit = 10 * time.Second // for a provider's list of models
 
 // Ask asks a provider for its models, which harms nothing, with a key and the headers
 // that it gets, and gives the status of its answer. What it says is not read.
 func Ask(ctx context.Context, client *http.Client, p tenure.Provider, key tenure.Secret, headers []Header) (int, error) {
 	ctx, cancel := context.WithTimeout(ctx, askLimit)
 	defer cancel()
-	path := "/models"
-	if p.Kind == tenure.Anthropic {
-		path = "/v1/models"
-	}
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, p.BaseURL+path, http.NoBody)
+	req, err := ListModels(ctx, p, headers)
 	if err != nil {
 		return 0, err
 	}
-	if p.Kind == tenure.Anthropic {
-		req.Header.Set("Anthropic-Version", anthropicAPI)
-	}
-	Put(req.Header, headers)
 	if p.Kind == tenure.Anthropic {
 		req.Header.Set("X-Api-Key", key.Reveal())
 	} else {
@@ -49,6 +42,23 @@ func Ask(ctx context.Context, client *http.Client, p tenure.Provider, key tenure
 	}
 	_, _ = io.Copy(io.Discard, io.LimitReader(res.Body, 1<<20))
 	return res.StatusCode, res.Body.Close()
+}
+
+// ListModels makes the request for a provider's list of models, but for the key.
+func ListModels(ctx context.Context, p tenure.Provider, headers []Header) (*http.Request, error) {
+	path := "/models"
+	if p.Kind == tenure.Anthropic {
+		path = "/v1/models?limit=1000"
+	}
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, p.BaseURL+path, http.NoBody)
+	if err != nil {
+		return nil, err
+	}
+	if p.Kind == tenure.Anthropic {
+		req.Header.Set("Anthropic-Version", AnthropicVersion)
+	}
+	Put(req.Header, headers)
+	return req, nil
 }
 
 // try asks a provider with a key, and says how that went.

@@ -1,8 +1,9 @@
 // Package vault keeps provider credentials: sealed at rest, opened at need. It
 // owns the envelope encryption and the short-lived cache of opened keys.
 //
-// It never gives a stored key back to a person, and does not know what a key is
-// sent with or where to: internal/gateway does.
+// It never gives a stored key back to a person. What requests to models are sent with,
+// internal/gateway knows; here a provider is asked for its list of models only, to see
+// whether it accepts a key.
 package vault
 
 import (
