@@ -85,11 +85,12 @@ type providerRotate struct {
 	config.Secrets
 	newKeyFlags
 	takeFlags
+	Added bool `help:"Only if the provider has no key of this name: none is replaced."`
 }
 
 // Help implements kong.HelpProvider.
 func (providerRotate) Help() string {
-	return "Example:\n\n  printf %s \"$KEY\" | tenure provider rotate openai\n  printf %s \"$KEY\" | tenure provider rotate openai --key spare --position 2\n\n" +
+	return "Example:\n\n  printf %s \"$KEY\" | tenure provider rotate openai\n  printf %s \"$KEY\" | tenure provider rotate openai --key spare --added --position 2\n\n" +
 		"The provider is asked for its models with the new key first. Where it does not accept it, nothing is changed, and the exit status is 4. " +
 		"Then the key is used, and the version before stays a last resort for the overlap."
 }
@@ -104,6 +105,7 @@ func (c *providerRotate) Run(e *env) error {
 	if err != nil {
 		return err
 	}
+	n.Added = c.Added
 	return c.on(e, func(a *app.App, by tenure.Principal, p tenure.Provider) error {
 		k, err := a.Vault.Rotate(e.ctx, by, p.ID, n, take)
 		if err != nil {

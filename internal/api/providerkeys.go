@@ -127,6 +127,7 @@ type newKeyIn struct {
 		Reference string `json:"key_reference,omitempty" minLength:"1" example:"vault://secret/tenure/openai#api_key" doc:"Address of where the key is kept, in its place; the operator allows addresses to tenants"`
 		Overlap   string `json:"overlap,omitempty" minLength:"1" doc:"How long the version before is a last resort: 0 to 7d, 1h when left out" example:"1h"`
 		Unchecked bool   `json:"unchecked,omitempty" doc:"Use it though the provider was not asked with it"`
+		Added     bool   `json:"added,omitempty" doc:"Only if there is no key of this name that is not retired: none is replaced (409 key_exists)"`
 	}
 }
 
@@ -174,7 +175,7 @@ func (a *API) mountProviderKeys(m *mounting) {
 				return nil, err
 			}
 			k, err := a.Vault.Rotate(ctx, web.Principal(ctx), tenure.ProviderID(in.ID), vault.NewKey{
-				Name: in.Body.Name, Secret: tenure.NewSecret(in.Body.Key), Reference: in.Body.Reference, Arrangement: in.Body.arrangement(),
+				Name: in.Body.Name, Secret: tenure.NewSecret(in.Body.Key), Reference: in.Body.Reference, Added: in.Body.Added, Arrangement: in.Body.arrangement(),
 			}, vault.Taking{Overlap: overlap, Unchecked: in.Body.Unchecked})
 			return &body[ProviderKey]{showProviderKey(k)}, err
 		})

@@ -226,7 +226,7 @@ func (d *Dash) newKey(w http.ResponseWriter, r *http.Request) error {
 }
 
 func (d *Dash) addKey(w http.ResponseWriter, r *http.Request) error {
-	err := d.addedKey(r)
+	k, err := d.addedKey(r)
 	if err != nil {
 		page, failed := d.addKeyForm(r)
 		if failed != nil {
@@ -234,28 +234,17 @@ func (d *Dash) addKey(w http.ResponseWriter, r *http.Request) error {
 		}
 		return d.askAgain(w, r, page, err)
 	}
-	return d.showProvider(w, r, fmt.Sprintf("The provider accepts the key “%s”: it is in use.", sent(r, "name")))
+	return d.showProvider(w, r, fmt.Sprintf("The provider accepts the key “%s”: it is in use.", k.Name))
 }
 
-func (d *Dash) addedKey(r *http.Request) error {
-	ctx, by, id := r.Context(), web.Principal(r.Context()), tenure.ProviderID(r.PathValue("id"))
+func (d *Dash) addedKey(r *http.Request) (tenure.ProviderKey, error) {
 	a, err := sentArrangement(r)
 	if err != nil {
-		return err
+		return tenure.ProviderKey{}, err
 	}
-	keys, err := d.Vault.ProviderKeys(ctx, by, id)
-	if err != nil {
-		return err
-	}
-	for _, k := range keys {
-		if k.Name == sent(r, "name") && k.State != tenure.KeyRetired {
-			return tenure.InvalidField("name", "there is a key of this name: rotate it, or choose another name")
-		}
-	}
-	_, err = d.Vault.Rotate(ctx, by, id, vault.NewKey{
-		Name: sent(r, "name"), Secret: tenure.NewSecret(sent(r, "key")), Reference: sent(r, "key_reference"), Arrangement: a,
+	return d.Vault.Rotate(r.Context(), web.Principal(r.Context()), tenure.ProviderID(r.PathValue("id")), vault.NewKey{
+		Name: sent(r, "name"), Secret: tenure.NewSecret(sent(r, "key")), Reference: sent(r, "key_reference"), Added: true, Arrangement: a,
 	}, vault.Taking{})
-	return err
 }
 
 // checkKey asks the provider with a key.

@@ -50,7 +50,10 @@ func TestProviderPage(t *testing.T) {
 	shows(root.get(one).must(http.StatusOK), "default v1")
 	root.post(one+"/rotate", "name", "default", "overlap", "1h").must(http.StatusBadRequest).one("#key-wrong")
 	shows(root.post(one+"/rotate", "name", "default", "key", "sk-second-key-0123456789", "overlap", "1h").must(http.StatusOK), "version 2 of “default” is in use", "last resort until")
-	root.post(one+"/keys", "name", "default", "key", "sk-spare-key-0123456789").must(http.StatusBadRequest).one("#name-wrong")
+	for _, taken := range []string{"default", ""} { // without a name it is the usual one
+		root.post(one+"/keys", "name", taken, "key", "sk-spare-key-0123456789").must(http.StatusConflict).one("#name-wrong")
+		shows(root.get(one).must(http.StatusOK), "default v2", "in use")
+	}
 	root.post(one+"/keys", "name", "spare", "key", "sk-spare-key-0123456789", "position", "x").must(http.StatusBadRequest).one("#position-wrong")
 	shows(root.post(one+"/keys", "name", "spare", "key", "sk-spare-key-0123456789", "position", "2", "rotate_every_days", "90").must(http.StatusOK), "“spare”: it is in use", "spare v1")
 	keys, err := h.Vault.ProviderKeys(t.Context(), h.operator(), p.ID)

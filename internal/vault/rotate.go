@@ -28,6 +28,8 @@ type NewKey struct {
 	Secret tenure.Secret
 	// Reference is the address of where the key is kept, in the place of the key.
 	Reference string
+	// Added: there is no key of this name yet that is not retired. None is replaced.
+	Added bool
 	Arrangement
 }
 
@@ -113,7 +115,8 @@ func (v *Vault) ProviderKeys(ctx context.Context, by tenure.Principal, provider 
 // Rotate checks a key with its provider and puts it in the place of the version that is
 // in use, or, if the provider has none of this name, beside the others; all in one
 // transaction. A check that fails changes nothing but that it is audited. Conflict: it
-// failed (key_refused, provider_unreachable, key_check_failed), or the key is in use.
+// failed (key_refused, provider_unreachable, key_check_failed), the key is in use, or it
+// was to be added and there is one of its name (key_exists).
 func (v *Vault) Rotate(ctx context.Context, by tenure.Principal, provider tenure.ProviderID, n NewKey, t Taking) (tenure.ProviderKey, error) {
 	if err := t.validate(); err != nil {
 		return tenure.ProviderKey{}, err
@@ -157,7 +160,7 @@ func (v *Vault) store(ctx context.Context, by tenure.Principal, provider tenure.
 		if err := tx.HoldProvider(ctx, p.Tenant, p.ID); err != nil {
 			return err
 		}
-		if err := v.next(ctx, tx, by, p, &k, n.Arrangement); err != nil {
+		if err := v.next(ctx, tx, by, p, &k, n); err != nil {
 			return err
 		}
 		sealed, err := made.sealed(k)
@@ -212,7 +215,7 @@ func (v *Vault) checkFirst(ctx context.Context, by tenure.Principal, p tenure.Pr
 
 // next completes a version by those of its key that there are, and retires one that was
 // staged before.
-func (v *Vault) next(ctx context.Context, tx *store.Tx, by tenure.Principal, p tenure.Provider, k *tenure.ProviderKey, a Arrangement) error {
+func (v *Vault) next(ctx context.Context, tx *store.Tx, by tenure.Principal, p tenure.Provider, k *tenure.ProviderKey, n NewKey) error {
 	rows, err := tx.ProviderKeys(ctx, p.Tenant, p.ID)
 	if err != nil {
 		return err
@@ -226,6 +229,9 @@ func (v *Vault) next(ctx context.Context, tx *store.Tx, by tenure.Principal, p t
 		if before.Name != k.Name {
 			continue
 		}
+		if n.Added && before.State != tenure.KeyRetired {
+			return &tenure.Error{Kind: tenure.Conflict, Code: "key_exists", Field: "name", Msg: fmt.Sprintf("there is a key of the name %q: rotate it, or choose another name", k.Name)}
+		}
 		if before.Version > k.Version { // the newest comes first
 			k.Version, k.Position, k.Weight, k.RotateEvery = before.Version, before.Position, before.Weight, before.RotateEvery
 		}
@@ -236,7 +242,7 @@ func (v *Vault) next(ctx context.Context, tx *store.Tx, by tenure.Principal, p t
 		}
 	}
 	k.Version++
-	a.apply(k)
+	n.apply(k)
 	return nil
 }
 

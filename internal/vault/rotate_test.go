@@ -5,6 +5,7 @@ import (
 	"net/http/httptest"
 	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -181,6 +182,29 @@ func TestRotate(t *testing.T) {
 	}
 	if all, err := w.Keys(w.ctx, p.Tenant, p.ID); err != nil || len(all) != 1 || all[0].Secret.Reveal() != third {
 		t.Errorf("%+v, %v", all, err)
+	}
+}
+
+// Several who add a key of one name at once add one, and destroy none: the others are told.
+func TestAddedAtOnce(t *testing.T) {
+	w := newWorld(t)
+	keys := []string{second + "1", second + "2", second + "3"}
+	p := w.provider(t, newProvider(t, keys...).url)
+	var wg sync.WaitGroup
+	var added atomic.Int32
+	for _, key := range keys {
+		wg.Go(func() {
+			_, err := w.Rotate(w.ctx, w.by, p.ID, vault.NewKey{Name: "spare", Secret: tenure.NewSecret(key), Added: true}, vault.Taking{})
+			if err == nil {
+				added.Add(1)
+			} else if e := tenure.AsError(err); e.Code != "key_exists" || e.Field != "name" {
+				t.Error(err)
+			}
+		})
+	}
+	wg.Wait()
+	if got := w.states(t, p); added.Load() != 1 || !slices.Equal(got, []string{"default1 active", "spare1 active"}) {
+		t.Errorf("%d were told that theirs was added; keys: %v", added.Load(), got)
 	}
 }
 
