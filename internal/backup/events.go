@@ -42,9 +42,17 @@ func stateActions() map[string]string {
 	}
 }
 
-// undone are the events after which an end before them counts no more, by its kind.
-func undone() map[string]string {
-	return map[string]string{"user.reactivated": "user", "service_account.updated": "orphan"}
+// undone gives the kind of end that counts no more after an event; "": none.
+func (e event) undone() string {
+	switch e.Action {
+	case "user.reactivated":
+		return "user"
+	case "service_account.updated":
+		if _, owner := e.Detail["owner_before"]; owner { // and not only its description or its end
+			return "orphan"
+		}
+	}
+	return ""
 }
 
 // addEvents adds what events tell of ends, and takes back what a later one has given
@@ -53,11 +61,11 @@ func (l *list) addEvents(events []event) {
 	slices.SortStableFunc(events, func(a, b event) int { return a.At.Compare(b.At) })
 	type thing struct{ kind, id, in string }
 	last := map[thing]event{} // by what it is the last of
-	ends, states, back := endingActions(), stateActions(), undone()
+	ends, states := endingActions(), stateActions()
 	for _, ev := range events {
 		l.ids = append(l.ids, eventID{ev.ID, ev.At})
 		l.until = ev.At
-		if kind := cmp.Or(states[ev.Action], back[ev.Action]); kind != "" && ev.succeeded() {
+		if kind := cmp.Or(states[ev.Action], ev.undone()); kind != "" && ev.succeeded() {
 			last[thing{kind, ev.ObjectID, spaceOf(kind, ev)}] = ev
 		}
 		if ev.Action == backupCreated {
