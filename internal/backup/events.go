@@ -47,6 +47,12 @@ func (e event) undone() string {
 	switch e.Action {
 	case "user.reactivated":
 		return "user"
+	case "membership.set":
+		return "membership"
+	case "group_mapping.set":
+		return "mapping"
+	case "user.linked":
+		return "oidc_subject"
 	case "service_account.updated":
 		if _, owner := e.Detail["owner_before"]; owner { // and not only its description or its end
 			return "orphan"
@@ -65,8 +71,10 @@ func (l *list) addEvents(events []event) {
 	for _, ev := range events {
 		l.ids = append(l.ids, eventID{ev.ID, ev.At})
 		l.until = ev.At
-		if kind := cmp.Or(states[ev.Action], ev.undone()); kind != "" && ev.succeeded() {
-			last[thing{kind, ev.ObjectID, spaceOf(kind, ev)}] = ev
+		for _, kind := range []string{states[ev.Action], ev.undone()} {
+			if kind != "" && ev.succeeded() {
+				last[thing{kind, ev.ObjectID, ev.within(kind)}] = ev
+			}
 		}
 		if ev.Action == backupCreated {
 			l.backups = append(l.backups, ev.Detail["sha256"])
@@ -80,11 +88,10 @@ func (l *list) addEvents(events []event) {
 		if !ok || ev.ObjectID == "" || !ev.succeeded() {
 			continue
 		}
-		if last[thing{kind, ev.ObjectID, ""}].At.After(ev.At) {
-			if kind != "user" {
+		if last[thing{kind, ev.ObjectID, ev.within(kind)}].At.After(ev.At) {
+			if kind = ev.carried(kind); kind == "" {
 				continue
 			}
-			kind = "carried" // the person came back; what they carried did not
 		}
 		l.end(kind, ev)
 	}
@@ -95,10 +102,26 @@ func (l *list) addEvents(events []event) {
 	}
 }
 
-// spaceOf is the workspace that a state is of, where it is of one.
-func spaceOf(kind string, ev event) string {
-	if kind == "membership_role" || kind == "mapping_role" {
-		return ev.In
+// within is what beside its id tells a thing of a kind from others: the workspace that
+// it is of, or the subject at an identity provider.
+func (e event) within(kind string) string {
+	switch kind {
+	case "membership", "membership_role", "mapping", "mapping_role":
+		return e.In
+	case "oidc_subject":
+		return e.Detail["issuer"] + "\x00" + e.Detail["subject"]
+	}
+	return ""
+}
+
+// carried is what stays ended of a thing of a kind that came back: what it carried did
+// not. "": nothing does.
+func (e event) carried(kind string) string {
+	switch {
+	case kind == "user":
+		return "carried"
+	case (kind == "membership" || kind == "mapping") && e.Detail["tokens"] != "0": // so many ended with it
+		return kind + "_tokens"
 	}
 	return ""
 }

@@ -17,10 +17,14 @@ func TestWhatEventsEnd(t *testing.T) {
 		want   string
 	}{
 		"a membership that was taken away":      {[]string{removed}, "membership u w"},
+		"and given again, without tokens":       {[]string{`"membership.removed","object_id":"u","workspace":"w","detail":{"tokens":"0"}`, set}, "membership_role u w member"},
+		"and given again, and tokens had ended": {[]string{removed, set}, "membership_role u w member, membership_tokens u w"},
 		"given in another workspace":            {[]string{removed, strings.ReplaceAll(set, `"w"`, `"v"`)}, "membership u w, membership_role u v member"},
 		"given, and taken away":                 {[]string{set, removed}, "membership u w, membership_role u w member"},
 		"a group that means nothing there":      {[]string{`"group_mapping.removed","object_id":"g","workspace":"w"`}, "mapping g w"},
+		"and something again":                   {[]string{`"group_mapping.removed","object_id":"g","workspace":"w"`, `"group_mapping.set","object_id":"g","workspace":"w","detail":{"role":"viewer"}`}, "mapping_role g w viewer, mapping_tokens g w"},
 		"a link that was taken away":            {[]string{`"user.unlinked",` + linked}, "oidc_subject u https://id s"},
+		"and made again":                        {[]string{`"user.unlinked",` + linked, `"user.linked",` + linked}, ""},
 		"and another made":                      {[]string{`"user.unlinked",` + linked, `"user.linked",` + strings.ReplaceAll(linked, `"s"`, `"s2"`)}, "oidc_subject u https://id s"},
 		"a person who came back":                {[]string{`"user.deactivated","object_id":"u"`, `"user.reactivated","object_id":"u"`}, "carried u"},
 		"an account whose owner left":           {[]string{`"service_account.orphaned","object_id":"a"`}, "orphan a"},

@@ -36,17 +36,21 @@ func listed() map[string]byList {
 	}
 	const revoke = `UPDATE api_tokens SET revoked_at = $1, revoked_by = 'database', revoked_reason = 'ended before the database went back' WHERE revoked_at IS NULL AND created_at <= $2 AND `
 	return map[string]byList{
-		"membership":       {"id until in", `DELETE FROM memberships WHERE user_id = $1 AND created_at <= $2 AND workspace_id = $3`},
-		"membership_role":  {"id in less", `UPDATE memberships SET role = $3 WHERE user_id = $1 AND workspace_id = $2 AND ` + below(workspaceRank, "$3")},
-		"role":             {"id less", `UPDATE users SET role = $2 WHERE id = $1 AND ` + below(tenantRank, "$2")},
-		"tenant":           {"id", `UPDATE tenants SET active = FALSE WHERE id = $1 AND active = TRUE`},
-		"group":            {"id until", `DELETE FROM groups WHERE id = $1 AND created_at <= $2`},
-		"mapping":          {"id in", `DELETE FROM workspace_groups WHERE group_id = $1 AND workspace_id = $2`},
-		"mapping_role":     {"id in less", `UPDATE workspace_groups SET role = $3 WHERE group_id = $1 AND workspace_id = $2 AND ` + below(workspaceRank, "$3")},
-		"oidc_subject":     {"id in less", `DELETE FROM oidc_subjects WHERE user_id = $1 AND issuer = $2 AND subject = $3`},
-		"oidc_connection":  {"id", `DELETE FROM oidc_connections WHERE id = $1`},
-		"orphan":           {"now id", `UPDATE service_accounts SET orphaned_at = $1 WHERE id = $2 AND orphaned_at IS NULL`},
-		"token_request":    {"id less", `UPDATE token_requests SET state = $2 WHERE id = $1 AND state IN ('pending', 'approved')`},
+		"membership":      {"id until in", `DELETE FROM memberships WHERE user_id = $1 AND created_at <= $2 AND workspace_id = $3`},
+		"membership_role": {"id in less", `UPDATE memberships SET role = $3 WHERE user_id = $1 AND workspace_id = $2 AND ` + below(workspaceRank, "$3")},
+		"role":            {"id less", `UPDATE users SET role = $2 WHERE id = $1 AND ` + below(tenantRank, "$2")},
+		"tenant":          {"id", `UPDATE tenants SET active = FALSE WHERE id = $1 AND active = TRUE`},
+		"group":           {"id until", `DELETE FROM groups WHERE id = $1 AND created_at <= $2`},
+		"mapping":         {"id until in", `DELETE FROM workspace_groups WHERE group_id = $1 AND created_at <= $2 AND workspace_id = $3`},
+		"mapping_role":    {"id in less", `UPDATE workspace_groups SET role = $3 WHERE group_id = $1 AND workspace_id = $2 AND ` + below(workspaceRank, "$3")},
+		"oidc_subject":    {"id until in less", `DELETE FROM oidc_subjects WHERE user_id = $1 AND created_at <= $2 AND issuer = $3 AND subject = $4`},
+		"oidc_connection": {"id", `DELETE FROM oidc_connections WHERE id = $1`},
+		"orphan":          {"now id", `UPDATE service_accounts SET orphaned_at = $1 WHERE id = $2 AND orphaned_at IS NULL`},
+		"token_request":   {"id less", `UPDATE token_requests SET state = $2 WHERE id = $1 AND state IN ('pending', 'approved')`},
+		// What ended with a role that was given again: the tokens of those who had no other there.
+		"membership_tokens": {"now until id in", revoke + `user_id = $3 AND workspace_id = $4`},
+		"mapping_tokens": {"now until id in", revoke + `workspace_id = $4 AND user_id IN (SELECT user_id FROM group_members WHERE group_id = $3)
+			AND user_id NOT IN (SELECT user_id FROM workspace_roles WHERE workspace_id = $4 AND group_id <> $3)`},
 		"connector_tokens": {"now until id", revoke + `id IN (SELECT token_id FROM scim_connector_tokens WHERE connector_id = $3)`},
 		"root_tokens":      {"now until id", revoke + `kind = 'root' AND id <> $3`},
 	}
