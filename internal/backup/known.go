@@ -64,8 +64,8 @@ func (l *list) covers(ctx context.Context, tx *store.Tx, in Header) ([]tenure.Te
 	return out, nil
 }
 
-// until is up to when everything that ended is on a list: of each active tenant the
-// latest list counts, and of these the earliest.
+// until is up to when everything that ended is on a list: of each tenant the latest list
+// counts, and of these the earliest. Of one that is on none nothing is known.
 func (e Ends) until(ctx context.Context, tx *store.Tx, in Header, told []Told) (time.Time, error) {
 	tenants, err := tx.Tenants(ctx)
 	if err != nil {
@@ -84,12 +84,12 @@ func (e Ends) until(ctx context.Context, tx *store.Tx, in Header, told []Told) (
 		}
 	}
 	var out time.Time
-	for _, t := range tenants {
+	for i, t := range tenants {
 		at := all
 		if by[t.ID].After(at) {
 			at = by[t.ID]
 		}
-		if out.IsZero() || at.Before(out) {
+		if i == 0 || at.Before(out) {
 			out = at
 		}
 	}
