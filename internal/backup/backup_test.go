@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -196,6 +197,38 @@ func TestEndsAroundTheBackup(t *testing.T) {
 	}
 	if id(from, "alice@example.com").Active {
 		t.Error("alice is active: her role had changed, and the list was not heeded")
+	}
+}
+
+// A backup that could not be begun leaves nothing behind that would be in the way of the
+// next, and one that is being written is not touched.
+func TestABackupThatCouldNotBeBegun(t *testing.T) {
+	db := opened(t, 0)
+	work(t, db, "alice@example.com")
+	b, lock := &backup.Backups{DB: db, Version: "v1"}, backup.Lock{Recipients: []string{publicKey}}
+	path := filepath.Join(t.TempDir(), "snap.age")
+	gone, cancel := context.WithCancel(ctx(t))
+	cancel()
+	if _, err := b.CreateFile(gone, operator(t), path, lock, nil, func() {}); err == nil {
+		t.Fatal("it was begun: this tests nothing")
+	}
+	if files, err := os.ReadDir(filepath.Dir(path)); err != nil || len(files) > 0 {
+		t.Errorf("it left %v, %v", files, err)
+	}
+	if err := os.WriteFile(path+".part", []byte("another's"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := b.CreateFile(ctx(t), operator(t), path, lock, nil, func() {}); tenure.AsError(err).Code != "file_exists" {
+		t.Errorf("beside another that is written: %v", err)
+	}
+	if text, err := os.ReadFile(path + ".part"); err != nil || string(text) != "another's" {
+		t.Errorf("of another that is written: %q, %v", text, err)
+	}
+	if err := os.Remove(path + ".part"); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := b.CreateFile(ctx(t), operator(t), path, lock, nil, func() {}); err != nil {
+		t.Errorf("the next: %v", err)
 	}
 }
 

@@ -27,14 +27,14 @@ func (b *Backups) CreateFile(ctx context.Context, by tenure.Principal, path stri
 	if err != nil {
 		return Summary{}, err
 	}
-	f, err := os.OpenFile(path+".part", os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
-	if errors.Is(err, os.ErrExist) {
-		return Summary{}, &tenure.Error{Kind: tenure.Conflict, Code: "file_exists", Msg: fmt.Sprintf("there is a file %s.part: another backup writes it, or one was broken off; remove it", path), Err: err}
-	}
-	if err != nil {
-		return Summary{}, err
-	}
 	return b.told(ctx, by, lock, func() (Summary, error) {
+		f, err := os.OpenFile(path+".part", os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
+		if errors.Is(err, os.ErrExist) {
+			return Summary{}, &tenure.Error{Kind: tenure.Conflict, Code: "file_exists", Msg: fmt.Sprintf("there is a file %s.part: another backup writes it, or one was broken off; remove it", path), Err: err}
+		}
+		if err != nil {
+			return Summary{}, err
+		}
 		sum, err := b.intoFile(ctx, f, to, own, tell, checking)
 		if err == nil {
 			err = os.Rename(f.Name(), path)
