@@ -287,14 +287,15 @@ func (v *Vault) lookUp(ctx context.Context, token tenure.Secret) (session, error
 	return v.session(token, got.Data.TTL, got.Data.Renewable), nil
 }
 
+// accepted gives the error of an answer to a login, to a renewal, or to a look at a token.
 func accepted(w answer) error {
-	switch {
-	case w.status == http.StatusOK:
+	if w.status == http.StatusOK {
 		return nil
-	case w.status >= http.StatusInternalServerError || w.status == http.StatusTooManyRequests:
-		return fmt.Errorf("it answers %d", w.status)
 	}
-	return fmt.Errorf("%w (%d)", errLogin, w.status)
+	if _, denies := w.meaning(); denies {
+		return fmt.Errorf("%w (%d)", errLogin, w.status)
+	}
+	return fmt.Errorf("it answers %d", w.status)
 }
 
 // leastRenew is how soon a token is renewed at most: one that can live no longer gets

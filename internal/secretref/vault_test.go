@@ -3,10 +3,12 @@ package secretref
 import (
 	"context"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -208,6 +210,32 @@ func TestVaultLogins(t *testing.T) {
 		put(proof[1])
 		forward(2 * errorFor)
 		expect("with one once more", "sk-one", 7, 3)
+	}
+}
+
+// To a login, too, only what says no is a denial, on which the last good secret is used
+// no more: what says "not now" or "elsewhere" is an outage, for the renewal and the look at
+// a token as for the login itself.
+func TestWhatIsADenialAtALogin(t *testing.T) {
+	var status atomic.Int32
+	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(int(status.Load())) }))
+	t.Cleanup(srv.Close)
+	file := filepath.Join(t.TempDir(), "proof")
+	if err := os.WriteFile(file, []byte("proof"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for code, want := range map[int]string{
+		400: "secret_denied", 401: "secret_denied", 403: "secret_denied", 404: "secret_denied",
+		307: "secret_system_unavailable", 405: "secret_system_unavailable", 408: "secret_system_unavailable", 410: "secret_system_unavailable", 412: "secret_system_unavailable",
+		418: "secret_system_unavailable", 425: "secret_system_unavailable", 429: "secret_system_unavailable", 472: "secret_system_unavailable", 473: "secret_system_unavailable", 503: "secret_system_unavailable",
+	} {
+		status.Store(int32(code))
+		for _, method := range []string{VaultToken, VaultKubernetes} {
+			v := &Vault{Client: srv.Client(), Address: srv.URL, Auth: method, Mount: method, Role: "tenure", File: file, Now: time.Now}
+			if got := get(t, v, at2); got != want {
+				t.Errorf("%s, %d: %s, want %s", method, code, got, want)
+			}
+		}
 	}
 }
 

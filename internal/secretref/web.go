@@ -49,18 +49,38 @@ func request(ctx context.Context, method, url string, body any) (*http.Request, 
 	return req, err
 }
 
+// meaning is what an answer that is not 200 says: of which kind the error is for whoever
+// asked for a secret, and whether it denies a login. Everything else is an outage, which
+// passes: a redirect, a time-out, a standby that is behind, too many questions.
+func (w answer) meaning() (kind tenure.Kind, denies bool) {
+	switch w.status {
+	case http.StatusUnauthorized, http.StatusForbidden:
+		return tenure.Forbidden, true
+	case http.StatusNotFound:
+		return tenure.NotFound, true
+	case http.StatusGone:
+		return tenure.NotFound, false
+	case http.StatusBadRequest:
+		return tenure.Invalid, true
+	case http.StatusMethodNotAllowed, http.StatusUnprocessableEntity:
+		return tenure.Invalid, false
+	}
+	return tenure.Unavailable, false
+}
+
 // judge gives the error of an answer that is not 200. Nothing of its body is shown: it
 // may have more in it than a reason.
 func (w answer) judge(a Address) error {
-	err := fmt.Errorf("it answers %d", w.status)
-	switch w.status {
-	case http.StatusOK:
+	if w.status == http.StatusOK {
 		return nil
-	case http.StatusUnauthorized, http.StatusForbidden:
+	}
+	err := fmt.Errorf("it answers %d", w.status)
+	switch kind, _ := w.meaning(); kind {
+	case tenure.Forbidden:
 		return denied(a, err)
-	case http.StatusNotFound, http.StatusGone:
+	case tenure.NotFound:
 		return missing(a, "there is no such secret, or no such version")
-	case http.StatusBadRequest, http.StatusMethodNotAllowed, http.StatusUnprocessableEntity:
+	case tenure.Invalid:
 		return &tenure.Error{Kind: tenure.Invalid, Code: "secret_refused", Msg: fmt.Sprintf("%s: what keeps it does not understand the question", a), Err: err}
 	}
 	return unavailable(a, err)
