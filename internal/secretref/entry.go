@@ -2,6 +2,7 @@ package secretref
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"github.com/tenure-gateway/tenure"
@@ -98,11 +99,31 @@ func (r *Resolver) Unconfirmed() int {
 	return n
 }
 
+// errLapsed is why a secret is given up that nobody asked for again.
+var errLapsed = errors.New("the grace is over, and nobody has asked for it since")
+
+// giveUp ends the use of those secrets whose grace is over: nobody may come to be told.
+func (r *Resolver) giveUp(ctx context.Context) {
+	over := map[*entry]Outage{}
+	r.mu.Lock()
+	now := r.Now()
+	for _, e := range r.kept {
+		if e.stale && !now.Before(e.last(r.Grace)) {
+			over[e] = e.drop(errLapsed)
+		}
+	}
+	r.sweep()
+	r.mu.Unlock()
+	for e, what := range over {
+		r.tell(ctx, e, what)
+	}
+}
+
 // sweep drops what is over. r.mu is held.
 func (r *Resolver) sweep() {
 	now := r.Now()
 	for k, e := range r.kept {
-		// One that is told of as stale stays until its end was told, too.
+		// One that is told of as stale stays until giveUp tells its end, too.
 		if !e.stale && !now.Before(e.last(r.Grace)) && e.flight.idle(now) {
 			delete(r.kept, k)
 		}

@@ -12,7 +12,8 @@ const (
 	tendEvery = 10 * time.Second // at leases of credentials
 )
 
-// Run watches mounted files and keeps the credentials of systems alive until ctx ends.
+// Run watches mounted files, keeps the credentials of systems alive and forgets what is
+// over until ctx ends.
 // A file system that hangs keeps nobody else waiting.
 func (r *Resolver) Run(ctx context.Context) {
 	var wg sync.WaitGroup
@@ -51,9 +52,7 @@ func (r *Resolver) tend(ctx context.Context) {
 			t.Tend(ctx)
 		}
 	}
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.sweep()
+	r.giveUp(ctx)
 }
 
 // look drops secrets whose mounted file has changed, and tells of them.

@@ -2,8 +2,9 @@
 // and until when it may be used out. It owns the form of addresses, which tenant may
 // name which, how each system is asked, and how long an answer is good.
 //
-// It stores nothing, and keeps a secret in memory only: for a minute at most, and
-// through an outage of its system for the grace.
+// It stores nothing, and keeps a secret in memory only. It is used for a minute at most,
+// and through an outage of its system for the grace: so long it is kept, also while
+// nobody asks for it, and then forgotten.
 package secretref
 
 import (

@@ -253,6 +253,44 @@ func TestLasting(t *testing.T) {
 	})
 }
 
+// A secret that nobody asks for any more is in memory no longer than it might be used, in
+// an outage, too, whose end is told.
+func TestASecretThatNobodyAsksForIsForgotten(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := &place{answer: good}
+		var told []string
+		r := resolver(p)
+		r.Grace, r.Told = 15*time.Minute, func(_ context.Context, _ tenure.TenantID, _ string, o Outage) { told = append(told, o.State) }
+		ask := func() {
+			t.Helper()
+			if _, err := r.Resolve(t.Context(), tenure.DefaultTenant, at); err != nil {
+				t.Error(err)
+			}
+		}
+		is := func(when string, kept int, states ...string) {
+			t.Helper()
+			r.tend(t.Context())
+			if len(r.kept) != kept || strings.Join(told, " ") != strings.Join(states, " ") {
+				t.Errorf("%s: %d are kept, told %v", when, len(r.kept), told)
+			}
+			told = nil
+		}
+		ask()
+		time.Sleep(15*time.Minute - time.Second)
+		is("before the end of the grace", 1)
+		time.Sleep(2 * time.Second)
+		is("after it", 0)
+		ask()
+		p.answer = down
+		time.Sleep(2 * time.Minute)
+		ask()
+		is("in an outage", 1, OutageBegan)
+		time.Sleep(13*time.Minute + time.Second)
+		is("after the grace in an outage", 0, OutageGaveUp)
+		is("later", 0)
+	})
+}
+
 // A system that fails, hangs or trips over an answer costs whoever asks a bound, and is
 // not asked by each of many.
 func TestFaultsOfSystems(t *testing.T) {
