@@ -33,7 +33,8 @@ type Repository struct {
 }
 
 // OpenRepository looks at a directory. It runs nothing that the repository's own
-// configuration names.
+// configuration names. Invalid: it is no directory, or git does not read what it keeps of
+// it.
 func OpenRepository(ctx context.Context, dir string) (*Repository, error) {
 	info, err := os.Stat(dir)
 	if err == nil && !info.IsDir() {
@@ -49,8 +50,10 @@ func OpenRepository(ctx context.Context, dir string) (*Repository, error) {
 	}
 	out, err := r.output(ctx, "rev-parse", "--is-inside-work-tree", "--is-shallow-repository")
 	if err != nil {
-		r.NoHistory = cause(err)
-		return r, nil
+		if r.NoHistory = cause(err); noRepository(dir, r.NoHistory) {
+			return r, nil
+		}
+		return nil, tenure.InvalidField("repo", "--repo: git does not read it: %s; run it as the user whose it is, or name it in git's safe.directory", r.NoHistory)
 	}
 	r.bare, r.Shallow = strings.HasPrefix(out, "false"), strings.HasSuffix(strings.TrimSpace(out), "\ntrue")
 	if r.bare {
@@ -63,6 +66,13 @@ func OpenRepository(ctx context.Context, dir string) (*Repository, error) {
 		return nil, fmt.Errorf("git: %s", cause(err))
 	}
 	return r, nil
+}
+
+// noRepository tells where git keeps nothing of a directory from where it does not read
+// what it keeps: that is another user's, or damaged.
+func noRepository(dir, why string) bool {
+	_, err := os.Lstat(filepath.Join(dir, ".git"))
+	return errors.Is(err, os.ErrNotExist) && strings.HasPrefix(why, "not a git repository (or any")
 }
 
 // cause is the first line that git wrote of why it failed.
@@ -78,7 +88,8 @@ func cause(err error) string {
 func (r *Repository) command(ctx context.Context, args ...string) *exec.Cmd {
 	safe := []string{"-C", r.Dir, "-c", "core.fsmonitor=false", "-c", "log.showSignature=false", "-c", "core.quotePath=false", "--no-pager", "--no-optional-locks", "--no-replace-objects"}
 	cmd := exec.CommandContext(ctx, r.program, append(safe, args...)...) //nolint:gosec // git, with arguments of ours and a directory of the operator's
-	cmd.Env = append(os.Environ(), "GIT_NO_LAZY_FETCH=1", "GIT_TERMINAL_PROMPT=0", "LC_ALL=C")
+	// Nothing is fetched: older gits know only the second.
+	cmd.Env = append(os.Environ(), "GIT_NO_LAZY_FETCH=1", "GIT_ALLOW_PROTOCOL=none", "GIT_TERMINAL_PROMPT=0", "LC_ALL=C")
 	return cmd
 }
 
