@@ -94,11 +94,11 @@ func (r reads) KeysToRotate(ctx context.Context) ([]ProviderKeyRow, error) {
 	return many(ctx, r.run, scanProviderKey, `SELECT `+providerKeyColumns+fromProviderKeys+` WHERE k.state = 'active' AND k.rotate_every > 0 ORDER BY k.id`)
 }
 
-// KeysUnmarked lists versions of all tenants that are sealed and have no fingerprint:
-// those from before there were any.
-func (r reads) KeysUnmarked(ctx context.Context, limit int) ([]ProviderKeyRow, error) {
+// KeysUnmarked lists versions of all tenants that are sealed and have no fingerprint, in
+// the order of their ids, those after one: those from before there were fingerprints.
+func (r reads) KeysUnmarked(ctx context.Context, after tenure.KeyID, limit int) ([]ProviderKeyRow, error) {
 	return many(ctx, r.run, scanProviderKey, `SELECT `+providerKeyColumns+fromProviderKeys+`
-		WHERE k.fingerprint = '' AND k.reference = '' AND k.state <> 'retired' ORDER BY k.id LIMIT $1`, limit)
+		WHERE k.fingerprint = '' AND k.reference = '' AND k.state <> 'retired' AND k.id > $1 ORDER BY k.id LIMIT $2`, after, limit)
 }
 
 // HoldProvider has whoever else changes a provider, or its keys, wait for the end of the

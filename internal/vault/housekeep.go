@@ -63,9 +63,14 @@ func (v *Vault) Housekeep(ctx context.Context) (int, error) {
 	return n, nil
 }
 
+// mark gives fingerprints to some versions that have none, and the next time to those
+// after them: the ones that do not open keep none, and hold up nobody.
 func (v *Vault) mark(ctx context.Context) error {
-	rows, err := v.DB.KeysUnmarked(ctx, marksAtOnce)
-	if err != nil || len(rows) == 0 {
+	v.mu.RLock()
+	after := v.marked
+	v.mu.RUnlock()
+	rows, err := v.DB.KeysUnmarked(ctx, after, marksAtOnce)
+	if err != nil {
 		return err
 	}
 	marks := map[tenure.KeyID]string{}
@@ -78,12 +83,25 @@ func (v *Vault) mark(ctx context.Context) error {
 			return err
 		}
 	}
-	return v.DB.Tx(ctx, func(ctx context.Context, tx *store.Tx) error {
-		for id, mark := range marks {
-			if err := tx.FingerprintKey(ctx, id, mark); err != nil {
-				return err
+	if len(marks) > 0 {
+		err = v.DB.Tx(ctx, func(ctx context.Context, tx *store.Tx) error {
+			for id, mark := range marks {
+				if err := tx.FingerprintKey(ctx, id, mark); err != nil {
+					return err
+				}
 			}
-		}
-		return nil
-	})
+			return nil
+		})
+	}
+	if err != nil {
+		return err
+	}
+	after = "" // and from the beginning
+	if len(rows) == marksAtOnce {
+		after = rows[len(rows)-1].ID
+	}
+	v.mu.Lock()
+	v.marked = after
+	v.mu.Unlock()
+	return nil
 }

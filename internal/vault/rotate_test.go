@@ -294,3 +294,34 @@ func TestFormerKeysAreMarked(t *testing.T) {
 		t.Errorf("%q, and of the same key elsewhere %q", got, want)
 	}
 }
+
+// Those that do not open, however many, keep none of the others from being marked; and
+// the rounds begin anew at their end.
+func TestKeysThatDoNotOpenHoldUpNoMark(t *testing.T) {
+	w := newWorld(t)
+	p := w.add(t, "a")
+	w.hand(`UPDATE provider_keys SET fingerprint = '';
+		INSERT INTO provider_keys (id, tenant_id, workspace_id, provider_id, name, version, state, key_sealed, data_key, created_at)
+		WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 250)
+		SELECT printf('0-%03d', i), tenant_id, workspace_id, provider_id, 'broken', i, 'staged', X'00', X'00', created_at FROM provider_keys, n`)
+	unmarked := func(rounds int) int {
+		for range rounds {
+			if _, err := w.Housekeep(w.ctx); err != nil {
+				t.Fatal(err)
+			}
+		}
+		rows, err := w.DB.KeysUnmarked(w.ctx, "", 1000)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return len(rows)
+	}
+	if n := unmarked(3); n != 250 {
+		t.Errorf("after three rounds %d have no fingerprint, want those that do not open, 250", n)
+	}
+	w.hand(`DELETE FROM provider_keys WHERE version > 250 OR version BETWEEN 3 AND 250;
+		UPDATE provider_keys SET fingerprint = '' WHERE provider_id = '` + string(p.ID) + `' AND name = 'default'`)
+	if n := unmarked(1); n != 2 {
+		t.Errorf("%d have no fingerprint after the rounds began anew, want 2", n)
+	}
+}

@@ -36,6 +36,7 @@ type Vault struct {
 	open    map[tenure.ProviderID]opened
 	reading map[tenure.ProviderID]*reading
 	sources map[tenure.ProviderID][]source // where keys are kept that were read
+	marked  tenure.KeyID                   // the last version that mark has looked at
 }
 
 // Outside is what the vault knows of what is around the installation.
