@@ -1,6 +1,8 @@
 package vault_test
 
 import (
+	"context"
+	"errors"
 	"net/http"
 	"net/http/httptest"
 	"slices"
@@ -135,6 +137,45 @@ func TestFailedCheckChangesNothing(t *testing.T) {
 	}
 	if _, err := w.Rotate(w.ctx, member, p.ID, newKey(second), vault.Taking{Unchecked: true}); !tenure.IsKind(err, tenure.Forbidden) {
 		t.Errorf("an admin who is no super admin: %v", err)
+	}
+}
+
+// A provider that takes the question and never answers is given up, and so is one whose
+// asker leaves, which is not told as a check.
+func TestAProviderThatDoesNotAnswerACheck(t *testing.T) {
+	w := newWorld(t)
+	asked := make(chan struct{}, 2)
+	srv := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		asked <- struct{}{}
+		<-r.Context().Done()
+	}))
+	t.Cleanup(srv.Close)
+	p := w.provider(t, srv.URL+"/v1")
+	leaving, leave := context.WithCancel(w.ctx)
+	go func() {
+		<-asked
+		leave()
+	}()
+	if _, err := w.Rotate(leaving, w.by, p.ID, newKey(second), vault.Taking{}); !errors.Is(err, context.Canceled) {
+		t.Errorf("whoever asked has left: %v", err)
+	}
+	if events := w.events(t, "provider_key.checked"); len(events) != 0 {
+		t.Errorf("a check that was broken off is told: %+v", events)
+	}
+	w.Client = func(allowed tenure.Egress) *http.Client {
+		return (&egress.Guard{}).Client(&http.Transport{DisableKeepAlives: true}, 200*time.Millisecond, false, allowed)
+	}
+	if _, err := w.Rotate(w.ctx, w.by, p.ID, newKey(second), vault.Taking{}); tenure.AsError(err).Code != "provider_unreachable" || strings.Contains(err.Error(), second) {
+		t.Errorf("no answer: %v", err)
+	}
+	if events := w.events(t, "provider_key.checked"); len(events) != 1 || events[0].Outcome != "refused" || strings.Contains(events[0].Reason, second) {
+		t.Errorf("events: %+v", events)
+	}
+	if got := w.states(t, p); !slices.Equal(got, []string{"default1 active"}) {
+		t.Errorf("keys: %v", got)
+	}
+	if key, err := w.first(p.Tenant, p.ID); err != nil || key.Reveal() != secret {
+		t.Errorf("the key that is used: %v", err)
 	}
 }
 
