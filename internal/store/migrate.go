@@ -115,6 +115,24 @@ func migratePostgres(ctx context.Context, config *pgx.ConnConfig) error {
 	return nil
 }
 
+// MigratePostgresTo brings the schema of an empty database at url to a version. It is
+// there to be filled, and then to be opened by OpenPostgres, which brings it up to date:
+// migrations are tried over rows by it.
+func MigratePostgresTo(ctx context.Context, url string, version int64) error {
+	config, err := postgresConfig(url)
+	if err != nil {
+		return err
+	}
+	db := stdlib.OpenDB(*config.ConnConfig)
+	defer func() { _ = db.Close() }()
+	p, err := migrations(goose.DialectPostgres, db, postgresMigrations, "migrations/postgres")
+	if err != nil {
+		return err
+	}
+	_, err = p.UpTo(ctx, version)
+	return err
+}
+
 // postgresHasSchema answers a name where the list of migrations is there.
 const postgresHasSchema = `SELECT to_regclass('goose_db_version')::text`
 
