@@ -34,7 +34,7 @@ func (d *Doctor) key(ctx context.Context) findings {
 		return f
 	}
 	f.ok(area, what, d.cfg.KeyURL+" is the one that the database knows")
-	opened, faults, err := d.eachKey(ctx, key, func(tenure.Provider, tenure.Secret) {})
+	opened, faults, err := d.eachKey(ctx, key, func(tenure.Provider, tenure.ProviderKey, tenure.Secret) {})
 	switch {
 	case err != nil:
 		f.fail(area, "sealed", cause(err), "see what the database says.")
@@ -53,14 +53,15 @@ func (d *Doctor) masterKey(ctx context.Context) (*vault.MasterKey, error) {
 	return vault.LookAtKey(ctx, d.db, vault.KeyURLs{Present: d.cfg.KeyURL, Previous: d.cfg.KeyURLsPrevious}, keys.Options{})
 }
 
-// eachKey calls at for every sealed key of every provider that opens. It gives how many
-// there are, and the names of the providers of the others.
-func (d *Doctor) eachKey(ctx context.Context, key *vault.MasterKey, at func(tenure.Provider, tenure.Secret)) (int, []string, error) {
+// eachKey calls at for every sealed key of every provider that opens: for those that are
+// used, and for those that are staged or in overlap, which the provider accepts as well.
+// It gives how many there are, and the names of the providers of the others.
+func (d *Doctor) eachKey(ctx context.Context, key *vault.MasterKey, at func(tenure.Provider, tenure.ProviderKey, tenure.Secret)) (int, []string, error) {
 	n := 0
 	faults, err := d.eachProvider(ctx, func(p tenure.Provider) error {
-		rows, err := d.db.UsableKeys(ctx, p.Tenant, p.ID)
+		rows, err := d.db.ProviderKeys(ctx, p.Tenant, p.ID)
 		for _, row := range rows {
-			if row.Reference != "" {
+			if row.Reference != "" || row.State == tenure.KeyRetired {
 				continue
 			}
 			secret, fault := key.OpenProvider(ctx, row)
@@ -69,7 +70,7 @@ func (d *Doctor) eachKey(ctx context.Context, key *vault.MasterKey, at func(tenu
 				continue
 			}
 			n++
-			at(p, secret)
+			at(p, row.ProviderKey, secret)
 		}
 		return err
 	})

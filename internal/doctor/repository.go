@@ -248,8 +248,12 @@ func (v *visit) knowProviders(ctx context.Context, know func(secret, what string
 	if err != nil {
 		return 0, "", err
 	}
-	n, faults, err := v.eachKey(ctx, key, func(p tenure.Provider, secret tenure.Secret) {
-		know(secret.Reveal(), fmt.Sprintf("key of the provider %q of this installation", p.Name))
+	n, faults, err := v.eachKey(ctx, key, func(p tenure.Provider, k tenure.ProviderKey, secret tenure.Secret) {
+		what := fmt.Sprintf("key of the provider %q of this installation", p.Name)
+		if k.State != tenure.KeyActive {
+			what += fmt.Sprintf(" (%s)", k.State)
+		}
+		know(secret.Reveal(), what)
 	})
 	if len(faults) > 0 {
 		left = "; not with those that do not open: " + some(faults)

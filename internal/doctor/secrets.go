@@ -56,9 +56,9 @@ func (d *Doctor) references(ctx context.Context) findings {
 	var f findings
 	var all []store.ProviderKeyRow
 	_, err := d.eachProvider(ctx, func(p tenure.Provider) error {
-		rows, err := d.db.UsableKeys(ctx, p.Tenant, p.ID)
+		rows, err := d.db.ProviderKeys(ctx, p.Tenant, p.ID)
 		for _, row := range rows {
-			if row.Reference != "" {
+			if row.Reference != "" && row.State != tenure.KeyRetired {
 				all = append(all, row)
 			}
 		}
