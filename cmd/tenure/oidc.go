@@ -1,11 +1,8 @@
 package main
 
 import (
-	"bufio"
-	"errors"
 	"fmt"
 	"io"
-	"os"
 	"strings"
 
 	"github.com/tenure-gateway/tenure"
@@ -23,7 +20,7 @@ type oidcCreate struct {
 	Name          string   `arg:"" help:"Name in addresses: lower-case letters, digits and dashes, for example acme."`
 	Issuer        string   `required:"" placeholder:"URL" help:"The provider, to the letter as it writes itself."`
 	ClientID      string   `name:"client-id" required:"" placeholder:"ID" help:"Tenure's client id there."`
-	SecretFile    string   `name:"secret-file" default:"-" placeholder:"FILE" help:"File with the client secret; - is standard input."`
+	SecretFile    string   `name:"secret-file" default:"-" placeholder:"FILE" help:"File with the client secret; - is standard input, where a terminal is asked for it."`
 	UserNameClaim string   `name:"username-claim" placeholder:"NAME" help:"The claim that is the userName (default: preferred_username)."`
 	Scopes        string   `placeholder:"NAMES" help:"Scopes that are asked for (default: openid profile email)."`
 	TrustEmail    bool     `name:"trust-email" help:"Believe the claim email of a provider that never sends email_verified."`
@@ -38,7 +35,7 @@ func (oidcCreate) Help() string {
 
 // Run implements the verb.
 func (c *oidcCreate) Run(e *env) error {
-	secret, err := readSecret(c.SecretFile)
+	secret, err := readSecret(e, "client secret", c.SecretFile)
 	if err != nil {
 		return err
 	}
@@ -56,24 +53,6 @@ func (c *oidcCreate) Run(e *env) error {
 			}
 		})
 	})
-}
-
-// readSecret reads one line of a file; "-" is standard input.
-func readSecret(name string) (tenure.Secret, error) {
-	in := io.Reader(os.Stdin)
-	if name != "-" {
-		f, err := os.Open(name)
-		if err != nil {
-			return tenure.Secret{}, err
-		}
-		defer func() { _ = f.Close() }()
-		in = f
-	}
-	line, err := bufio.NewReader(io.LimitReader(in, 8<<10)).ReadString('\n')
-	if err != nil && !errors.Is(err, io.EOF) {
-		return tenure.Secret{}, err
-	}
-	return tenure.NewSecret(strings.TrimSpace(line)), nil
 }
 
 func oidcView(c tenure.OIDCConnection) map[string]any {

@@ -34,7 +34,7 @@ type providerAdd struct {
 	Kind    string `default:"openai" help:"openai (and anything compatible) or anthropic."`
 	BaseURL string `name:"base-url" placeholder:"URL" help:"Base URL, with /v1 for openai (default: the provider's own)."`
 	providerPlace
-	KeyFile string `name:"key-file" default:"-" placeholder:"FILE" help:"File with the key; - is standard input."`
+	KeyFile string `name:"key-file" default:"-" placeholder:"FILE" help:"File with the key; - is standard input, where a terminal is asked for it."`
 	KeyRef  string `name:"key-ref" placeholder:"ADDRESS" help:"Where the key is kept, in its place: vault://MOUNT/PATH#FIELD and others."`
 }
 
@@ -48,7 +48,7 @@ func (c *providerAdd) Run(e *env) error {
 	spec := vault.Spec{Workspace: c.Workspace, Name: c.Name, Kind: tenure.ProviderKind(c.Kind), BaseURL: c.BaseURL, KeyReference: c.KeyRef, Headers: c.Header}
 	if c.KeyRef == "" {
 		var err error
-		if spec.Key, err = readSecret(c.KeyFile); err != nil {
+		if spec.Key, err = readSecret(e, "key of "+c.Name, c.KeyFile); err != nil {
 			return err
 		}
 	}

@@ -47,7 +47,7 @@ func (c *ofProvider) on(e *env, fn func(*app.App, tenure.Principal, tenure.Provi
 // newKeyFlags say what a new version is.
 type newKeyFlags struct {
 	Key     string `default:"default" placeholder:"NAME" help:"Name of the key; one that is new adds a key to the provider."`
-	KeyFile string `name:"key-file" default:"-" placeholder:"FILE" help:"File with the key; - is standard input."`
+	KeyFile string `name:"key-file" default:"-" placeholder:"FILE" help:"File with the key; - is standard input, where a terminal is asked for it."`
 	KeyRef  string `name:"key-ref" placeholder:"ADDRESS" help:"Where the key is kept, in its place."`
 	arrangeFlags
 }
@@ -60,11 +60,11 @@ type arrangeFlags struct {
 
 func (f arrangeFlags) arrangement() vault.Arrangement { return vault.Arrangement(f) }
 
-func (f newKeyFlags) read() (vault.NewKey, error) {
+func (f newKeyFlags) read(e *env, provider string) (vault.NewKey, error) {
 	n := vault.NewKey{Name: f.Key, Reference: f.KeyRef, Arrangement: f.arrangement()}
 	var err error
 	if f.KeyRef == "" {
-		n.Secret, err = readSecret(f.KeyFile)
+		n.Secret, err = readSecret(e, "new key of "+provider, f.KeyFile)
 	}
 	return n, err
 }
@@ -90,7 +90,7 @@ type providerRotate struct {
 
 // Help implements kong.HelpProvider.
 func (providerRotate) Help() string {
-	return "Example:\n\n  printf %s \"$KEY\" | tenure provider rotate openai\n  printf %s \"$KEY\" | tenure provider rotate openai --key spare --added --position 2\n\n" +
+	return "Example:\n\n  tenure provider rotate openai\n  printf %s \"$KEY\" | tenure provider rotate openai --key spare --added --position 2\n\n" +
 		"The provider is asked for its models with the new key first. Where it does not accept it, nothing is changed, and the exit status is 4. " +
 		"Then the key is used, and the version before stays a last resort for the overlap."
 }
@@ -101,7 +101,7 @@ func (c *providerRotate) Run(e *env) error {
 	if err != nil {
 		return err
 	}
-	n, err := c.read()
+	n, err := c.read(e, c.Provider)
 	if err != nil {
 		return err
 	}
@@ -254,7 +254,7 @@ func (keyStage) Help() string {
 
 // Run implements the verb.
 func (c *keyStage) Run(e *env) error {
-	n, err := c.read()
+	n, err := c.read(e, c.Provider)
 	if err != nil {
 		return err
 	}

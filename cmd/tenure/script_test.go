@@ -58,6 +58,7 @@ var commands = map[string]func(ts *testscript.TestScript, neg bool, args []strin
 	"lastused": command((*world).lastused), // lastused LOSS: last_used_at of $PAT lacks no use older than LOSS before halt or kill9
 	"sql":      command((*world).sql),      // sql STATEMENT: in the database's own shell, answered; :token, :user, :session stand for the ids; prints rows
 	"let":      command((*world).let),      // let NAME REGEXP: sets $NAME to what it finds in the last output, its first group if it has one
+	"typed":    command((*world).typed),    // typed STATUS FILE|^C PROGRAM ARG...: on a terminal, types the file when it is asked for a secret; prints what stands there then
 	"exits":    command((*world).exits),    // exits STATUS PROGRAM ARG...; prints its output
 	"logged":   command((*world).logged),   // logged REGEXP: the log has a line like it
 	"json":     command((*world).json),     // json: the last output is JSON
