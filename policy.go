@@ -36,6 +36,7 @@ type Policy struct {
 	Reauth          time.Duration // how old a sign-in may be for what is dangerous
 	Egress          Egress        // where providers may be, beside the public internet
 	StreamUsage     bool          // every provider is asked for the use of a stream, not OpenAI and Azure alone
+	Currency        string        // of prices and spend, of the whole installation: a code of ISO 4217
 	BestEffortMax   time.Duration // how long a workspace may let its tokens go on without the database; 0: not at all
 }
 
@@ -57,6 +58,7 @@ func DefaultPolicy() Policy {
 		ServiceMaxLife: MaxTokenLife, ServiceLife: DefaultTokenLife, ServiceMinters: []Role{WorkspaceAdmin},
 		AdminApproval: true, RotationOverlap: 24 * time.Hour, OrphanGrace: 14 * 24 * time.Hour, NewMember: Member,
 		SessionIdle: time.Hour, SessionLife: 12 * time.Hour, SessionLimit: 20, AdminIdle: 15 * time.Minute, Reauth: 5 * time.Minute,
+		Currency: DefaultCurrency,
 	}
 }
 
@@ -126,7 +128,18 @@ func settings() map[string]setting {
 				return err
 			},
 		},
-		"stream_usage":    choice("Whom to ask what a streamed chat completion used, where the client did not: openai (OpenAI and Azure, which know the question), every (all providers)", "every", "openai", func(p *Policy) *bool { return &p.StreamUsage }),
+		"stream_usage": choice("Whom to ask what a streamed chat completion used, where the client did not: openai (OpenAI and Azure, which know the question), every (all providers)", "every", "openai", func(p *Policy) *bool { return &p.StreamUsage }),
+		"currency": {
+			what: "The currency of prices and of what is spent, of the whole installation: a code of ISO 4217; another one converts nothing",
+			get:  func(p *Policy) string { return p.Currency },
+			set: func(p *Policy, v string) error {
+				code, err := ParseCurrency(v)
+				if err == nil {
+					p.Currency = code
+				}
+				return err
+			},
+		},
 		"best_effort_max": span("The longest time for which a workspace may let its tokens go on while the database is away; 0: no workspace may", 0, MaxOutageGrace, func(p *Policy) *time.Duration { return &p.BestEffortMax }),
 		"root_token":      choice("Whether the root token is accepted; off is possible once there is a super admin", "off", "on", func(p *Policy) *bool { return &p.RootOff }),
 		"webhook_url": {

@@ -79,6 +79,23 @@ func ParseMoney(text string) (int64, error) {
 	return int64(n)*million + int64(rest), nil
 }
 
+// DefaultCurrency is the installation's currency where nothing else is set.
+const DefaultCurrency = "USD"
+
+// ParseCurrency reads the code of a currency as ISO 4217 has it: three letters.
+func ParseCurrency(text string) (string, error) {
+	code := strings.ToUpper(text)
+	if len(code) != 3 || strings.Trim(code, "ABCDEFGHIJKLMNOPQRSTUVWXYZ") != "" {
+		return "", fmt.Errorf("expected a code of ISO 4217, such as USD or EUR")
+	}
+	return code, nil
+}
+
+// FormatAmount writes millionths of a currency with its code behind them.
+func FormatAmount(millionths int64, currency string) string {
+	return FormatMoney(millionths) + " " + currency
+}
+
 // FormatMoney writes millionths as an amount, with two digits after the point at least.
 func FormatMoney(millionths int64) string {
 	text := fmt.Sprintf("%d.%06d", millionths/million, millionths%million)

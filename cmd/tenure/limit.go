@@ -34,9 +34,13 @@ func (c *limitList) Run(e *env) error {
 		if err != nil {
 			return err
 		}
+		currency, err := a.Prices.Currency(e.ctx)
+		if err != nil {
+			return err
+		}
 		views := make([]api.Limit, 0, len(rows))
 		for _, v := range rows {
-			views = append(views, api.ShowLimit(v))
+			views = append(views, api.ShowLimit(v, currency))
 		}
 		return c.print(e, views, func(w io.Writer) {
 			fmt.Fprintln(w, "ID\tON\tIN WORKSPACE\tREQUESTS A MINUTE\tTOKENS A DAY\tSPEND A MONTH\tSET BY")
@@ -69,7 +73,7 @@ func ofMoney(v api.Limit) string {
 	if v.Spend == 0 {
 		return "–"
 	}
-	text := tenure.FormatMoney(v.Used.Spend) + " of " + tenure.FormatMoney(v.Spend)
+	text := tenure.FormatMoney(v.Used.Spend) + " of " + tenure.FormatAmount(v.Spend, v.Currency)
 	if v.Used.Unpriced > 0 {
 		text += fmt.Sprintf(", and %d requests without a price", v.Used.Unpriced)
 	}
@@ -112,7 +116,11 @@ func (c *limitSet) Run(e *env) error {
 		if err != nil {
 			return err
 		}
-		shown := api.ShowLimit(v)
+		currency, err := a.Prices.Currency(e.ctx)
+		if err != nil {
+			return err
+		}
+		shown := api.ShowLimit(v, currency)
 		return c.print(e, shown, func(w io.Writer) { fmt.Fprintf(w, "set %s on %s\n", v.ID, onWhat(shown)) })
 	})
 }

@@ -34,7 +34,7 @@ type priceList struct {
 
 // Help implements kong.HelpProvider.
 func (priceList) Help() string {
-	return "Example:\n\n  tenure price list\n\nFigures are for a million tokens, in the currency of the installation, which Tenure does not know."
+	return "Example:\n\n  tenure price list\n\nFigures are for a million tokens, in the installation's currency: \"tenure policy set currency=EUR\" names another, and converts nothing."
 }
 
 // Run implements the verb.
@@ -44,19 +44,23 @@ func (c *priceList) Run(e *env) error {
 		if err != nil {
 			return err
 		}
+		currency, err := a.Prices.Currency(e.ctx)
+		if err != nil {
+			return err
+		}
 		views := make([]api.Price, 0, len(rows))
 		for _, p := range rows {
-			views = append(views, api.ShowPrice(p))
+			views = append(views, api.ShowPrice(p, currency))
 		}
 		return c.print(e, views, func(w io.Writer) {
-			fmt.Fprintln(w, "ID\tMODELS\tFROM\tINPUT\tFROM CACHE\tTO CACHE\tOUTPUT\tOF")
+			fmt.Fprintln(w, "ID\tMODELS\tFROM\tINPUT\tFROM CACHE\tTO CACHE\tOUTPUT\tOF\tCURRENCY")
 			for _, p := range rows {
 				of := "this tenant"
 				if p.Tenant == "" {
 					of = "every tenant"
 				}
-				fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n", p.ID, p.Pattern, p.From.Format(time.DateOnly), tenure.FormatMoney(p.Rates.Input),
-					tenure.FormatMoney(p.Rates.CacheRead), tenure.FormatMoney(p.Rates.CacheWrite), tenure.FormatMoney(p.Rates.Output), of)
+				fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n", p.ID, p.Pattern, p.From.Format(time.DateOnly), tenure.FormatMoney(p.Rates.Input),
+					tenure.FormatMoney(p.Rates.CacheRead), tenure.FormatMoney(p.Rates.CacheWrite), tenure.FormatMoney(p.Rates.Output), of, currency)
 			}
 		})
 	})
@@ -96,9 +100,13 @@ func (l local) set(e *env, specs []price.Spec) error {
 		if err != nil {
 			return err
 		}
+		currency, err := a.Prices.Currency(e.ctx)
+		if err != nil {
+			return err
+		}
 		views := make([]api.Price, 0, len(rows))
 		for _, p := range rows {
-			views = append(views, api.ShowPrice(p))
+			views = append(views, api.ShowPrice(p, currency))
 		}
 		return l.print(e, views, func(w io.Writer) {
 			for _, p := range views {

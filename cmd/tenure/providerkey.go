@@ -196,6 +196,10 @@ func (c *keyList) Run(e *env) error {
 		if err != nil {
 			return err
 		}
+		currency, err := a.Prices.Currency(e.ctx)
+		if err != nil {
+			return err
+		}
 		uses := map[tenure.KeyID]tenure.KeyUse{}
 		for _, u := range used {
 			uses[u.Key] = u
@@ -203,7 +207,7 @@ func (c *keyList) Run(e *env) error {
 		views := make([]map[string]any, 0, len(rows))
 		for _, k := range rows {
 			view := keyView(k)
-			view["use"] = api.ShowKeyUse(uses[k.ID])
+			view["use"] = api.ShowKeyUse(uses[k.ID], currency)
 			views = append(views, view)
 		}
 		return c.print(e, views, func(w io.Writer) {
@@ -212,7 +216,7 @@ func (c *keyList) Run(e *env) error {
 				u := uses[k.ID]
 				fmt.Fprintf(w, "%s\t%s\t%d\t%s\t%d\t%d\t…%s %s\t%s\t%s\t%s\t%s\t%s\t%d\t%d\t%d\t%s\n", k.ID, k.Name, k.Version, k.State, k.Position, k.Weight, k.Last4, k.Reference,
 					cmp.Or(k.Fingerprint, "–"), short(k.ActivatedAt), cmp.Or(string(k.Check), "–"),
-					short(u.LastAt), usedBy(u), u.Requests, u.Input, u.Output, keySpend(u))
+					short(u.LastAt), usedBy(u), u.Requests, u.Input, u.Output, keySpend(u, currency))
 			}
 		})
 	})
@@ -233,12 +237,12 @@ func usedBy(u tenure.KeyUse) string {
 	return who
 }
 
-func keySpend(u tenure.KeyUse) string {
+func keySpend(u tenure.KeyUse, currency string) string {
 	if u.Requests == 0 {
 		return "–"
 	}
-	shown := api.ShowKeyUse(u)
-	return spent(api.ModelUses{Spend: shown.Spend, Unpriced: shown.Unpriced})
+	shown := api.ShowKeyUse(u, currency)
+	return spent(api.ModelUses{Spend: shown.Spend, Unpriced: shown.Unpriced, Currency: currency})
 }
 
 type keyStage struct {

@@ -48,7 +48,11 @@ func (c *usageCmd) Run(e *env) error {
 		if err != nil {
 			return err
 		}
-		rows := api.ShowModelUses(sums)
+		currency, err := a.Prices.Currency(e.ctx)
+		if err != nil {
+			return err
+		}
+		rows := api.ShowModelUses(sums, currency)
 		if c.CSV {
 			return usageCSV(e.stdout, rows)
 		}
@@ -71,14 +75,14 @@ func spent(r api.ModelUses) string {
 	case r.Spend == nil:
 		return "no price"
 	case r.Unpriced > 0:
-		return fmt.Sprintf("%s + %d requests without a price", tenure.FormatMoney(*r.Spend), r.Unpriced)
+		return fmt.Sprintf("%s + %d requests without a price", tenure.FormatAmount(*r.Spend, r.Currency), r.Unpriced)
 	}
-	return tenure.FormatMoney(*r.Spend)
+	return tenure.FormatAmount(*r.Spend, r.Currency)
 }
 
 func usageCSV(out io.Writer, rows []api.ModelUses) error {
 	w := csv.NewWriter(out)
-	lines := [][]string{{"id", "name", "requests", "input_tokens", "cache_read_tokens", "cache_write_tokens", "output_tokens", "spend", "unpriced_requests", "last_used_at"}}
+	lines := [][]string{{"id", "name", "requests", "input_tokens", "cache_read_tokens", "cache_write_tokens", "output_tokens", "spend", "unpriced_requests", "last_used_at", "currency"}}
 	for _, r := range rows {
 		line := []string{cell(r.ID), cell(r.Name)}
 		for _, n := range []int64{r.Requests, r.InputTokens, r.CacheReadTokens, r.CacheWriteTokens, r.OutputTokens} {
@@ -89,7 +93,7 @@ func usageCSV(out io.Writer, rows []api.ModelUses) error {
 			spend = tenure.FormatMoney(*r.Spend)
 		}
 		line = append(line, spend, strconv.FormatInt(r.Unpriced, 10))
-		lines = append(lines, append(line, r.LastUsedAt.Format(time.RFC3339)))
+		lines = append(lines, append(line, r.LastUsedAt.Format(time.RFC3339), r.Currency))
 	}
 	return w.WriteAll(lines)
 }

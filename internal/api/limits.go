@@ -26,6 +26,7 @@ type Limit struct {
 	CreatedAt   time.Time   `json:"created_at"`
 	CreatedBy   string      `json:"created_by"`
 	UpdatedAt   time.Time   `json:"updated_at"`
+	Currency    string      `json:"currency" doc:"Of the spend: a code of ISO 4217, the installation's"`
 }
 
 // LimitedUsed is what was used of a limit.
@@ -37,11 +38,11 @@ type LimitedUsed struct {
 }
 
 // ShowLimit is a limit in the form of the API.
-func ShowLimit(v limits.View) Limit {
+func ShowLimit(v limits.View, currency string) Limit {
 	return Limit{
 		string(v.ID), v.Kind, v.Subject, v.Name, string(v.Workspace), v.Bounds.RequestsPerMinute, v.Bounds.TokensPerDay, v.Bounds.SpendPerMonth,
 		LimitedUsed{v.Requests, v.Tokens, v.Spend, v.Unpriced},
-		v.CreatedAt, v.CreatedBy, v.UpdatedAt,
+		v.CreatedAt, v.CreatedBy, v.UpdatedAt, currency,
 	}
 }
 
@@ -70,13 +71,27 @@ type limitPatch struct {
 	}
 }
 
+// oneLimit answers a limit, if an act gave one.
+func (a *API) oneLimit(ctx context.Context, v limits.View, err error) (*body[Limit], error) {
+	if err != nil {
+		return nil, err
+	}
+	currency, err := a.Prices.Currency(ctx)
+	return &body[Limit]{ShowLimit(v, currency)}, err
+}
+
 func (a *API) mountLimits(m *mounting) {
 	const path = "/api/v1/admin/limits"
 	tags := []string{"Administration: limits"}
 	operation(m, tenure.ListLimits, huma.Operation{OperationID: "list-limits", Method: http.MethodGet, Path: path, Summary: "Limits on the use of models, and what was used of them", Tags: tags},
 		func(ctx context.Context, in *limitsIn) (*list[Limit], error) {
 			rows, err := a.Limits.List(ctx, web.Principal(ctx), limits.Filter{Workspace: in.Workspace, After: tenure.LimitID(in.Cursor), Limit: in.Limit + 1})
-			return listOf(rows, in.Limit, ShowLimit, func(v limits.View) string { return string(v.ID) }), err
+			if err != nil {
+				return nil, err
+			}
+			currency, err := a.Prices.Currency(ctx)
+			show := func(v limits.View) Limit { return ShowLimit(v, currency) }
+			return listOf(rows, in.Limit, show, func(v limits.View) string { return string(v.ID) }), err
 		})
 	operation(m, tenure.SetLimit, huma.Operation{OperationID: "create-limit", Method: http.MethodPost, Path: path, Summary: "Make a limit; there is one for each subject and workspace", Tags: tags, DefaultStatus: http.StatusCreated, Metadata: reveals()},
 		func(ctx context.Context, in *limitIn) (*body[Limit], error) {
@@ -84,17 +99,17 @@ func (a *API) mountLimits(m *mounting) {
 				Kind: in.Body.Kind, Subject: in.Body.Subject, Workspace: in.Body.Workspace,
 				Bounds: tenure.UsageBounds{RequestsPerMinute: in.Body.Requests, TokensPerDay: in.Body.Tokens, SpendPerMonth: in.Body.Spend},
 			})
-			return &body[Limit]{ShowLimit(v)}, err
+			return a.oneLimit(ctx, v, err)
 		})
 	operation(m, tenure.ListLimits, huma.Operation{OperationID: "get-limit", Method: http.MethodGet, Path: path + "/{id}", Summary: "A limit, and what was used of it", Tags: tags},
 		func(ctx context.Context, in *idIn) (*body[Limit], error) {
 			v, err := a.Limits.Get(ctx, web.Principal(ctx), tenure.LimitID(in.ID))
-			return &body[Limit]{ShowLimit(v)}, err
+			return a.oneLimit(ctx, v, err)
 		})
 	operation(m, tenure.SetLimit, huma.Operation{OperationID: "update-limit", Method: http.MethodPatch, Path: path + "/{id}", Summary: "Give a limit other bounds", Tags: tags},
 		func(ctx context.Context, in *limitPatch) (*body[Limit], error) {
 			v, err := a.Limits.Change(ctx, web.Principal(ctx), tenure.LimitID(in.ID), limits.Patch{Requests: in.Body.Requests, Tokens: in.Body.Tokens, Spend: in.Body.Spend})
-			return &body[Limit]{ShowLimit(v)}, err
+			return a.oneLimit(ctx, v, err)
 		})
 	operation(m, tenure.RemoveLimit, huma.Operation{OperationID: "delete-limit", Method: http.MethodDelete, Path: path + "/{id}", Summary: "End a limit", Tags: tags, DefaultStatus: http.StatusNoContent},
 		func(ctx context.Context, in *idIn) (*struct{}, error) {

@@ -25,13 +25,14 @@ type Price struct {
 	Output     int64     `json:"output"`
 	CreatedAt  time.Time `json:"created_at"`
 	CreatedBy  string    `json:"created_by"`
+	Currency   string    `json:"currency" doc:"A code of ISO 4217, the installation's"`
 }
 
 // ShowPrice is a price in the form of the API.
-func ShowPrice(p tenure.ModelPrice) Price {
+func ShowPrice(p tenure.ModelPrice, currency string) Price {
 	return Price{
 		string(p.ID), p.Tenant == "", p.Pattern, p.From.Format(time.DateOnly), p.Rates.Input, p.Rates.CacheRead, p.Rates.CacheWrite, p.Rates.Output,
-		p.CreatedAt, p.CreatedBy,
+		p.CreatedAt, p.CreatedBy, currency,
 	}
 }
 
@@ -78,7 +79,12 @@ func (a *API) mountPrices(m *mounting) {
 	operation(m, tenure.ListPrices, huma.Operation{OperationID: "list-prices", Method: http.MethodGet, Path: path, Summary: "What the tokens of models cost: the tenant's own prices, and those of every tenant", Tags: tags},
 		func(ctx context.Context, in *Paging) (*list[Price], error) {
 			rows, err := a.Prices.List(ctx, web.Principal(ctx), tenure.PriceID(in.Cursor), in.Limit+1)
-			return listOf(rows, in.Limit, ShowPrice, func(p tenure.ModelPrice) string { return string(p.ID) }), err
+			if err != nil {
+				return nil, err
+			}
+			currency, err := a.Prices.Currency(ctx)
+			show := func(p tenure.ModelPrice) Price { return ShowPrice(p, currency) }
+			return listOf(rows, in.Limit, show, func(p tenure.ModelPrice) string { return string(p.ID) }), err
 		})
 	operation(m, tenure.SetPrice, huma.Operation{OperationID: "set-price", Method: http.MethodPost, Path: path, Summary: "Set a price, in the place of the one with the same pattern and first day", Tags: tags, DefaultStatus: http.StatusCreated, Metadata: reveals()},
 		func(ctx context.Context, in *priceIn) (*body[Price], error) {
@@ -90,7 +96,8 @@ func (a *API) mountPrices(m *mounting) {
 			if err != nil {
 				return nil, err
 			}
-			return &body[Price]{ShowPrice(rows[0])}, nil
+			currency, err := a.Prices.Currency(ctx)
+			return &body[Price]{ShowPrice(rows[0], currency)}, err
 		})
 	operation(m, tenure.RemovePrice, huma.Operation{OperationID: "delete-price", Method: http.MethodDelete, Path: path + "/{id}", Summary: "End a price; what was reckoned by it stays", Tags: tags, DefaultStatus: http.StatusNoContent},
 		func(ctx context.Context, in *idIn) (*struct{}, error) {

@@ -51,14 +51,15 @@ type KeyUse struct {
 	OutputTokens       int64      `json:"output_tokens"`
 	Spend              *int64     `json:"spend" doc:"In millionths of the currency, of the requests that have a price; null: none has"`
 	Unpriced           int64      `json:"unpriced_requests"`
+	Currency           string     `json:"currency" doc:"Of spend: a code of ISO 4217, the installation's"`
 }
 
 // ShowKeyUse gives the use of a key in the form in which the API and the command line
 // tell it.
-func ShowKeyUse(u tenure.KeyUse) *KeyUse {
+func ShowKeyUse(u tenure.KeyUse, currency string) *KeyUse {
 	out := &KeyUse{
 		when(u.LastAt), u.Who, string(u.User), string(u.Account), string(u.Token), u.TokenName,
-		u.Requests, u.Input, u.CacheReads, u.CacheWrites, u.Output, nil, u.Unpriced,
+		u.Requests, u.Input, u.CacheReads, u.CacheWrites, u.Output, nil, u.Unpriced, currency,
 	}
 	if u.Unpriced < u.Requests {
 		out.Spend = &u.Spend
@@ -80,8 +81,12 @@ func (a *API) usedKeys(ctx context.Context, id tenure.ProviderID) ([]ProviderKey
 		if err != nil {
 			return nil, err
 		}
+		currency, err := a.Prices.Currency(ctx)
+		if err != nil {
+			return nil, err
+		}
 		for _, u := range used {
-			uses[u.Key] = ShowKeyUse(u)
+			uses[u.Key] = ShowKeyUse(u, currency)
 		}
 	}
 	out := make([]ProviderKey, 0, len(rows))

@@ -23,13 +23,14 @@ type ModelUses struct {
 	Spend            *int64    `json:"spend" doc:"In millionths of the currency, of the requests that have a price; null: none has"`
 	Unpriced         int64     `json:"unpriced_requests" doc:"Of which nobody knows what they cost; they are not in spend"`
 	LastUsedAt       time.Time `json:"last_used_at"`
+	Currency         string    `json:"currency" doc:"Of spend: a code of ISO 4217, the installation's"`
 }
 
 // ShowModelUses gives sums in the form in which the API and the command line tell them.
-func ShowModelUses(rows []tenure.ModelUses) []ModelUses {
+func ShowModelUses(rows []tenure.ModelUses, currency string) []ModelUses {
 	out := make([]ModelUses, 0, len(rows))
 	for _, r := range rows {
-		u := ModelUses{r.ID, r.Name, r.Requests, r.Input, r.CacheReads, r.CacheWrites, r.Output, nil, r.Unpriced, r.LastAt.UTC()}
+		u := ModelUses{r.ID, r.Name, r.Requests, r.Input, r.CacheReads, r.CacheWrites, r.Output, nil, r.Unpriced, r.LastAt.UTC(), currency}
 		if r.Unpriced < r.Requests {
 			u.Spend = &r.Spend
 		}
@@ -71,8 +72,12 @@ func (a *API) mountUsage(m *mounting) {
 				return nil, err
 			}
 			rows, err := act(ctx, web.Principal(ctx), from, to, in.By)
+			if err != nil {
+				return nil, err
+			}
+			currency, err := a.Prices.Currency(ctx)
 			out := &list[ModelUses]{}
-			out.Body.Items = ShowModelUses(rows)
+			out.Body.Items = ShowModelUses(rows, currency)
 			return out, err
 		}
 	}

@@ -78,7 +78,7 @@ func (a *App) router() (*web.Router, error) {
 	pages := &dash.Dash{
 		Acts: dash.Acts{
 			Tokens: a.Tokens, Directory: a.Directory, Governance: a.Governance, Notices: a.Notices,
-			Connectors: a.Connectors, Policies: a.Policies, Vault: a.Vault, Limits: a.Limits,
+			Connectors: a.Connectors, Policies: a.Policies, Vault: a.Vault, Limits: a.Limits, Prices: a.Prices,
 		},
 		Doors: dash.Doors{Establish: si.Establish, WithRoot: si.WithRoot, Again: si.Again, SignOut: direct.SignOut, Direct: dash.Direct{Way: direct.Way, Own: direct.Own, Begin: direct.Begin}},
 		Base:  base, Suggest: a.suggest, Single: !cfg.Teams, System: a.system,

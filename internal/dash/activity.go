@@ -56,8 +56,12 @@ func (d *Dash) ownUse(r *http.Request, by tenure.Principal, page *activityPage) 
 	if err != nil {
 		return err
 	}
+	currency, err := d.Prices.Currency(r.Context())
+	if err != nil {
+		return err
+	}
 	for _, v := range bounds {
-		row := limitRowOf(v)
+		row := limitRowOf(v, currency)
 		if v.Kind == tenure.LimitUser {
 			row.On = "All that you ask"
 		}
@@ -65,7 +69,7 @@ func (d *Dash) ownUse(r *http.Request, by tenure.Principal, page *activityPage) 
 	}
 	used, err := d.Directory.OwnModelUses(r.Context(), by, time.Time{}, time.Time{}, tenure.UseByModel)
 	for _, u := range used {
-		page.Used = append(page.Used, page.usageRow(u))
+		page.Used = append(page.Used, page.usageRow(u, currency))
 	}
 	return err
 }

@@ -21,6 +21,7 @@ import (
 	"github.com/tenure-gateway/tenure/internal/limits"
 	"github.com/tenure-gateway/tenure/internal/notice"
 	"github.com/tenure-gateway/tenure/internal/policy"
+	"github.com/tenure-gateway/tenure/internal/price"
 	"github.com/tenure-gateway/tenure/internal/token"
 	"github.com/tenure-gateway/tenure/internal/vault"
 	"github.com/tenure-gateway/tenure/internal/web"
@@ -36,6 +37,7 @@ type Acts struct {
 	Policies   *policy.Policies
 	Vault      *vault.Vault
 	Limits     *limits.Limits
+	Prices     *price.Prices
 }
 
 // Doors are how a browser comes in and goes out.

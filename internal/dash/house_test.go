@@ -26,6 +26,7 @@ import (
 	"github.com/tenure-gateway/tenure/internal/live"
 	"github.com/tenure-gateway/tenure/internal/notice"
 	"github.com/tenure-gateway/tenure/internal/policy"
+	"github.com/tenure-gateway/tenure/internal/price"
 	"github.com/tenure-gateway/tenure/internal/store"
 	"github.com/tenure-gateway/tenure/internal/token"
 	"github.com/tenure-gateway/tenure/internal/vault"
@@ -89,6 +90,7 @@ func open(t *testing.T, single bool) *house {
 			Policies:   &policy.Policies{DB: db, Live: l, Single: single},
 			Vault:      &vault.Vault{DB: db, Live: l, Key: key},
 			Limits:     bounds,
+			Prices:     price.New(db, l, use),
 		},
 		System: func(context.Context, tenure.Principal) (System, error) {
 			return System{Version: "v1", Database: Database{Engine: "SQLite", Bytes: 3 << 19}, Settings: []Setting{{"TENURE_MODE", "teams"}, {"TENURE_API_TOKEN", ""}}}, nil

@@ -29,6 +29,10 @@ func (d *Dash) keyUse(r *http.Request, f frame, keys []tenure.ProviderKey) ([]ke
 	if err != nil {
 		return nil, err
 	}
+	currency, err := d.Prices.Currency(r.Context())
+	if err != nil {
+		return nil, err
+	}
 	uses := map[tenure.KeyID]tenure.KeyUse{}
 	for _, u := range rows {
 		uses[u.Key] = u
@@ -41,7 +45,7 @@ func (d *Dash) keyUse(r *http.Request, f frame, keys []tenure.ProviderKey) ([]ke
 		}
 		row := keyUseRow{
 			Key: k, At: f.At(u.LastAt), Who: cmp.Or(u.Who, string(u.User), string(u.Account), "root token"), Token: u.TokenName,
-			Sum: f.usageRow(tenure.ModelUses{Requests: u.Requests, ModelUse: u.ModelUse, Spend: u.Spend, Unpriced: u.Unpriced}),
+			Sum: f.usageRow(tenure.ModelUses{Requests: u.Requests, ModelUse: u.ModelUse, Spend: u.Spend, Unpriced: u.Unpriced}, currency),
 		}
 		switch {
 		case d.Single || u.Who == "":

@@ -65,16 +65,22 @@ var limitKinds = [...][2]string{
 	{tenure.LimitUser, "Person"}, {tenure.LimitAccount, "Service account"}, {tenure.LimitToken, "Token"}, {tenure.LimitWorkspace, "Workspace"}, {tenure.LimitTenant, "Tenant"},
 }
 
-func limitRowOf(v limits.View) limitRow {
-	row := limitRow{View: v, On: v.Name}
+// limitOn says what a limit is on.
+func limitOn(v limits.View) string {
+	on := v.Name
 	for _, k := range limitKinds {
 		if k[0] == v.Kind {
-			row.On = strings.TrimSpace(k[1] + " " + v.Name)
+			on = strings.TrimSpace(k[1] + " " + v.Name)
 		}
 	}
 	if v.Name == "" {
-		row.On += " " + v.Subject
+		on += " " + v.Subject
 	}
+	return on
+}
+
+func limitRowOf(v limits.View, currency string) limitRow {
+	row := limitRow{View: v, On: limitOn(v)}
 	if v.Workspace != "" {
 		if row.Where = v.WorkspaceName; row.Where == "" {
 			row.Where = string(v.Workspace)
@@ -88,6 +94,7 @@ func limitRowOf(v limits.View) limitRow {
 	}
 	if b := v.Bounds; b.SpendPerMonth > 0 {
 		spend := boundOf("spent this month", v.Spend, b.SpendPerMonth, tenure.FormatMoney)
+		spend.Most = tenure.FormatAmount(b.SpendPerMonth, currency)
 		if v.Unpriced > 0 {
 			spend.Besides = plural(int(v.Unpriced), "request") + " without a price not counted"
 		}
@@ -134,9 +141,13 @@ func (d *Dash) showLimits(w http.ResponseWriter, r *http.Request, notice string)
 		rows = rows[:perPage]
 		page.Next = string(rows[perPage-1].ID)
 	}
+	currency, err := d.Prices.Currency(r.Context())
+	if err != nil {
+		return err
+	}
 	all := may(by, tenure.SetLimit)
 	for _, v := range rows {
-		row := limitRowOf(v)
+		row := limitRowOf(v, currency)
 		row.May = all || v.Workspace != "" && d.Limits.MaySet(r.Context(), by, string(v.Workspace)) == nil
 		page.Acts = page.Acts || row.May
 		page.Rows = append(page.Rows, row)
@@ -159,7 +170,7 @@ func boundFields(b tenure.UsageBounds) []field {
 	return []field{
 		{Kind: textField, Name: "requests_per_minute", Label: "Requests a minute", Value: number(b.RequestsPerMinute), Code: true, Example: "60", Hint: "In any 60 seconds; empty: no bound."},
 		{Kind: textField, Name: "tokens_per_day", Label: "Tokens a day", Value: number(b.TokensPerDay), Code: true, Example: "2000000", Hint: "Input and output of a day in UTC; empty: no bound."},
-		{Kind: textField, Name: "spend_per_month", Label: "Spend a month", Value: spend, Code: true, Example: "250", Hint: "By the prices that are set, of a month in UTC; empty: no bound."},
+		{Kind: textField, Name: "spend_per_month", Label: "Spend a month", Value: spend, Code: true, Example: "250", Hint: "In the installation’s currency, by the prices that are set, of a month in UTC; empty: no bound."},
 	}
 }
 
@@ -241,7 +252,7 @@ func (d *Dash) createLimit(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return d.askAgain(w, r, d.limitForm(r), err)
 	}
-	return d.showLimits(w, r, fmt.Sprintf("The limit on “%s” holds.", limitRowOf(v).On))
+	return d.showLimits(w, r, fmt.Sprintf("The limit on “%s” holds.", limitOn(v)))
 }
 
 func (d *Dash) editLimitForm(r *http.Request) (*formPage, error) {
@@ -251,7 +262,7 @@ func (d *Dash) editLimitForm(r *http.Request) (*formPage, error) {
 	}
 	path := limitsPath + "/" + string(v.ID)
 	page := &formPage{
-		frame: d.frame(r, "Change a limit"), Heading: fmt.Sprintf("Change the limit on “%s”", limitRowOf(v).On), Action: path, Button: "Change limit", Back: limitsPath,
+		frame: d.frame(r, "Change a limit"), Heading: fmt.Sprintf("Change the limit on “%s”", limitOn(v)), Action: path, Button: "Change limit", Back: limitsPath,
 		Fields: boundFields(v.Bounds),
 	}
 	page.Address = path + "/edit"
@@ -290,7 +301,11 @@ func (d *Dash) askRemoveLimit(w http.ResponseWriter, r *http.Request) error {
 	page := confirmPage{
 		frame: d.frame(r, "Remove a limit"), Back: limitsPath, Action: limitsPath + "/" + string(v.ID) + "/remove", Button: "Remove limit",
 	}
-	row := limitRowOf(v)
+	currency, err := d.Prices.Currency(r.Context())
+	if err != nil {
+		return err
+	}
+	row := limitRowOf(v, currency)
 	page.Heading = fmt.Sprintf("Remove the limit on “%s”?", row.On)
 	page.Ends = []string{"Nothing of it holds any more, on every replica, within a second. Other limits go on."}
 	for _, b := range row.Bounds {

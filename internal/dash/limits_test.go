@@ -25,7 +25,7 @@ func TestLimitPages(t *testing.T) {
 	p := root.post("/admin/limits", "kind", "user", "subject", "wanda@example.com", "tokens_per_day", "1,000", "spend_per_month", "12.5").must(http.StatusOK)
 	p.one(".notice").says("wanda@example.com")
 	p.one("tbody tr").says("0 of 1,000 tokens today")
-	p.one("tbody tr").says("0.00 of 12.50 spent this month")
+	p.one("tbody tr").says("0.00 of 12.50 USD spent this month")
 	change := p.all("td.act a")[0].attrs["href"]
 	one := strings.TrimSuffix(change, "/edit")
 	root.get(change).must(http.StatusOK).one("input[name=tokens_per_day]")

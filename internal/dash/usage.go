@@ -37,13 +37,13 @@ func (u usageRow) Figures() [4]string {
 	return [4]string{tenure.FormatCount(u.Requests), tenure.FormatCount(u.Input), tenure.FormatCount(u.CacheReads), tenure.FormatCount(u.Output)}
 }
 
-func (f frame) usageRow(u tenure.ModelUses) usageRow {
+func (f frame) usageRow(u tenure.ModelUses, currency string) usageRow {
 	row := usageRow{ModelUses: u, Label: u.Name, At: f.At(u.LastAt)}
 	if row.Label == "" {
 		row.Label = u.ID
 	}
 	if u.Unpriced < u.Requests {
-		row.Spend = tenure.FormatMoney(u.Spend)
+		row.Spend = tenure.FormatAmount(u.Spend, currency)
 	}
 	return row
 }
@@ -80,14 +80,18 @@ func (d *Dash) usage(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
+	currency, err := d.Prices.Currency(ctx)
+	if err != nil {
+		return err
+	}
 	page.Days = usageChart(page.Now, days)
 	whole := tenure.ModelUses{Name: "Together"}
 	for _, u := range rows {
-		page.Rows = append(page.Rows, page.usageRow(u))
+		page.Rows = append(page.Rows, page.usageRow(u, currency))
 		whole.Requests, whole.ModelUse = whole.Requests+u.Requests, whole.Plus(u.ModelUse)
 		whole.Spend, whole.Unpriced = whole.Spend+u.Spend, whole.Unpriced+u.Unpriced
 	}
-	page.Whole = page.usageRow(whole)
+	page.Whole = page.usageRow(whole, currency)
 	page.Priced = whole.Unpriced < whole.Requests
 	return d.show(w, http.StatusOK, "usage", page)
 }

@@ -23,8 +23,12 @@ import (
 	"github.com/tenure-gateway/tenure/internal/store"
 )
 
-// rootToken is the key that only the default tenant has: no other has a root token.
-const rootToken = "root_token"
+// Keys that only the default tenant has: no other has a root token, and what is spent is
+// in one currency everywhere, because prices may be of every tenant.
+const (
+	rootToken = "root_token"
+	currency  = "currency"
+)
 
 // providerNetworks is the key that only the operator widens for other tenants.
 const providerNetworks = "provider_networks"
@@ -84,7 +88,9 @@ func entries(tenant tenure.TenantID, rows []store.PolicyRow) []Entry {
 
 // keys are those that a tenant has.
 func keys(tenant tenure.TenantID) []string {
-	return slices.DeleteFunc(tenure.PolicyKeys(), func(key string) bool { return key == rootToken && tenant != tenure.DefaultTenant })
+	return slices.DeleteFunc(tenure.PolicyKeys(), func(key string) bool {
+		return (key == rootToken || key == currency) && tenant != tenure.DefaultTenant
+	})
 }
 
 // Set gives keys new values, or, where the value is nil, their defaults: all of

@@ -142,6 +142,16 @@ func (p *Prices) List(ctx context.Context, by tenure.Principal, after tenure.Pri
 	return p.DB.Prices(tenure.Everywhere(ctx), by.Tenant(), after, limit)
 }
 
+// Currency is what all prices and all spend are in, everywhere in the installation: the
+// policy of its own tenant says. Whoever sees an amount may know it.
+func (p *Prices) Currency(ctx context.Context) (string, error) {
+	set, err := p.DB.Policy(tenure.Everywhere(ctx), tenure.DefaultTenant)
+	if err != nil {
+		return "", fmt.Errorf("currency: %w", err)
+	}
+	return set.Currency, nil
+}
+
 // Spec is a price to be set.
 type Spec struct {
 	Everyone bool // of every tenant that has no own that fits; only the default tenant sets such
