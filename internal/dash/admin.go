@@ -32,6 +32,7 @@ func (d *Dash) administration() []web.Route {
 		d.do("POST "+providersPath+"/{id}/delete", tenure.DeleteProvider, d.deleteProvider),
 	}
 	routes = append(routes, d.usageRoutes()...)
+	routes = append(routes, d.priceRoutes()...)
 	if d.Single {
 		return routes
 	}

@@ -25,6 +25,7 @@ type formPage struct {
 	Wrong   string  // what was wrong and belongs to no field
 	Action  string  // where it goes
 	Button  string
+	Try     string // a second button, which shows what would come of it; "": there is none
 	Danger  bool   // it ends something
 	Back    string // where Cancel goes
 }

@@ -49,6 +49,7 @@ func nav() []navGroup {
 			{Name: "Workspaces", Path: workspacesPath, action: tenure.ReadWorkspace, teams: true, leads: true},
 			{Name: "Usage", Path: usagePath, action: tenure.ReadUsage, teams: true, single: true},
 			{Name: "Limits", Path: limitsPath, action: tenure.ListLimits, teams: true, single: true, leads: true},
+			{Name: "Prices", Path: pricesPath, action: tenure.ListPrices, teams: true, single: true},
 			{Name: "Providers", Path: providersPath, action: tenure.ListProviders, teams: true, single: true},
 			{Name: "SCIM connectors", Path: connectorsPath, action: tenure.ListConnectors, teams: true},
 			{Name: "Policies", Path: policiesPath, action: tenure.ReadPolicy, teams: true},

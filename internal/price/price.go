@@ -77,20 +77,26 @@ func (p *Prices) find(tenant tenure.TenantID, provider, model string, day time.T
 }
 
 func (b *book) find(tenant tenure.TenantID, provider, model string, day time.Time) (tenure.Rates, bool) {
-	for _, row := range b.prices {
-		if (row.Tenant == tenant || row.Tenant == "") && row.Fits(provider, model, day) {
-			return row.Rates, true
-		}
+	row := b.row(tenant, provider, model, day)
+	if row == nil {
+		return tenure.Rates{}, false
 	}
-	return tenure.Rates{}, false
+	return row.Rates, true
 }
 
-// Load reads the prices.
-func (p *Prices) Load(ctx context.Context) error {
-	rows, err := p.DB.EveryPrice(tenure.Everywhere(tenure.WithoutAsker(ctx)))
-	if err != nil {
-		return fmt.Errorf("prices: %w", err)
+// row gives the price that is in force, or nil.
+func (b *book) row(tenant tenure.TenantID, provider, model string, day time.Time) *tenure.ModelPrice {
+	for i := range b.prices {
+		row := &b.prices[i]
+		if (row.Tenant == tenant || row.Tenant == "") && row.Fits(provider, model, day) {
+			return row
+		}
 	}
+	return nil
+}
+
+// newBook puts prices in their order.
+func newBook(rows []tenure.ModelPrice) *book {
 	slices.SortFunc(rows, func(x, y tenure.ModelPrice) int {
 		switch {
 		case x.Before(y):
@@ -100,7 +106,16 @@ func (p *Prices) Load(ctx context.Context) error {
 		}
 		return cmp.Compare(x.ID, y.ID)
 	})
-	p.book.Store(&book{rows, map[asked]answer{}})
+	return &book{rows, map[asked]answer{}}
+}
+
+// Load reads the prices.
+func (p *Prices) Load(ctx context.Context) error {
+	rows, err := p.DB.EveryPrice(tenure.Everywhere(tenure.WithoutAsker(ctx)))
+	if err != nil {
+		return fmt.Errorf("prices: %w", err)
+	}
+	p.book.Store(newBook(rows))
 	return nil
 }
 
@@ -232,7 +247,7 @@ func (p *Prices) Remove(ctx context.Context, by tenure.Principal, id tenure.Pric
 		if err != nil {
 			return err
 		}
-		if row.Tenant != by.Tenant() && (row.Tenant != "" || by.Tenant() != tenure.DefaultTenant) {
+		if !own(by, row) {
 			return tenure.ErrNotFound
 		}
 		if err := tx.DeletePrice(ctx, id); err != nil {

@@ -143,3 +143,68 @@ func TestApply(t *testing.T) {
 		}
 	}
 }
+
+// What was used lately is told with what it costs by the prices in force today, or by one
+// that is tried, which is not set by that.
+func TestWhatItWouldCost(t *testing.T) {
+	p := open(t)
+	by, today := as(t, tenure.DefaultTenant), p.DB.Now().UTC().Truncate(24*time.Hour)
+	asker, err := (&tenure.Standing{
+		Kind: tenure.PAT, Tenant: tenure.DefaultTenant, TenantActive: true, Workspace: tenure.DefaultWorkspace, WorkspaceRole: tenure.Member, User: "u", UserActive: true, Token: "t",
+	}).Admit(time.Now(), 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	use := tenure.ModelUse{Input: 1_000_000, Output: 1}
+	for _, model := range []string{"gpt-4o", "gpt-4o-mini"} {
+		p.Use.Note(asker, store.AskedModel{Provider: "p", Name: "openai", Model: model}, today, use)
+	}
+	p.Use.Note(asker, store.AskedModel{Provider: "p", Name: "openai", Model: "gpt-4o"}, today.Add(-UsedSpan-48*time.Hour), use)
+	for _, spec := range []Spec{
+		{Pattern: "gpt*", From: today.AddDate(0, 0, -9), Rates: tenure.Rates{Input: 1}},
+		{Pattern: "gpt*", From: today.AddDate(0, 0, -1), Rates: tenure.Rates{Input: 3}},
+		{Pattern: "gpt*", From: today.AddDate(0, 0, 1), Rates: tenure.Rates{Input: 4}},
+	} {
+		if _, err := p.Set(t.Context(), by, []Spec{spec}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	costs := func(try *Spec) (all [2]int64, touched int) {
+		t.Helper()
+		used, err := p.Used(t.Context(), by, try, AllUsed)
+		if err != nil || len(used) != 2 || used[0].Model != "gpt-4o" || used[0].Requests != 1 {
+			t.Fatalf("%+v %v", used, err)
+		}
+		for i, u := range used {
+			if all[i] = u.Costs; u.Touched {
+				touched++
+			}
+		}
+		return all, touched
+	}
+	if got, n := costs(nil); got != [2]int64{3, 3} || n != 0 {
+		t.Errorf("by the prices in force: %v, %d", got, n)
+	}
+	if got, n := costs(&Spec{Pattern: "*/gpt-4o-mini", Rates: tenure.Rates{Input: 9}}); got != [2]int64{3, 9} || n != 1 {
+		t.Errorf("by one for a model: %v, %d", got, n)
+	}
+	if got, n := costs(&Spec{Pattern: "gpt*", From: today.AddDate(0, 0, -1), Rates: tenure.Rates{Input: 7}}); got != [2]int64{7, 7} || n != 2 {
+		t.Errorf("by one in the place of another: %v, %d", got, n)
+	}
+	if got, n := costs(&Spec{Pattern: "gpt-4o", From: today.AddDate(0, 0, 5), Rates: tenure.Rates{Input: 8}}); got != [2]int64{8, 4} || n != 1 {
+		t.Errorf("by one that is to come: %v, %d", got, n)
+	}
+	if _, err := p.Used(t.Context(), by, &Spec{Pattern: "a b"}, AllUsed); !tenure.IsKind(err, tenure.Invalid) {
+		t.Errorf("by none: %v", err)
+	}
+	views, err := p.Views(t.Context(), by, "", 10)
+	if err != nil || len(views) != 3 || views[0].State != Replaced || views[1].State != InForce || views[2].State != Later {
+		t.Errorf("%+v %v", views, err)
+	}
+	if !views[0].Changes(by) || views[0].Changes(as(t, "other")) {
+		t.Error("a price is changed by the tenant that it is of")
+	}
+	if _, err := p.Get(t.Context(), as(t, "other"), tenure.SetPrice, views[0].ID); !tenure.IsKind(err, tenure.NotFound) {
+		t.Errorf("another tenant's: %v", err)
+	}
+}

@@ -300,6 +300,38 @@ for (const scripted of [true, false]) {
     });
   });
 
+  test(`a price is previewed, set, changed and removed: ${about}`, async () => {
+    const pattern = scripted ? 'model-of-ours*' : 'another-of-ours*';
+    await visit(browser, server, { user: root, refusals: 1, ...options }, async (page) => {
+      await page.goto('/settings');
+      await go(page, 'Prices');
+      await follow(page, 'Set a price');
+      await page.getByLabel('Models').fill(pattern);
+      await page.getByLabel('Input', { exact: true }).fill('2.50');
+      await page.getByLabel('Output', { exact: true }).fill('10');
+      await press(page, 'Preview');
+      await page.getByText('nothing that was used in the last 30 days').waitFor();
+      assert.equal(await page.getByLabel('Input', { exact: true }).inputValue(), '2.50');
+      if (scripted) {
+        await accessible(page, 'the preview of a price');
+        await fits(page, 'the preview of a price');
+      }
+      await press(page, 'Set price');
+      await told(page, `The price of “${pattern}” counts from`);
+      await row(page, pattern).getByText('in force').waitFor();
+      await row(page, pattern).getByRole('link', { name: /^Change/ }).click();
+      await page.getByLabel('Output', { exact: true }).fill('ten');
+      await press(page, 'Change price');
+      await page.locator('#output-wrong').waitFor();
+      await page.getByLabel('Output', { exact: true }).fill('12');
+      await press(page, 'Change price');
+      await row(page, pattern).getByText('12.00').waitFor();
+      await row(page, pattern).getByRole('link', { name: /^Remove/ }).click();
+      await press(page, 'Remove price');
+      await told(page, `The price of “${pattern}” is removed`);
+    });
+  });
+
   test(`a connector is made, rotated and deleted: ${about}`, async () => {
     await visit(browser, server, { user: root, ...options }, async (page) => {
       await page.goto('/settings');

@@ -107,6 +107,9 @@ async function populate() {
     INSERT INTO notices (id, tenant_id, at, kind, severity, message, dedupe)
       SELECT 'n1', tenant_id, created_at, 'root_used', 'alert', 'The root token was used.', 'n1' FROM users WHERE user_name = '${root}';`);
   for (const user of ['leo@example.com', 'orla@example.com']) await call(root, 'POST', `/api/v1/admin/users/${await idOf(user)}/deactivate`);
+  for (const [pattern, from, everyone] of [['gpt-4o', '2026-01-01', false], ['gpt-4o', '2099-01-01', false], ['anthropic/*', '2026-01-01', true]]) {
+    await call(root, 'POST', '/api/v1/admin/prices', { pattern, from, everyone, input: 2_500_000, cache_read: 1_250_000, output: 10_000_000 });
+  }
   await call(root, 'POST', '/api/v1/admin/limits', { kind: 'user', subject: people.member, requests_per_minute: 600, tokens_per_day: 1_400_000, spend_per_month: 20_000_000 });
   await call(root, 'POST', '/api/v1/admin/limits', { kind: 'user', subject: root, tokens_per_day: 1_000_000 });
   await call(root, 'POST', '/api/v1/admin/limits', { kind: 'workspace', subject: 'Research', tokens_per_day: 50_000_000 });
