@@ -23,6 +23,12 @@ func WithoutAsker(ctx context.Context) context.Context {
 	return context.WithValue(ctx, AskerKey{}, (*Principal)(nil))
 }
 
+// WithoutOrigin is for what a request only set off, and would have been done without it:
+// what is written down of it is not that request's.
+func WithoutOrigin(ctx context.Context) context.Context {
+	return context.WithValue(ctx, OriginKey{}, &Origin{})
+}
+
 // ErrRoleChanged is the answer to somebody whose role in the tenant has changed
 // since their request was admitted.
 var ErrRoleChanged = &Error{

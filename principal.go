@@ -70,6 +70,7 @@ type Standing struct {
 	OutageGrace time.Duration
 	ExpiresAt   time.Time // the credential's own end, or its service account's; zero: never
 	Ended       bool      // revoked, rotated away, signed out
+	Line        TokenID   // the first token of the token's line of rotations
 	RotatedAt   time.Time // when a newer secret took a token's place; zero: it is the newest
 	// AuthAt is when a person signed in or was asserted last, and SeenAt when
 	// their session was used before; both zero for what is no session. Of a person
@@ -194,6 +195,10 @@ func (p Principal) Account() ServiceAccountID { return p.Standing().ServiceAccou
 
 // Token is the token that was presented, or empty.
 func (p Principal) Token() TokenID { return p.Standing().Token }
+
+// Line is the first token of the line of rotations of the token that was presented: what
+// is counted of a token goes on when its secret is another.
+func (p Principal) Line() TokenID { return p.Standing().Line }
 
 // Session is the browser session that was presented, or empty.
 func (p Principal) Session() SessionID { return p.Standing().Session }

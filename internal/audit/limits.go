@@ -64,9 +64,9 @@ func PriceRemoved(p tenure.Principal, row tenure.ModelPrice) tenure.AuditEvent {
 	return aboutPrice(by(p, "price.removed"), row)
 }
 
-// PricesApplied tells that what was used since a day was reckoned anew.
-func PricesApplied(p tenure.Principal, since time.Time, rows, unpriced int) tenure.AuditEvent {
+// PricesApplied tells that what was used on a day was reckoned anew.
+func PricesApplied(p tenure.Principal, day time.Time, rows, unpriced int) tenure.AuditEvent {
 	e := by(p, "price.applied")
-	e.Detail = map[string]string{"since": since.UTC().Format(time.DateOnly), "rows": strconv.Itoa(rows), "unpriced": strconv.Itoa(unpriced)}
+	e.Detail = map[string]string{"day": day.UTC().Format(time.DateOnly), "rows": strconv.Itoa(rows), "unpriced": strconv.Itoa(unpriced)}
 	return e
 }

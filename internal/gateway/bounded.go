@@ -12,11 +12,11 @@ import (
 
 // bounded counts a request under the limits that bear on it, and tells by the headers
 // of the protocol what they leave. It comes before the body is read.
-func (g *Gateway) bounded(w http.ResponseWriter, pr *protocol, p tenure.Principal, now time.Time) error {
+func (g *Gateway) bounded(w http.ResponseWriter, pr *protocol, p tenure.Principal, from tenure.Origin, now time.Time) error {
 	if g.Bounds == nil {
 		return nil
 	}
-	left, err := g.Bounds.Judge(p, now)
+	left, err := g.Bounds.Judge(p, from, now)
 	h := w.Header()
 	tell(h, pr, "requests", left.Requests, now)
 	tell(h, pr, "tokens", left.Tokens, now)

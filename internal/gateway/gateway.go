@@ -143,7 +143,7 @@ func (g *Gateway) model(pr *protocol, action tenure.Action, path string) func(ht
 		}
 		defer g.Live.Leave(flight)
 		c.flight = flight
-		if err := g.bounded(w, pr, p, c.event.Start); err != nil {
+		if err := g.bounded(w, pr, p, c.event.Origin, c.event.Start); err != nil {
 			return err
 		}
 		if err := g.prepare(ctx, w, r, p, c); err != nil {

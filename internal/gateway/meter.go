@@ -45,7 +45,7 @@ const (
 var needle = []byte(`"usage"`)
 
 // mostTokens is more than an answer can use; a figure beyond it is no figure.
-const mostTokens = 1 << 40
+const mostTokens = 1 << 31
 
 // pass looks at the next part of the answer. Of events, a line that is here as a whole
 // and says nothing of use is passed over.

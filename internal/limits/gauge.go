@@ -115,7 +115,7 @@ func (c *counter) in(window int64) int64 {
 func (c *counter) add(window, n int64) {
 	switch have := c.window.Load(); {
 	case have == window:
-		c.n.Add(n)
+		c.n.Store(plus(c.n.Load(), n))
 	case have < window:
 		c.set(window, n)
 	}
@@ -125,6 +125,9 @@ func (c *counter) set(window, n int64) {
 	c.n.Store(n)
 	c.window.Store(window)
 }
+
+// plus adds what was used; what a provider claims may be as large as it likes.
+func plus(a, b int64) int64 { return min(a+b, 1<<61) }
 
 // monthOf is the month of a day, in UTC.
 func monthOf(day int64) int64 {
@@ -154,14 +157,6 @@ func (g *gauge) add(n store.NotedUse) {
 type table struct {
 	tenants map[tenure.TenantID]*ofTenant
 	gauges  []*gauge
-	before  earlier // sync's own
-}
-
-// earlier is what was used in this month before yesterday, which changes seldom.
-type earlier struct {
-	at   time.Time // when it was read
-	upTo int64     // the day after it
-	of   map[*gauge]sums
 }
 
 // sums are what was used of a limit.

@@ -35,21 +35,27 @@ func subjects(p tenure.Principal) (space tenure.WorkspaceID, owner string) {
 // Judge counts a request under the limits that bear on it, and tells what they leave.
 // It asks memory alone. TooMany: one of them is reached, which is what is told then, and
 // the request counts under none.
-func (l *Limits) Judge(p tenure.Principal, now time.Time) (Left, error) {
+func (l *Limits) Judge(p tenure.Principal, from tenure.Origin, now time.Time) (Left, error) {
 	t := l.table.Load()
 	if t == nil || len(t.tenants) == 0 {
 		return Left{}, nil
 	}
 	var held [most]*gauge
 	space, owner := subjects(p)
-	n := t.bearing(p.Tenant(), space, owner, p.Token(), &held)
+	n := t.bearing(p.Tenant(), space, owner, p.Line(), &held)
 	if n == 0 {
 		return Left{}, nil
 	}
-	return l.judge(p, now, held[:n])
+	return l.judge(caller{p, from}, now, held[:n])
 }
 
-func (l *Limits) judge(p tenure.Principal, now time.Time, held []*gauge) (Left, error) {
+// caller is who asks, and from where.
+type caller struct {
+	tenure.Principal
+	from tenure.Origin
+}
+
+func (l *Limits) judge(p caller, now time.Time, held []*gauge) (Left, error) {
 	var left Left
 	today := now.Unix() / secondsPerDay
 	for _, g := range held {
@@ -102,10 +108,12 @@ const (
 
 // refuse tells of a limit that is reached, and notes the first time in a window: an
 // hour for requests, and else the limit's own.
-func (l *Limits) refuse(p tenure.Principal, g *gauge, bound int, window int64, again time.Duration) error {
+func (l *Limits) refuse(p caller, g *gauge, bound int, window int64, again time.Duration) error {
 	l.Metrics.refused(boundNames[bound], g.of.Kind)
 	if g.told[bound].Swap(window) != window {
-		l.note(audit.LimitReached(p, g.of, boundNames[bound]))
+		e := audit.LimitReached(p.Principal, g.of, boundNames[bound])
+		e.RequestID, e.Address = p.from.RequestID, p.from.Address // it is written later, behind some other request
+		l.note(e)
 	}
 	e := &tenure.Error{Kind: tenure.TooMany, Code: CodeRate, RetryAfter: max(time.Second, again)}
 	whose := map[string]string{

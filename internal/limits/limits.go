@@ -34,7 +34,7 @@ type Limits struct {
 	stale   atomic.Bool           // the limits are to be read anew
 	bell    chan struct{}
 	replica string
-	wrote   int64 // the span up to which all is written that this replica counted; sync's own
+	read    progress // sync's own
 	waiting outbox
 }
 

@@ -69,7 +69,7 @@ func asker(t testing.TB, user tenure.UserID, token tenure.TokenID) tenure.Princi
 	t.Helper()
 	p, err := (&tenure.Standing{
 		Kind: tenure.PAT, Tenant: tenure.DefaultTenant, TenantActive: true, Workspace: tenure.DefaultWorkspace, WorkspaceRole: tenure.Member,
-		User: user, UserActive: true, UserName: string(user), Token: token,
+		User: user, UserActive: true, UserName: string(user), Token: token, Line: token,
 	}).Admit(time.Now(), 0)
 	if err != nil {
 		t.Fatal(err)
@@ -96,7 +96,7 @@ func (r *replica) limit(kind, subject string, space tenure.WorkspaceID, b tenure
 // asks admits requests until one is refused, and tells how many; at most so many.
 func (r *replica) asks(p tenure.Principal, now time.Time, most int) (int, error) {
 	for n := range most {
-		if _, err := r.Judge(p, now); err != nil {
+		if _, err := r.Judge(p, tenure.Origin{}, now); err != nil {
 			return n, err
 		}
 	}
@@ -116,7 +116,7 @@ func TestRequestsInAMinute(t *testing.T) {
 	now := time.Now().Truncate(time.Minute)
 	var admitted []time.Time
 	for range 2000 {
-		left, err := r.Judge(p, now)
+		left, err := r.Judge(p, tenure.Origin{}, now)
 		if err == nil {
 			admitted = append(admitted, now)
 			if left.Requests.Limit != 10 || left.Requests.Left < 0 || left.Requests.Left > 9 {
@@ -130,7 +130,7 @@ func TestRequestsInAMinute(t *testing.T) {
 			t.Fatalf("%+v", e)
 		}
 		now = now.Add(e.RetryAfter)
-		if _, err := r.Judge(p, now); err != nil {
+		if _, err := r.Judge(p, tenure.Origin{}, now); err != nil {
 			t.Fatalf("after the wait: %v", err)
 		}
 		admitted = append(admitted, now)
@@ -183,7 +183,7 @@ func TestTokensOfADay(t *testing.T) {
 	b.Forget(store.Change{})
 	b.flush()
 	left := func(r *replica) int64 {
-		l, err := r.Judge(p, now)
+		l, err := r.Judge(p, tenure.Origin{}, now)
 		if err != nil {
 			return -1
 		}
@@ -207,13 +207,13 @@ func TestTokensOfADay(t *testing.T) {
 		t.Errorf("after a batch: %d, %d", a, b)
 	}
 	b.uses(p, 400, now)
-	_, err := b.Judge(p, now)
+	_, err := b.Judge(p, tenure.Origin{}, now)
 	e := tenure.AsError(err)
 	midnight := now.Truncate(24 * time.Hour).Add(24 * time.Hour)
 	if e.Code != CodeQuota || now.Add(e.RetryAfter).Sub(midnight).Abs() > 2*time.Second {
 		t.Errorf("%+v", e)
 	}
-	if _, err := b.Judge(p, midnight); err != nil {
+	if _, err := b.Judge(p, tenure.Origin{}, midnight); err != nil {
 		t.Errorf("on the next day: %v", err)
 	}
 	b.flush()
@@ -256,16 +256,16 @@ func TestSpendOfAMonth(t *testing.T) {
 	if v := used(); v.Spend != want || v.Unpriced != 1 {
 		t.Fatalf("%d spent, %d without a price; want %d, 1", v.Spend, v.Unpriced, want)
 	}
-	if _, err := r.Judge(p, now); err != nil {
+	if _, err := r.Judge(p, tenure.Origin{}, now); err != nil {
 		t.Error(err)
 	}
 	r.uses(p, 2, now)
-	_, err := r.Judge(p, now)
+	_, err := r.Judge(p, tenure.Origin{}, now)
 	next := month.AddDate(0, 1, 0)
 	if e := tenure.AsError(err); e.Code != CodeQuota || now.Add(e.RetryAfter).Sub(next).Abs() > 2*time.Second {
 		t.Errorf("%+v", e)
 	}
-	if _, err := r.Judge(p, next); err != nil {
+	if _, err := r.Judge(p, tenure.Origin{}, next); err != nil {
 		t.Errorf("in the next month: %v", err)
 	}
 	r.flush()
@@ -336,7 +336,7 @@ func TestAtOnce(t *testing.T) {
 			p := asker(t, user, "t")
 			wg.Go(func() {
 				for range 500 {
-					if _, err := r.Judge(p, now); err == nil {
+					if _, err := r.Judge(p, tenure.Origin{}, now); err == nil {
 						admitted.Add(1)
 					}
 				}
@@ -381,7 +381,7 @@ func TestChangesAndRefusalsAreTold(t *testing.T) {
 	if err := r.Remove(t.Context(), by, v.ID); err != nil {
 		t.Fatal(err)
 	}
-	if left, err := r.Judge(p, now); err != nil || left != (Left{}) {
+	if left, err := r.Judge(p, tenure.Origin{}, now); err != nil || left != (Left{}) {
 		t.Errorf("%+v %v", left, err)
 	}
 	r.flush()
@@ -422,7 +422,7 @@ func TestWhatIsNoLimit(t *testing.T) {
 func TestJudgingAllocatesNothing(t *testing.T) {
 	r := start(t, open(t))
 	p, now := asker(t, "ada", "t"), time.Now()
-	judge := func() { _, _ = r.Judge(p, now) }
+	judge := func() { _, _ = r.Judge(p, tenure.Origin{}, now) }
 	if n := testing.AllocsPerRun(100, judge); n > 0 {
 		t.Errorf("%v allocations without a limit", n)
 	}
@@ -458,7 +458,7 @@ func BenchmarkJudge(b *testing.B) {
 			p := asker(b, "ada", "t")
 			b.ReportAllocs()
 			for b.Loop() {
-				if _, err := l.Judge(p, now); err != nil {
+				if _, err := l.Judge(p, tenure.Origin{}, now); err != nil {
 					b.Fatal(err)
 				}
 			}
@@ -478,9 +478,31 @@ func BenchmarkAccounting(b *testing.B) {
 	p, now, key := asker(b, "ada", "t"), time.Now(), tenure.KeyID(tenure.NewID(time.Now()))
 	b.ReportAllocs()
 	for b.Loop() {
-		if _, err := l.Judge(p, now); err != nil {
+		if _, err := l.Judge(p, tenure.Origin{}, now); err != nil {
 			b.Fatal(err)
 		}
 		use.Note(p, store.AskedModel{Provider: "p", Key: key, Name: "openai", Model: "gpt-4o"}, now, tenure.ModelUse{Input: 1000, Output: 100})
+	}
+}
+
+// Who was refused is told with the request that was, whoever's request the writing is
+// behind.
+func TestRefusalIsToldWithItsRequest(t *testing.T) {
+	r := start(t, open(t))
+	r.limit(tenure.LimitToken, "small", "", tenure.UsageBounds{RequestsPerMinute: 1})
+	p, now := asker(t, "ada", "small"), time.Now()
+	for range 2 {
+		_, _ = r.Judge(p, tenure.Origin{RequestID: "asked", Address: "192.0.2.1"}, now)
+	}
+	other := tenure.WithOrigin(t.Context(), &tenure.Origin{RequestID: "other", Address: "192.0.2.2"})
+	if err := r.Use.Flush(tenure.Everywhere(other)); err != nil {
+		t.Fatal(err)
+	}
+	events, err := r.DB.AuditTail(tenure.Everywhere(t.Context()), tenure.DefaultTenant, "limit.reached", 5)
+	if err != nil || len(events) != 1 {
+		t.Fatal(events, err)
+	}
+	if e := events[0]; e.RequestID != "asked" || e.Address != "192.0.2.1" {
+		t.Errorf("%s from %s", e.RequestID, e.Address)
 	}
 }

@@ -80,7 +80,7 @@ func whose(ctx context.Context, tx *store.Tx, spec Spec, row *tenure.UsageLimit)
 		return within(*row, a.Workspace, err)
 	case tenure.LimitToken:
 		t, err := tx.Token(ctx, row.Tenant, tenure.TokenID(spec.Subject))
-		row.Subject, row.Name = string(t.ID), t.Name
+		row.Subject, row.Name = string(t.Family), t.Name // a rotation changes nothing
 		return within(*row, t.Workspace, err)
 	default:
 		return tenure.InvalidField("kind", "expected tenant, workspace, user, service_account or token")

@@ -3,7 +3,6 @@ package limits
 import (
 	"context"
 	"iter"
-	"maps"
 	"time"
 
 	"github.com/tenure-gateway/tenure"
@@ -58,7 +57,7 @@ func (t *table) of(n store.NotedUse, out *[most]*gauge) int {
 	if owner == "" {
 		owner = string(n.Account)
 	}
-	return t.bearing(n.Tenant, n.Workspace, owner, n.Token, out)
+	return t.bearing(n.Tenant, n.Workspace, owner, n.Line, out)
 }
 
 // sync reads what all replicas have used, after this one has written what it noted,
@@ -96,15 +95,17 @@ func (l *Limits) syncUse(ctx context.Context, t *table, now time.Time) error {
 	if spend {
 		first := today - int64(now.UTC().Day()) + 1
 		from = max(first, today-1) // what was asked yesterday may still come
-		if err := l.earlier(ctx, t, now, first, from); err != nil {
+		if err := l.readBefore(ctx, t, now, first, from); err != nil {
 			return err
 		}
 	}
-	used := maps.Clone(t.before.of)
-	if used == nil {
-		used = make(map[*gauge]sums, len(t.gauges))
-	}
+	used := make(map[*gauge]sums, len(t.gauges))
 	add := func(n store.NotedUse) { t.add(used, n, today, month) }
+	if spend {
+		for _, n := range l.read.before.of {
+			add(n)
+		}
+	}
 	if spend || t.any(func(b tenure.UsageBounds) bool { return b.TokensPerDay > 0 }) {
 		if err := l.DB.LimitedUse(ctx, from, today, add); err != nil {
 			return err
@@ -124,23 +125,55 @@ func (l *Limits) syncUse(ctx context.Context, t *table, now time.Time) error {
 	return nil
 }
 
-// earlierEvery is how often it is read what was used in this month before yesterday:
-// it changes where it is reckoned anew, or by hand.
-const earlierEvery = 10 * time.Minute
+// progress is how far sync is.
+type progress struct {
+	wrote  int64 // the span up to which all is written that this replica counted
+	before before
+}
 
-// earlier reads what was used from the first of the month to before a day.
-func (l *Limits) earlier(ctx context.Context, t *table, now time.Time, first, upTo int64) error {
-	if t.before.upTo == upTo && now.Sub(t.before.at) < earlierEvery {
+// beforeEvery is how often it is read what was used in this month before yesterday:
+// it changes where it is reckoned anew, or by hand.
+const beforeEvery = 10 * time.Minute
+
+// before is what was used in this month before yesterday, by whom, of the tenants that
+// have limits. It is not read again when a limit changes.
+type before struct {
+	at      time.Time // when it was read; zero: never
+	upTo    int64     // the day after it
+	tenants map[tenure.TenantID]bool
+	of      []store.NotedUse // all on the first day of the month
+}
+
+// readBefore reads what was used from the first of the month to before a day, unless that
+// is known.
+func (l *Limits) readBefore(ctx context.Context, t *table, now time.Time, first, upTo int64) error {
+	known := l.read.before.upTo == upTo && now.Sub(l.read.before.at) < beforeEvery
+	for id := range t.tenants {
+		known = known && l.read.before.tenants[id]
+	}
+	if known {
 		return nil
 	}
-	used := make(map[*gauge]sums, len(t.gauges))
+	sum := map[store.NotedUse]sums{} // by who used it
 	if first < upTo {
-		err := l.DB.LimitedUse(ctx, first, upTo-1, func(n store.NotedUse) { t.add(used, n, -1, monthOf(first)) })
+		err := l.DB.LimitedUse(ctx, first, upTo-1, func(n store.NotedUse) {
+			who := store.NotedUse{Tenant: n.Tenant, Workspace: n.Workspace, User: n.User, Account: n.Account, Line: n.Line, Day: first}
+			s := sum[who]
+			sum[who] = sums{spend: plus(s.spend, n.Spend), unpriced: plus(s.unpriced, n.Unpriced)}
+		})
 		if err != nil {
 			return err
 		}
 	}
-	t.before = earlier{now, upTo, used}
+	read := before{at: now, upTo: upTo, tenants: make(map[tenure.TenantID]bool, len(t.tenants)), of: make([]store.NotedUse, 0, len(sum))}
+	for id := range t.tenants {
+		read.tenants[id] = true
+	}
+	for n, s := range sum {
+		n.Spend, n.Unpriced = s.spend, s.unpriced
+		read.of = append(read.of, n)
+	}
+	l.read.before = read
 	return nil
 }
 
@@ -150,11 +183,10 @@ func (t *table) add(used map[*gauge]sums, n store.NotedUse, today, month int64) 
 	for _, g := range held[:t.of(n, &held)] {
 		s := used[g]
 		if n.Day == today {
-			s.tokens += n.Tokens
+			s.tokens = plus(s.tokens, n.Tokens)
 		}
 		if monthOf(n.Day) == month {
-			s.spend += n.Spend
-			s.unpriced += n.Unpriced
+			s.spend, s.unpriced = plus(s.spend, n.Spend), plus(s.unpriced, n.Unpriced)
 		}
 		used[g] = s
 	}
@@ -180,7 +212,7 @@ func (l *Limits) syncRequests(ctx context.Context, t *table, now time.Time) erro
 	oldest := at - spans + 1
 	var rows []store.LimitRequests
 	for _, g := range t.gauges {
-		for s := max(oldest, l.wrote); s <= at; s++ {
+		for s := max(oldest, l.read.wrote); s <= at; s++ {
 			if n := g.asked.own.at(s); n > 0 && g.of.Bounds.RequestsPerMinute > 0 {
 				rows = append(rows, store.LimitRequests{Limit: g.of.ID, Tenant: g.of.Tenant, Span: s, Requests: n})
 			}
@@ -194,7 +226,7 @@ func (l *Limits) syncRequests(ctx context.Context, t *table, now time.Time) erro
 			return err
 		}
 	}
-	l.wrote = at - 1 // a request may have been counted in the span before, just now
+	l.read.wrote = at - 1 // a request may have been counted in the span before, just now
 	others, err := l.DB.LimitRequestsElsewhere(ctx, l.replica, oldest)
 	if err != nil {
 		return err

@@ -290,7 +290,27 @@ func (p *Prices) Apply(ctx context.Context, by tenure.Principal, since time.Time
 	if err != nil {
 		return done, err
 	}
-	err = p.DB.Tx(ctx, func(ctx context.Context, tx *store.Tx) error {
+	// A day at a time, each with its event: so whoever writes meanwhile waits for no more
+	// than that. What is reckoned twice comes to the same: an attempt that broke off is
+	// made again.
+	for len(used) > 0 {
+		n := slices.IndexFunc(used, func(u store.PricedUse) bool { return u.Day != used[0].Day })
+		if n < 0 {
+			n = len(used)
+		}
+		of, err := p.applyDay(ctx, by, b, used[:n])
+		if err != nil {
+			return done, fmt.Errorf("apply prices from %s on: %w", store.DayTime(used[0].Day).Format(time.DateOnly), err)
+		}
+		done.Rows, done.Unpriced, used = done.Rows+of.Rows, done.Unpriced+of.Unpriced, used[n:]
+	}
+	return done, nil
+}
+
+// applyDay reckons what was used on one day.
+func (p *Prices) applyDay(ctx context.Context, by tenure.Principal, b *book, used []store.PricedUse) (Applied, error) {
+	var done Applied
+	err := p.DB.Tx(ctx, func(ctx context.Context, tx *store.Tx) error {
 		done = Applied{}
 		for _, u := range used {
 			rates, known := b.find(by.Tenant(), u.Provider, u.Model, store.DayTime(u.Day))
@@ -304,10 +324,7 @@ func (p *Prices) Apply(ctx context.Context, by tenure.Principal, since time.Time
 			}
 			done.Rows += n
 		}
-		return tx.Append(ctx, audit.PricesApplied(by, since, done.Rows, done.Unpriced))
+		return tx.Append(ctx, audit.PricesApplied(by, store.DayTime(used[0].Day), done.Rows, done.Unpriced))
 	})
-	if err != nil {
-		return Applied{}, fmt.Errorf("apply prices: %w", err)
-	}
-	return done, nil
+	return done, err
 }

@@ -135,12 +135,14 @@ func (r reads) LimitRequestsElsewhere(ctx context.Context, replica string, since
 func (r reads) LimitedUse(ctx context.Context, from, to int64, visit func(NotedUse)) error {
 	return r.run.each(ctx, false, func(row scanner) error {
 		var n NotedUse
-		err := row.Scan(&n.Tenant, &n.Day, &n.Token, &n.Workspace, &n.User, &n.Account, &n.Tokens, &n.Spend, &n.Unpriced)
+		err := row.Scan(&n.Tenant, &n.Day, &n.Line, &n.Workspace, &n.User, &n.Account, sum{&n.Tokens}, sum{&n.Spend}, sum{&n.Unpriced})
 		if err == nil {
 			visit(n)
 		}
 		return err
-	}, `SELECT m.tenant_id, m.day, m.token_id, m.workspace_id, m.user_id, m.service_account_id, SUM(m.input) + SUM(m.output), SUM(m.spend), SUM(m.unpriced) FROM model_usage m
+	}, `SELECT m.tenant_id, m.day, COALESCE(NULLIF(t.family_id, ''), m.token_id), m.workspace_id, m.user_id, m.service_account_id,
+			`+sumOf(`m.input`)+` + `+sumOf(`m.output`)+`, `+sumOf(`m.spend`)+`, `+sumOf(`m.unpriced`)+`
+		FROM model_usage m LEFT JOIN api_tokens t ON t.id = m.token_id AND t.tenant_id = m.tenant_id
 		WHERE m.tenant_id IN (SELECT l.tenant_id FROM usage_limits l WHERE l.tokens_per_day > 0 OR l.spend_per_month > 0) AND m.day >= $1 AND m.day <= $2
-		GROUP BY m.tenant_id, m.day, m.token_id, m.workspace_id, m.user_id, m.service_account_id`, from, to)
+		GROUP BY m.tenant_id, m.day, COALESCE(NULLIF(t.family_id, ''), m.token_id), m.workspace_id, m.user_id, m.service_account_id`, from, to)
 }

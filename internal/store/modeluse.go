@@ -45,11 +45,11 @@ type NotedUse struct {
 	Workspace tenure.WorkspaceID
 	User      tenure.UserID
 	Account   tenure.ServiceAccountID
-	Token     tenure.TokenID
-	Day       int64 // since 1970, UTC
-	Tokens    int64 // input and output
-	Spend     int64 // in millionths of the currency
-	Unpriced  int64 // requests of which nobody knows what they cost
+	Line      tenure.TokenID // of the token
+	Day       int64          // since 1970, UTC
+	Tokens    int64          // input and output
+	Spend     int64          // in millionths of the currency
+	Unpriced  int64          // requests of which nobody knows what they cost
 }
 
 // AskedModel is what a request was answered by.
@@ -74,20 +74,38 @@ type modelRow struct {
 	modelKey
 	user     tenure.UserID
 	account  tenure.ServiceAccountID
+	line     tenure.TokenID
 	provided string // the provider's name
 	requests int64
 	use      tenure.ModelUse
 	last     int64 // second
-	rates    tenure.Rates
-	priced   bool
+	price    price
+	apart    *money // of a row of several models: each has a price of its own
 }
 
-// spend is what a use of the row costs, and how many of its requests have no price.
-func (r *modelRow) spend(use tenure.ModelUse, requests int64) (spend, unpriced int64) {
-	if !r.priced {
-		return 0, requests
+// price is what is known of the price of a model.
+type price struct {
+	rates tenure.Rates
+	known bool
+}
+
+// of is what a use costs, or of how many requests nobody knows it.
+func (p price) of(use tenure.ModelUse, requests int64) money {
+	if !p.known {
+		return money{unpriced: requests}
 	}
-	return r.rates.Of(use), 0
+	return money{spend: p.rates.Of(use)}
+}
+
+// money is what something costs, in millionths, and how many requests are not in it.
+type money struct{ spend, unpriced int64 }
+
+// costs is what the row costs as a whole.
+func (r *modelRow) costs() money {
+	if r.apart != nil {
+		return *r.apart
+	}
+	return r.price.of(r.use, r.requests)
 }
 
 type modelBatch struct {
@@ -123,6 +141,7 @@ func (m *ModelUse) Note(p tenure.Principal, asked AskedModel, at time.Time, use 
 		key = m.fold(key)
 		row, ok = m.noted[key]
 	}
+	folded := key.model != asked.Model
 	if !ok {
 		if len(m.noted) >= modelUseWaiting {
 			return
@@ -130,18 +149,36 @@ func (m *ModelUse) Note(p tenure.Principal, asked AskedModel, at time.Time, use 
 		if m.noted == nil {
 			m.noted = make(map[modelKey]*modelRow)
 		}
-		row = &modelRow{modelKey: key, user: p.User(), account: p.Account(), provided: asked.Name}
-		if m.Price != nil {
-			row.rates, row.priced = m.Price(key.tenant, asked.Name, key.model, DayTime(key.day))
+		row = &modelRow{modelKey: key, user: p.User(), account: p.Account(), line: p.Line(), provided: asked.Name}
+		if folded {
+			row.apart = &money{}
+		} else {
+			row.price = m.priceOf(key, asked)
 		}
 		m.noted[key] = row
+	}
+	cost := row.price
+	if folded {
+		cost = m.priceOf(key, asked)
 	}
 	row.requests++
 	row.use = row.use.Plus(use)
 	row.last = max(row.last, at.Unix())
-	if m.Counted != nil {
-		m.Counted(row.counts(use, 1))
+	spent := cost.of(use, 1)
+	if row.apart != nil {
+		row.apart.spend, row.apart.unpriced = row.apart.spend+spent.spend, row.apart.unpriced+spent.unpriced
 	}
+	if m.Counted != nil {
+		m.Counted(row.counts(use, spent))
+	}
+}
+
+func (m *ModelUse) priceOf(key modelKey, asked AskedModel) price {
+	var p price
+	if m.Price != nil {
+		p.rates, p.known = m.Price(key.tenant, asked.Name, asked.Model, DayTime(key.day))
+	}
+	return p
 }
 
 // fold is the key under which a model is counted of which nothing is noted yet.
@@ -160,9 +197,8 @@ func (m *ModelUse) fold(key modelKey) modelKey {
 }
 
 // counts is a use of what the row is of.
-func (r *modelRow) counts(use tenure.ModelUse, requests int64) NotedUse {
-	spend, unpriced := r.spend(use, requests)
-	return NotedUse{r.tenant, r.space, r.user, r.account, r.token, r.day, use.Input + use.Output, spend, unpriced}
+func (r *modelRow) counts(use tenure.ModelUse, m money) NotedUse {
+	return NotedUse{r.tenant, r.space, r.user, r.account, r.line, r.day, use.Input + use.Output, m.spend, m.unpriced}
 }
 
 // Settle shows what is noted and not written yet. What is noted meanwhile waits until
@@ -172,7 +208,7 @@ func (m *ModelUse) Settle(settle func(iter.Seq[NotedUse])) {
 	defer m.mu.Unlock()
 	settle(func(yield func(NotedUse) bool) {
 		for _, row := range m.noted {
-			if !yield(row.counts(row.use, row.requests)) {
+			if !yield(row.counts(row.use, row.costs())) {
 				return
 			}
 		}
@@ -196,11 +232,19 @@ func (m *ModelUse) Run(ctx context.Context, report func(error)) {
 func (m *ModelUse) Flush(ctx context.Context) error {
 	m.flushing.Lock()
 	defer m.flushing.Unlock()
-	return m.flush(ctx)
+	if err := m.flush(ctx); err != nil || m.After == nil {
+		return err
+	}
+	return m.After(behind(ctx))
 }
 
-// Freshen is Flush for whoever reads figures: where another flush goes on for longer
-// than freshenWait, what it has not written is not in them.
+// behind is for what is done for everybody, whoever's request set it off.
+func behind(ctx context.Context) context.Context {
+	return tenure.Everywhere(tenure.WithoutOrigin(tenure.WithoutAsker(ctx)))
+}
+
+// Freshen writes what has been noted for whoever reads figures: where a flush goes on for
+// longer than freshenWait, what it has not written is not in them.
 func (m *ModelUse) Freshen(ctx context.Context) error {
 	for until := time.Now().Add(freshenWait); !m.flushing.TryLock(); time.Sleep(10 * time.Millisecond) {
 		if time.Now().After(until) || ctx.Err() != nil {
@@ -222,17 +266,14 @@ func (m *ModelUse) flush(ctx context.Context) error {
 			return err
 		}
 	}
-	if m.After == nil {
-		return nil
-	}
-	return m.After(tenure.Everywhere(tenure.WithoutAsker(ctx)))
+	return nil
 }
 
 // writeAll writes the batches that wait. One that the database refuses for what is in
 // it is written row by row, and a row that it refuses is lost: it would be refused for
 // ever, and everything behind it would wait.
 func (m *ModelUse) writeAll(ctx context.Context) error {
-	ctx = tenure.Everywhere(tenure.WithoutAsker(ctx))
+	ctx = behind(ctx)
 	var lost error
 	for len(m.batches) > 0 {
 		b := m.batches[0]
@@ -318,10 +359,10 @@ func addModelUse(ctx context.Context, tx *Tx, rows []*modelRow) error {
 	values := make([]string, 0, len(rows))
 	for _, r := range rows {
 		var in []string
-		spend, unpriced := r.spend(r.use, r.requests)
+		cost := r.costs()
 		for _, v := range []any{
 			r.tenant, r.day, r.token, r.space, r.provider, r.model, r.key, r.user, r.account, r.provided,
-			r.requests, r.use.Input, r.use.CacheReads, r.use.CacheWrites, r.use.Output, stamp(time.Unix(r.last, 0)), spend, unpriced,
+			r.requests, r.use.Input, r.use.CacheReads, r.use.CacheWrites, r.use.Output, stamp(time.Unix(r.last, 0)), cost.spend, cost.unpriced,
 		} {
 			in = append(in, w.arg(v))
 		}
@@ -335,6 +376,29 @@ func addModelUse(ctx context.Context, tx *Tx, rows []*modelRow) error {
 		output = model_usage.output + excluded.output, spend = model_usage.spend + excluded.spend, unpriced = model_usage.unpriced + excluded.unpriced,
 		last_at = CASE WHEN excluded.last_at > model_usage.last_at THEN excluded.last_at ELSE model_usage.last_at END`, w.args...)
 	return err
+}
+
+// sumOf adds figures up that any provider may have made as large as it likes: what a
+// whole number cannot hold would be an error for everybody whose figures are read
+// together. Up to 2^53 it is exact; beyond mostSum it is mostSum.
+func sumOf(column string) string { return `SUM(CAST(` + column + ` AS DOUBLE PRECISION))` }
+
+// sum scans what sumOf gives.
+type sum struct{ to *int64 }
+
+const mostSum = 1 << 61
+
+// Scan implements sql.Scanner.
+func (s sum) Scan(v any) error {
+	switch v := v.(type) {
+	case float64:
+		*s.to = int64(min(v, mostSum))
+	case nil:
+		*s.to = 0
+	default:
+		return fmt.Errorf("a sum is a %T", v)
+	}
+	return nil
 }
 
 // ModelUseFilter chooses what is summed up of a tenant's use of models.
@@ -377,7 +441,7 @@ func (r reads) ModelUses(ctx context.Context, f ModelUseFilter) ([]tenure.ModelU
 	if f.User != "" {
 		w.and(`m.user_id = ?`, f.User)
 	}
-	order := `SUM(m.input) + SUM(m.output) DESC, 1`
+	order := sumOf(`m.input`) + ` + ` + sumOf(`m.output`) + ` DESC, 1`
 	if f.By == tenure.UseByDay {
 		order = `1`
 	}
@@ -388,12 +452,12 @@ func (r reads) ModelUses(ctx context.Context, f ModelUseFilter) ([]tenure.ModelU
 		if f.By == tenure.UseByDay {
 			id = &days
 		}
-		err := row.Scan(id, &u.Name, &u.Requests, &u.Input, &u.CacheReads, &u.CacheWrites, &u.Output, &u.Spend, &u.Unpriced, into(&u.LastAt))
+		err := row.Scan(id, &u.Name, sum{&u.Requests}, sum{&u.Input}, sum{&u.CacheReads}, sum{&u.CacheWrites}, sum{&u.Output}, sum{&u.Spend}, sum{&u.Unpriced}, into(&u.LastAt))
 		if f.By == tenure.UseByDay {
 			u.ID = time.Unix(days*24*60*60, 0).UTC().Format(time.DateOnly)
 			u.Name = u.ID
 		}
 		return u, err
-	}, `SELECT `+by[0]+`, `+by[1]+`, SUM(m.requests), SUM(m.input), SUM(m.cache_reads), SUM(m.cache_writes), SUM(m.output), SUM(m.spend), SUM(m.unpriced), MAX(m.last_at)
+	}, `SELECT `+by[0]+`, `+by[1]+`, `+sumOf(`m.requests`)+`, `+sumOf(`m.input`)+`, `+sumOf(`m.cache_reads`)+`, `+sumOf(`m.cache_writes`)+`, `+sumOf(`m.output`)+`, `+sumOf(`m.spend`)+`, `+sumOf(`m.unpriced`)+`, MAX(m.last_at)
 		FROM model_usage m`+w.String()+` GROUP BY m.tenant_id, `+group+` ORDER BY `+order, w.args...)
 }

@@ -10,7 +10,7 @@ import (
 // standingColumns read everything that Standing.Admit decides by, in one row. The
 // role in the workspace is read from the tables behind the view workspace_roles:
 // no database pushes the token's own columns down into a view.
-const standingColumns = `SELECT t.id, t.kind, t.tenant_id, COALESCE(n.active, FALSE), t.workspace_id, t.user_id, COALESCE(u.user_name, ''),
+const standingColumns = `SELECT t.id, COALESCE(NULLIF(t.family_id, ''), t.id), t.kind, t.tenant_id, COALESCE(n.active, FALSE), t.workspace_id, t.user_id, COALESCE(u.user_name, ''),
 	COALESCE(u.active, FALSE), COALESCE(u.role, ''),
 	COALESCE(m.role, ''), COALESCE((SELECT MIN(CASE g.role WHEN 'workspace_admin' THEN 1 WHEN 'member' THEN 2 WHEN 'viewer' THEN 3 END)
 		FROM workspace_groups g JOIN group_members gm ON gm.group_id = g.group_id AND gm.user_id = t.user_id
@@ -48,7 +48,7 @@ type standingRow struct {
 func scanTokenStanding(row scanner) (*tenure.Standing, error) {
 	var s tenure.Standing
 	var r standingRow
-	err := row.Scan(&s.Token, &r.kind, &s.Tenant, &s.TenantActive, &s.Workspace, &s.User, &s.UserName,
+	err := row.Scan(&s.Token, &s.Line, &r.kind, &s.Tenant, &s.TenantActive, &s.Workspace, &s.User, &s.UserName,
 		&s.UserActive, &s.Role, &r.direct, &r.rank,
 		&s.ServiceAccount, &s.AccountActive, &r.account, into(&r.accountEnds), into(&r.orphaned), &r.accountEnded,
 		&s.Name, &r.scopes, &r.models, &r.spaceModels, &r.spaceThere, into(&s.ExpiresAt), into(&s.RotatedAt), &s.Ended,

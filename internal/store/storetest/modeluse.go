@@ -1,6 +1,7 @@
 package storetest
 
 import (
+	"context"
 	"testing"
 	"time"
 
@@ -62,6 +63,40 @@ func modelUse(t *testing.T, f *fixture) {
 	}
 	if _, err := f.db.ModelUses(f.ctx, store.ModelUseFilter{By: "colour"}); !tenure.IsKind(err, tenure.Invalid) {
 		t.Errorf("by colour: %v", err)
+	}
+}
+
+// What providers claim may be more than a number holds: it is read all the same, also
+// beside what others used.
+func immenseUse(t *testing.T, f *fixture) {
+	today := f.db.Now().UTC().Truncate(24 * time.Hour)
+	err := f.db.Tx(f.ctx, func(ctx context.Context, tx *store.Tx) error {
+		return tx.InsertLimit(ctx, tenure.UsageLimit{
+			ID: "immense", Tenant: tenure.DefaultTenant, Kind: tenure.LimitTenant, Subject: string(tenure.DefaultTenant), Bounds: tenure.UsageBounds{TokensPerDay: 1, SpendPerMonth: 1},
+			CreatedAt: today, UpdatedAt: today,
+		})
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	dear := tenure.Rates{Input: 1 << 62}
+	use := &store.ModelUse{DB: f.db, Price: func(tenure.TenantID, string, string, time.Time) (tenure.Rates, bool) { return dear, true }}
+	for _, model := range []string{"a", "b", "c"} {
+		use.Note(asker(t, tenure.DefaultTenant, "ada", "t1"), store.AskedModel{Provider: "p1", Name: "openai", Model: model}, today, tenure.ModelUse{Input: 1_000_000})
+	}
+	if err := use.Flush(f.ctx); err != nil {
+		t.Fatal(err)
+	}
+	var all []store.NotedUse
+	if err := f.db.LimitedUse(f.ctx, store.Day(today), store.Day(today), func(n store.NotedUse) { all = append(all, n) }); err != nil {
+		t.Fatal(err)
+	}
+	if len(all) != 1 || all[0].Tokens != 3_000_000 || all[0].Spend < 1<<60 || all[0].Line != "t1" {
+		t.Errorf("%+v", all)
+	}
+	rows, err := f.db.ModelUses(f.ctx, store.ModelUseFilter{Tenant: tenure.DefaultTenant, From: today, To: today, By: tenure.UseByDay})
+	if err != nil || len(rows) != 1 || rows[0].Spend < 1<<60 {
+		t.Errorf("%+v, %v", rows, err)
 	}
 }
 

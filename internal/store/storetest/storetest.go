@@ -49,6 +49,7 @@ func Run(t *testing.T, open Open) {
 		{"a session that lapsed stays so", lapses},
 		{"use is counted by tenant and minute", usage},
 		{"what models used is added up, each batch once", modelUse},
+		{"what providers claim may be more than a number holds", immenseUse},
 		{"of each key it is known who used it last, and what for", keyUse},
 		{"ends of access are kept with how long they took", revocations},
 		{"an overview counts who has access", overview},
