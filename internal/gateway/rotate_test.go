@@ -20,13 +20,14 @@ import (
 func TestRotationUnderTraffic(t *testing.T) {
 	const next = "sk-provider-next-0123456789abcdefgh"
 	var revoked atomic.Bool
-	var withNext atomic.Int64
+	var withNext, refused atomic.Int64
 	up := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch strings.TrimPrefix(r.Header.Get("Authorization"), "Bearer ") {
 		case next:
 			withNext.Add(1)
 		case providerKey:
 			if revoked.Load() {
+				refused.Add(1)
 				w.WriteHeader(http.StatusUnauthorized)
 				return
 			}
@@ -99,6 +100,9 @@ func TestRotationUnderTraffic(t *testing.T) {
 	until("requests with the new key", func() bool { return withNext.Load() > used+50 })
 	close(done)
 	asking.Wait()
+	if refused.Load() > 0 {
+		t.Errorf("%d requests went out with the key before, and came through by another try", refused.Load())
+	}
 	if failed.Load() > 0 {
 		t.Errorf("%d of %d requests failed", failed.Load(), asked.Load())
 	}

@@ -226,6 +226,25 @@ func TestRotate(t *testing.T) {
 	}
 }
 
+// An overlap that is over sooner than opened keys are forgotten is over all the same, and
+// so is that of a key which nobody has come to retire.
+func TestShortOverlap(t *testing.T) {
+	w := newWorld(t)
+	p := w.provider(t, newProvider(t, secret, second).url)
+	if _, err := w.Rotate(w.ctx, w.by, p.ID, newKey(second), vault.Taking{Overlap: 30 * time.Second}); err != nil {
+		t.Fatal(err)
+	}
+	for _, step := range []struct {
+		ahead time.Duration
+		want  int
+	}{{0, 2}, {31 * time.Second, 1}, {5 * time.Minute, 1}} {
+		w.ahead.Store(int64(step.ahead))
+		if all, err := w.Keys(w.ctx, p.Tenant, p.ID); err != nil || len(all) != step.want || all[0].Secret.Reveal() != second {
+			t.Errorf("after %s: %d of %d keys, %v", step.ahead, len(all), step.want, err)
+		}
+	}
+}
+
 // Several who add a key of one name at once add one, and destroy none: the others are told.
 func TestAddedAtOnce(t *testing.T) {
 	w := newWorld(t)
@@ -264,6 +283,9 @@ func TestKeyBySteps(t *testing.T) {
 	}
 	if got := w.states(t, p); !slices.Equal(got, []string{"default3 staged", "default2 retired", "default1 active"}) {
 		t.Errorf("keys: %v", got)
+	}
+	if all, err := w.Keys(w.ctx, p.Tenant, p.ID); err != nil || len(all) != 1 || all[0].Secret.Reveal() != secret {
+		t.Errorf("with a staged one, those that are used are %+v, %v", all, err)
 	}
 	if _, err := w.Activate(w.ctx, w.by, p.ID, k.ID, vault.Taking{}); tenure.AsError(err).Code != "key_unchecked" {
 		t.Errorf("unchecked: %v", err)
