@@ -127,6 +127,8 @@ const (
 	CutStream       Action = "admin.streams.cut"
 	CreateBackup    Action = "admin.backup.create"
 	RestoreBackup   Action = "admin.backup.restore"
+	VerifyAudit     Action = "admin.audit.verify"
+	RotateAuditKey  Action = "admin.audit.rotate_key"
 )
 
 // The actions of whoever runs the installation, at the command line only.
@@ -135,6 +137,7 @@ const (
 	CreateTenant  Action = "tenants.create"
 	SuspendTenant Action = "tenants.suspend"
 	ResumeTenant  Action = "tenants.resume"
+	ExportAudit   Action = "audit.export"
 )
 
 // The actions of SCIM connectors.

@@ -24,6 +24,8 @@ type AuditEvent struct {
 	RequestID string
 	Address   string
 	Detail    map[string]string // further facts; never a secret
+	Salt      []byte            // random; under it what may be about a person is bound to the event
+	Erased    []byte            // what binds it, where what may be about a person was erased; else nil
 }
 
 // Origin is where a request came from, as its audit events tell it.

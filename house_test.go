@@ -62,10 +62,10 @@ var house = []room{
 
 	{path: "internal/config", layer: machinery, by: []string{"internal/app", "internal/doctor", "internal/demo", "cmd/tenure"}},
 	{path: "internal/store", layer: machinery, by: []string{
-		"internal/store/storetest",                                                                                                                                                                                                 // the suite that proves it
-		"internal/live",                                                                                                                                                                                                            // tails the changes table
-		"internal/audit",                                                                                                                                                                                                           // counts refusals
-		"internal/backup", "internal/connector", "internal/directory", "internal/federation", "internal/governance", "internal/limits", "internal/notice", "internal/policy", "internal/price", "internal/token", "internal/vault", // the acts
+		"internal/store/storetest",                                                                                                                                                                                                                    // the suite that proves it
+		"internal/live",                                                                                                                                                                                                                               // tails the changes table
+		"internal/audit",                                                                                                                                                                                                                              // counts refusals
+		"internal/backup", "internal/connector", "internal/directory", "internal/federation", "internal/governance", "internal/ledger", "internal/limits", "internal/notice", "internal/policy", "internal/price", "internal/token", "internal/vault", // the acts
 		"internal/app", "cmd/tenure", // open and migrate it
 		"internal/doctor", // looks at it
 	}},
@@ -87,6 +87,7 @@ var house = []room{
 	{path: "internal/backup", layer: acts},
 	{path: "internal/connector", layer: acts},
 	{path: "internal/directory", layer: acts},
+	{path: "internal/ledger", layer: acts},
 	{path: "internal/limits", layer: acts},
 	{path: "internal/policy", layer: acts},
 	{path: "internal/price", layer: acts},

@@ -88,6 +88,11 @@ REVOKE ALL ON ALL TABLES IN SCHEMA :"schema" FROM PUBLIC, tenure_app;
 REVOKE ALL ON ALL SEQUENCES IN SCHEMA :"schema" FROM PUBLIC, tenure_app;
 GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA :"schema" TO tenure_app;
 GRANT USAGE, SELECT ON ALL SEQUENCES IN SCHEMA :"schema" TO tenure_app;
+-- The audit log is added to: who serves changes and removes nothing of it.
+SELECT format('REVOKE UPDATE, DELETE ON %s FROM tenure_app', oid::regclass) FROM pg_class
+    WHERE relnamespace = :'schema'::regnamespace AND relname IN ('audit_events', 'audit_leaves', 'audit_subtrees', 'audit_checkpoints') \gexec
+SELECT format('REVOKE DELETE ON %s FROM tenure_app', oid::regclass) FROM pg_class
+    WHERE relnamespace = :'schema'::regnamespace AND relname = 'audit_keys' \gexec
 ALTER DEFAULT PRIVILEGES FOR ROLE tenure_owner IN SCHEMA :"schema" REVOKE ALL ON TABLES FROM tenure_app;
 ALTER DEFAULT PRIVILEGES FOR ROLE tenure_owner IN SCHEMA :"schema" GRANT SELECT, INSERT, UPDATE, DELETE ON TABLES TO tenure_app;
 ALTER DEFAULT PRIVILEGES FOR ROLE tenure_owner IN SCHEMA :"schema" GRANT USAGE, SELECT ON SEQUENCES TO tenure_app;

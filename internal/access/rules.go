@@ -170,8 +170,11 @@ var rules = map[tenure.Action]rule{
 	tenure.DeleteConnector: {what: "end a SCIM connector", roles: supers, fresh: Recent},
 	tenure.CreateBackup:    {what: "make a backup of the whole installation; in the tenant default only", roles: supers, fresh: Recent, home: true},
 	tenure.RestoreBackup:   {what: "put a backup in the place of all that there is; in the tenant default only", roles: supers, fresh: Recent, home: true},
+	tenure.VerifyAudit:     {what: "verify the audit log, and prove single events; in the tenant default only", roles: readers, home: true},
+	tenure.RotateAuditKey:  {what: "replace the key that signs the audit log; in the tenant default only", roles: supers, fresh: Recent, home: true},
 
 	// At the command line only.
+	tenure.ExportAudit:   {what: "export the audit log of all tenants", noRoot: true},
 	tenure.ListTenants:   {what: "list tenants", noRoot: true},
 	tenure.CreateTenant:  {what: "make a tenant with its workspace default", noRoot: true},
 	tenure.SuspendTenant: {what: "suspend a tenant: every credential of it is dead", noRoot: true},

@@ -21,6 +21,7 @@ import (
 	"github.com/tenure-gateway/tenure/internal/directory"
 	"github.com/tenure-gateway/tenure/internal/federation"
 	"github.com/tenure-gateway/tenure/internal/governance"
+	"github.com/tenure-gateway/tenure/internal/ledger"
 	"github.com/tenure-gateway/tenure/internal/limits"
 	"github.com/tenure-gateway/tenure/internal/live"
 	"github.com/tenure-gateway/tenure/internal/notice"
@@ -42,6 +43,7 @@ type Oversight struct {
 	Governance *governance.Governance
 	Notices    *notice.Notices
 	Backups    *backup.Backups
+	Ledger     *ledger.Ledger
 }
 
 // Budgets are what the use of models may be, and what it costs.
@@ -96,6 +98,7 @@ func (a *API) Routes() []web.Route {
 	a.mountProviders(m)
 	a.mountProviderKeys(m)
 	a.mountKeys(m)
+	a.mountAuditKeys(m)
 	a.mountConnectors(m)
 	a.mountPolicy(m)
 	a.mountWorkspaces(m)

@@ -32,6 +32,7 @@ import (
 	"github.com/tenure-gateway/tenure/internal/federation"
 	"github.com/tenure-gateway/tenure/internal/gateway"
 	"github.com/tenure-gateway/tenure/internal/governance"
+	"github.com/tenure-gateway/tenure/internal/ledger"
 	"github.com/tenure-gateway/tenure/internal/limits"
 	"github.com/tenure-gateway/tenure/internal/live"
 	"github.com/tenure-gateway/tenure/internal/notice"
@@ -57,6 +58,8 @@ type App struct {
 	Directory *directory.Directory
 	Limits    *limits.Limits
 	Prices    *price.Prices
+	// Ledger keeps the tree of the audit log.
+	Ledger *ledger.Ledger
 	// Connectors are the identity providers' ways in.
 	Connectors *connector.Connectors
 	// Connections are the identity providers by which people sign in.
@@ -216,6 +219,7 @@ func (a *App) build(ctx context.Context) error {
 		DB: a.Store, Log: a.Log, Metrics: notice.NewMetrics(a.Metrics), Client: notice.NewClient(a.guard, tenure.EgressAll), Public: notice.NewClient(a.guard, 0),
 		Sealer: key.Sealer, Open: key.Open,
 	}
+	a.Ledger = &ledger.Ledger{DB: a.Store, Sealer: key.Sealer, Open: key.Open}
 	a.Governance = &governance.Governance{DB: a.Store, Live: a.Live, SessionIdle: cfg.SessionIdle}
 	a.Connections = &federation.Connections{
 		DB: a.Store, Live: a.Live, Sealer: key.Sealer, Open: key.Open,

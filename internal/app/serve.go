@@ -25,6 +25,9 @@ func (a *App) serve(ctx context.Context, ln net.Listener, h http.Handler, ready 
 	if err := errors.Join(a.Prices.Load(ctx), a.ModelUse.Flush(ctx)); err != nil {
 		return errors.Join(fmt.Errorf("limits: %w", err), ln.Close())
 	}
+	if err := a.Ledger.Begin(ctx); err != nil { // the log is written all the same, and signed later
+		a.Log.Warn("the audit log is not signed yet", "error", err)
+	}
 	reserved := make([]byte, headroom)
 	defer runtime.KeepAlive(reserved)
 	// The work behind outlives the server: the last requests still use it.
@@ -37,6 +40,7 @@ func (a *App) serve(ctx context.Context, ln net.Listener, h http.Handler, ready 
 	wg.Go(func() { a.Limits.Run(behind, report) })
 	wg.Go(func() { a.Prices.Run(behind, report) })
 	wg.Go(func() { a.events.Run(behind, report) })
+	wg.Go(func() { a.Ledger.Run(behind, report) })
 	wg.Go(func() { a.outage.Run(behind, report) })
 	wg.Go(func() { a.Connectors.Use.Run(behind, report) })
 	wg.Go(func() { a.Notices.Run(behind, report) })
@@ -83,6 +87,11 @@ func (a *App) serve(ctx context.Context, ln net.Listener, h http.Handler, ready 
 	}
 	stop()
 	wg.Wait()
+	last, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+	defer cancel()
+	if _, err := a.Ledger.Place(last); err != nil { // what the others have just written has its place, too
+		report(err)
+	}
 	return a.kept(err)
 }
 

@@ -16,6 +16,7 @@ func (a *App) system(ctx context.Context, by tenure.Principal) (dash.System, err
 	}
 	s := dash.System{Version: cmp.Or(a.Version, "unknown"), Started: a.started, Lag: a.Live.Lag(), Open: a.Live.Open(), Ready: a.Live.Fresh()}
 	_, s.Sealed = a.Vault.Key.Sealed()
+	s.Audit = a.Ledger.Standing()
 	facts, err := a.Store.Facts(ctx)
 	if err != nil {
 		return s, err

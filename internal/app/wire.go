@@ -78,7 +78,7 @@ func (a *App) router() (*web.Router, error) {
 	pages := &dash.Dash{
 		Acts: dash.Acts{
 			Tokens: a.Tokens, Directory: a.Directory, Governance: a.Governance, Notices: a.Notices,
-			Connectors: a.Connectors, Policies: a.Policies, Vault: a.Vault, Limits: a.Limits, Prices: a.Prices,
+			Connectors: a.Connectors, Policies: a.Policies, Vault: a.Vault, Limits: a.Limits, Prices: a.Prices, Ledger: a.Ledger,
 		},
 		Doors: dash.Doors{Establish: si.Establish, WithRoot: si.WithRoot, Again: si.Again, SignOut: direct.SignOut, Direct: dash.Direct{Way: direct.Way, Own: direct.Own, Begin: direct.Begin}},
 		Base:  base, Suggest: a.suggest, Single: !cfg.Teams, System: a.system,
@@ -94,7 +94,7 @@ func (a *App) router() (*web.Router, error) {
 	}
 	admin := &api.API{
 		Tokens: a.Tokens, Directory: a.Directory, Feeds: api.Feeds{Connectors: a.Connectors, Connections: a.Connections}, Policies: a.Policies, Vault: a.Vault, Budgets: api.Budgets{Limits: a.Limits, Prices: a.Prices}, Live: a.Live,
-		Oversight: api.Oversight{Governance: a.Governance, Notices: a.Notices, Backups: &backup.Backups{
+		Oversight: api.Oversight{Governance: a.Governance, Notices: a.Notices, Ledger: a.Ledger, Backups: &backup.Backups{
 			DB: a.Store, Version: a.Version, Dir: cfg.Home, NoExports: cfg.NoExports, NoImports: cfg.NoImports,
 		}},
 		Answers: api.Answers{Find: a.Store.Answered, Keep: a.Store.KeepAnswer}, Single: !cfg.Teams,
@@ -282,7 +282,20 @@ func (a *App) registerMetrics() {
 		prometheus.NewCounterFunc(prometheus.CounterOpts{
 			Name: "tenure_token_reuse_total",
 			Help: "Rotated secrets that were presented after their overlap.",
-		}, func() float64 { return float64(a.Tokens.Reuse.Seen()) }))
+		}, func() float64 { return float64(a.Tokens.Reuse.Seen()) }),
+		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+			Name: "tenure_audit_places",
+			Help: "Events that have their place in the tree of the audit log.",
+		}, func() float64 { return float64(a.Ledger.Standing().Places) }),
+		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+			Name: "tenure_audit_unsigned",
+			Help: "1 while events of the audit log wait for their places and nothing is signed, 0 otherwise.",
+		}, func() float64 {
+			if a.Ledger.Standing().Trouble != "" {
+				return 1
+			}
+			return 0
+		}))
 }
 
 func (a *App) registerSignin(si *signin.Signin) {

@@ -68,7 +68,7 @@ func number(v any) float64 {
 // Whoever can encrypt to the recipients can make a file. What serves takes none that
 // nobody knows, and none takes away more of the audit log than it brings.
 func TestForgedBackups(t *testing.T) {
-	db := opened(t, 0)
+	db := opened(t)
 	work(t, db, "alice@example.com")
 	create(t, db) // so that there is an audit log
 	text := create(t, db)

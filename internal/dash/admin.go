@@ -28,6 +28,8 @@ func (d *Dash) administration() []web.Route {
 		d.do("POST "+providersPath+"/{id}/keys/{key}/arrange", tenure.ChangeProvider, d.arrangeKey),
 		d.look("GET "+providersPath+"/{id}/keys/{key}/retire", tenure.ChangeProvider, d.askRetireKey),
 		d.do("POST "+providersPath+"/{id}/keys/{key}/retire", tenure.ChangeProvider, d.retireKey),
+		d.look("GET "+keysPath+"/audit/rotate", tenure.RotateAuditKey, d.askRotateAuditKey),
+		d.do("POST "+keysPath+"/audit/rotate", tenure.RotateAuditKey, d.rotateAuditKey),
 		d.look("GET "+providersPath+"/{id}/delete", tenure.DeleteProvider, d.askDeleteProvider),
 		d.do("POST "+providersPath+"/{id}/delete", tenure.DeleteProvider, d.deleteProvider),
 	}

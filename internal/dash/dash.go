@@ -18,6 +18,7 @@ import (
 	"github.com/tenure-gateway/tenure/internal/connector"
 	"github.com/tenure-gateway/tenure/internal/directory"
 	"github.com/tenure-gateway/tenure/internal/governance"
+	"github.com/tenure-gateway/tenure/internal/ledger"
 	"github.com/tenure-gateway/tenure/internal/limits"
 	"github.com/tenure-gateway/tenure/internal/notice"
 	"github.com/tenure-gateway/tenure/internal/policy"
@@ -38,6 +39,7 @@ type Acts struct {
 	Vault      *vault.Vault
 	Limits     *limits.Limits
 	Prices     *price.Prices
+	Ledger     *ledger.Ledger
 }
 
 // Doors are how a browser comes in and goes out.

@@ -22,6 +22,7 @@ import (
 	"github.com/tenure-gateway/tenure/internal/directory"
 	"github.com/tenure-gateway/tenure/internal/governance"
 	"github.com/tenure-gateway/tenure/internal/keys"
+	"github.com/tenure-gateway/tenure/internal/ledger"
 	"github.com/tenure-gateway/tenure/internal/limits"
 	"github.com/tenure-gateway/tenure/internal/live"
 	"github.com/tenure-gateway/tenure/internal/notice"
@@ -89,6 +90,7 @@ func open(t *testing.T, single bool) *house {
 			Connectors: &connector.Connectors{DB: db, Live: l, Use: &store.ConnectorUse{DB: db}},
 			Policies:   &policy.Policies{DB: db, Live: l, Single: single},
 			Vault:      &vault.Vault{DB: db, Live: l, Key: key},
+			Ledger:     &ledger.Ledger{DB: db, Sealer: key.Sealer, Open: key.Open},
 			Limits:     bounds,
 			Prices:     price.New(db, l, use),
 		},

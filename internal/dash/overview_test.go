@@ -139,6 +139,27 @@ func TestKeys(t *testing.T) {
 	p.one("section[aria-labelledby=wrapped] tbody").says("Keys of providers 1 ●well")
 	p.one("section[aria-labelledby=root]").says("Wrapped byfile:")
 
+	// The key that signs the audit log is replaced by who may, after a look at what that means.
+	p.one("section[aria-labelledby=signing]").says("There is none yet.")
+	if _, err := h.Ledger.Place(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	p = carl.get("/admin/keys").must(http.StatusOK)
+	p.one("section[aria-labelledby=signing] tbody").says("●signs")
+	p.none("section[aria-labelledby=signing] a.button")
+	carl.get("/admin/keys/audit/rotate").must(http.StatusForbidden)
+	if _, _, err := h.Directory.SetRole(t.Context(), h.operator(), h.join("grace@example.com").User(), tenure.SuperAdmin); err != nil {
+		t.Fatal(err)
+	}
+	grace := h.as("grace@example.com")
+	grace.get("/admin/keys").must(http.StatusOK).one("section[aria-labelledby=signing] a.button").says("Rotate the key")
+	grace.get("/admin/keys/audit/rotate").must(http.StatusOK).one("main form").says("Rotate the key")
+	p = grace.post("/admin/keys/audit/rotate", "").must(http.StatusOK)
+	p.one(".notice[role=status]").says("signed with a new key")
+	if rows := p.all("section[aria-labelledby=signing] tbody tr"); len(rows) != 2 {
+		t.Errorf("%d keys", len(rows))
+	}
+
 	missing := "file:" + filepath.Join(t.TempDir(), "none.key")
 	key, err := vault.OpenKey(t.Context(), h.Vault.DB, vault.KeyURLs{Present: missing}, keys.Options{})
 	if err != nil {

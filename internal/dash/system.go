@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/tenure-gateway/tenure"
+	"github.com/tenure-gateway/tenure/internal/ledger"
 	"github.com/tenure-gateway/tenure/internal/web"
 )
 
@@ -23,8 +24,9 @@ type System struct {
 	Open     int           // streams
 	Hits     uint64        // tokens resolved without the database
 	Misses   uint64
-	Waiting  int       // tokens whose last use is not written yet
-	Settings []Setting // of the installation
+	Waiting  int             // tokens whose last use is not written yet
+	Audit    ledger.Standing // what is known of the audit log's tree
+	Settings []Setting       // of the installation
 }
 
 // Database is what is known of the database.

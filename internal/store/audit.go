@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"crypto/rand"
 	"encoding/json"
 	"errors"
 	"math"
@@ -31,20 +32,20 @@ func (tx *Tx) Append(ctx context.Context, e tenure.AuditEvent) error {
 		}
 	}
 	return tx.later(ctx, nil, `INSERT INTO audit_events (id, at, tenant_id, workspace_id, action, actor_kind, actor_id, actor,
-		object_id, object, outcome, reason, request_id, address, detail)
-		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)`,
+		object_id, object, outcome, reason, request_id, address, detail, salt)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)`,
 		tenure.NewID(tx.now), stamp(tx.now), e.Tenant, e.Workspace, e.Action, e.ActorKind, e.ActorID, e.Actor,
-		e.ObjectID, e.Object, e.Outcome, e.Reason, e.RequestID, e.Address, string(detail))
+		e.ObjectID, e.Object, e.Outcome, e.Reason, e.RequestID, e.Address, string(detail), salt())
 }
 
 const auditColumns = `seq, id, at, tenant_id, workspace_id, action, actor_kind, actor_id, actor, object_id, object, outcome, reason,
-	request_id, address, detail FROM audit_events`
+	request_id, address, detail, salt, erased FROM audit_events`
 
 func scanAudit(row scanner) (tenure.AuditEvent, error) {
 	var e tenure.AuditEvent
 	var detail []byte
 	err := row.Scan(&e.Seq, &e.ID, into(&e.At), &e.Tenant, &e.Workspace, &e.Action, &e.ActorKind, &e.ActorID, &e.Actor,
-		&e.ObjectID, &e.Object, &e.Outcome, &e.Reason, &e.RequestID, &e.Address, &detail)
+		&e.ObjectID, &e.Object, &e.Outcome, &e.Reason, &e.RequestID, &e.Address, &detail, &e.Salt, &e.Erased)
 	if err == nil {
 		err = json.Unmarshal(detail, &e.Detail)
 	}
@@ -178,4 +179,11 @@ func (r reads) CountEvents(ctx context.Context, tenant tenure.TenantID, action s
 		return c, err
 	}, `SELECT count(*), max(at) FROM audit_events WHERE tenant_id = $1 AND action = $2 AND at > $3`, tenant, action, stamp(since))
 	return c.n, c.last, err
+}
+
+// salt is what binds the personal part of an event to it.
+func salt() []byte {
+	b := make([]byte, 16)
+	_, _ = rand.Read(b) // crypto/rand never fails (Go 1.24 and later)
+	return b
 }

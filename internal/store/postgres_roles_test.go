@@ -173,6 +173,12 @@ func tenantsApart(t *testing.T, owner, app *sql.DB) {
 		within(t, app, "", func(tx *sql.Tx) {
 			for _, statement := range []string{`UPDATE ` + name + ` SET tenant_id = tenant_id`, `DELETE FROM ` + name} {
 				res, err := tx.Exec(strings.Replace(statement, "tenants SET tenant_id = tenant_id", "tenants SET id = id", 1))
+				if name == "audit_events" { // it is added to, and no more
+					if code(err) != "42501" {
+						t.Errorf("%s: %v", statement, err)
+					}
+					return
+				}
 				if err != nil {
 					t.Fatalf("%s: %v", statement, err)
 				}
@@ -258,6 +264,14 @@ func appBound(t *testing.T, app *sql.DB) {
 		`SET session_replication_role = replica`,
 		`TRUNCATE users`,
 		`TRUNCATE audit_events`,
+		`UPDATE audit_events SET actor = ''`,
+		`DELETE FROM audit_events`,
+		`UPDATE audit_leaves SET hash = ''`,
+		`DELETE FROM audit_leaves`,
+		`DELETE FROM audit_subtrees`,
+		`UPDATE audit_checkpoints SET note = ''`,
+		`DELETE FROM audit_checkpoints`,
+		`DELETE FROM audit_keys`,
 		`INSERT INTO changes (kind, id) VALUES ('user', 'x')`,
 		`INSERT INTO goose_db_version (version_id, is_applied) VALUES (999, true)`,
 		`COPY users FROM PROGRAM 'true'`,

@@ -51,14 +51,7 @@ func (p *postgres) replace(ctx context.Context, alone bool, fn func(context.Cont
 		if err == nil && alone { // who reads would have to wait
 			indexes, err = dropIndexes(ctx, tx)
 		}
-		var denied *pgconn.PgError
-		if errors.As(err, &denied) && denied.Code == "42501" {
-			return &tenure.Error{
-				Kind: tenure.Forbidden, Code: "not_the_owner", Err: err,
-				Msg: "the database's role may not replace the tables: restore at the command line, as the role that owns them and migrates",
-			}
-		}
-		return err
+		return ownersAct(err)
 	}
 	if alone {
 		r.truncate = func(ctx context.Context, tables []string) error {
@@ -95,7 +88,7 @@ func (p *postgres) replace(ctx context.Context, alone bool, fn func(context.Cont
 		}
 		return err
 	}
-	if err = lock(ctx); err == nil {
+	if err = ownersAct(lock(ctx)); err == nil {
 		err = guard(tx, func(*Tx) error { return fn(ctx, r) })
 	}
 	if err == nil {
@@ -208,3 +201,15 @@ func (r *rowsIn) Values() ([]any, error) { return r.row, nil }
 
 // Err implements pgx.CopyFromSource.
 func (r *rowsIn) Err() error { return r.err }
+
+// ownersAct says of what only the tables' owner may do that it was refused.
+func ownersAct(err error) error {
+	var denied *pgconn.PgError
+	if errors.As(err, &denied) && denied.Code == "42501" {
+		return &tenure.Error{
+			Kind: tenure.Forbidden, Code: "not_the_owner", Err: err,
+			Msg: "the database's role may not replace the tables: restore at the command line, as the role that owns them and migrates",
+		}
+	}
+	return err
+}

@@ -1,0 +1,239 @@
+package store
+
+import (
+	"context"
+	"strconv"
+	"time"
+
+	"github.com/tenure-gateway/tenure"
+)
+
+// TreeHash is a stored hash of the audit log's tree: the root over the leaves from
+// N*256^Level on, 256^Level of them. At level 0 it is a leaf.
+type TreeHash struct {
+	Level int
+	N     int64
+	Hash  [32]byte
+}
+
+// Placed is an event with its place in the tree.
+type Placed struct {
+	Place int64
+	Seq   int64 // of the event that was given the place
+	Hash  []byte
+	Event *tenure.AuditEvent // nil: it is not there any more
+}
+
+// metaTree is how many leaves the tree has, which is taken by whoever adds to it.
+const metaTree = "audit.tree"
+
+// TreeSize is how many leaves the tree has.
+func (r reads) TreeSize(ctx context.Context) (int64, error) {
+	n, _, err := r.MetaNumber(ctx, metaTree)
+	return n, err
+}
+
+// TakeTree lets the transaction add to the tree from a size to another. Conflict:
+// another one has added to it.
+func (tx *Tx) TakeTree(ctx context.Context, from, to int64) error {
+	if _, err := tx.FirstMeta(ctx, metaTree, "0"); err != nil {
+		return err
+	}
+	taken, err := tx.SwapMeta(ctx, metaTree, strconv.FormatInt(from, 10), strconv.FormatInt(to, 10))
+	if err == nil && !taken {
+		err = &tenure.Error{Kind: tenure.Conflict, Code: "audit_tree_taken", Msg: "another replica has added to the tree of the audit log"}
+	}
+	return err
+}
+
+// Unplaced lists events that have no place in the tree, in the order of writing, behind
+// the event of number after.
+func (r reads) Unplaced(ctx context.Context, after int64, limit int) ([]tenure.AuditEvent, error) {
+	return many(ctx, r.run, scanAudit, `SELECT `+auditColumns+` WHERE seq > $1
+		AND NOT EXISTS (SELECT 1 FROM audit_leaves l WHERE l.seq = audit_events.seq) ORDER BY seq LIMIT $2`, after, limit)
+}
+
+// LastEvent is the number of the newest event; 0 without one.
+func (r reads) LastEvent(ctx context.Context) (int64, error) {
+	return one(ctx, r.run, scalar[int64], `SELECT COALESCE(MAX(seq), 0) FROM audit_events`)
+}
+
+// Settled is a number up to which every event has its place: that of the last event under
+// a checkpoint which another has followed after more than a transaction takes. What had
+// a lower number, and was committed later, has been given its place by then, for places
+// are given in the order of numbers.
+func (r reads) Settled(ctx context.Context, after time.Duration) (int64, error) {
+	last, err := r.LastCheckpoint(ctx)
+	if tenure.IsKind(err, tenure.NotFound) {
+		return 0, nil
+	}
+	if err != nil {
+		return 0, err
+	}
+	return one(ctx, r.run, scalar[int64], `SELECT COALESCE(MAX(seq), 0) FROM audit_leaves WHERE place =
+		(SELECT size - 1 FROM audit_checkpoints WHERE at < $1 ORDER BY size DESC LIMIT 1)`, stamp(last.At.Add(-after)))
+}
+
+// CountUnplaced counts the events behind one that have no place in the tree.
+func (r reads) CountUnplaced(ctx context.Context, after int64) (int64, error) {
+	return one(ctx, r.run, scalar[int64], `SELECT count(*) FROM audit_events WHERE seq > $1
+		AND NOT EXISTS (SELECT 1 FROM audit_leaves l WHERE l.seq = audit_events.seq)`, after)
+}
+
+// PutLeaf stores the leaf of an event.
+func (tx *Tx) PutLeaf(ctx context.Context, place, seq int64, hash [32]byte) error {
+	return tx.later(ctx, nil, `INSERT INTO audit_leaves (place, seq, hash) VALUES ($1, $2, $3)`, place, seq, hash[:])
+}
+
+// PutSubtree stores the root of a subtree.
+func (tx *Tx) PutSubtree(ctx context.Context, t TreeHash) error {
+	return tx.later(ctx, nil, `INSERT INTO audit_subtrees (level, n, hash) VALUES ($1, $2, $3)`, t.Level, t.N, t.Hash[:])
+}
+
+// TreeHashes reads stored hashes of a level, count of them from the n-th on. There are
+// fewer where some are missing: those from the first missing one on are not read.
+func (r reads) TreeHashes(ctx context.Context, level int, n int64, count int) ([][32]byte, error) {
+	type row struct {
+		n    int64
+		hash []byte
+	}
+	query, args := `SELECT n, hash FROM audit_subtrees WHERE n >= $1 AND n < $2 AND level = $3 ORDER BY n`, []any{n, n + int64(count), level}
+	if level == 0 {
+		query, args = `SELECT place, hash FROM audit_leaves WHERE place >= $1 AND place < $2 ORDER BY place`, args[:2]
+	}
+	rows, err := many(ctx, r.run, func(s scanner) (row, error) {
+		var one row
+		err := s.Scan(&one.n, &one.hash)
+		return one, err
+	}, query, args...)
+	out := make([][32]byte, 0, len(rows))
+	for i, one := range rows {
+		if one.n != n+int64(i) || len(one.hash) != 32 {
+			break
+		}
+		out = append(out, [32]byte(one.hash))
+	}
+	return out, err
+}
+
+// PlacedEvents lists places of the tree from one on, in their order, with the events
+// that were given them.
+func (r reads) PlacedEvents(ctx context.Context, from int64, limit int) ([]Placed, error) {
+	leaves, err := many(ctx, r.run, func(row scanner) (Placed, error) {
+		var p Placed
+		err := row.Scan(&p.Place, &p.Seq, &p.Hash)
+		return p, err
+	}, `SELECT place, seq, hash FROM audit_leaves WHERE place >= $1 ORDER BY place LIMIT $2`, from, limit)
+	if err != nil || len(leaves) == 0 {
+		return nil, err
+	}
+	events, err := many(ctx, r.run, scanAudit, `SELECT `+auditColumns+` WHERE seq IN
+		(SELECT seq FROM audit_leaves WHERE place >= $1 AND place <= $2)`, from, leaves[len(leaves)-1].Place)
+	if err != nil {
+		return nil, err
+	}
+	of := make(map[int64]*tenure.AuditEvent, len(events))
+	for i := range events {
+		of[events[i].Seq] = &events[i]
+	}
+	for i := range leaves {
+		leaves[i].Event = of[leaves[i].Seq]
+	}
+	return leaves, nil
+}
+
+// PlaceOf is the place of an event, by its id. NotFound: it has none, or is not there.
+func (r reads) PlaceOf(ctx context.Context, id string) (Placed, error) {
+	place, err := one(ctx, r.run, scalar[int64], `SELECT l.place FROM audit_events e JOIN audit_leaves l ON l.seq = e.seq WHERE e.id = $1`, id)
+	if err != nil {
+		return Placed{}, err
+	}
+	all, err := r.PlacedEvents(ctx, place, 1)
+	if err == nil && len(all) == 0 {
+		err = tenure.ErrNotFound
+	}
+	if err != nil {
+		return Placed{}, err
+	}
+	return all[0], nil
+}
+
+// Checkpoint is a signed root of the tree.
+type Checkpoint struct {
+	Size int64
+	At   time.Time
+	Note string
+}
+
+func scanCheckpoint(row scanner) (Checkpoint, error) {
+	var c Checkpoint
+	err := row.Scan(&c.Size, into(&c.At), &c.Note)
+	return c, err
+}
+
+// PutCheckpoint stores a checkpoint.
+func (tx *Tx) PutCheckpoint(ctx context.Context, c Checkpoint) error {
+	_, err := tx.exec(ctx, `INSERT INTO audit_checkpoints (size, at, note) VALUES ($1, $2, $3)`, c.Size, stamp(c.At), c.Note)
+	return err
+}
+
+// Checkpoints lists checkpoints of more leaves than after, the smallest first.
+func (r reads) Checkpoints(ctx context.Context, after int64, limit int) ([]Checkpoint, error) {
+	return many(ctx, r.run, scanCheckpoint, `SELECT size, at, note FROM audit_checkpoints WHERE size > $1 ORDER BY size LIMIT $2`, after, limit)
+}
+
+// LastCheckpoint is the newest checkpoint. NotFound: there is none yet.
+func (r reads) LastCheckpoint(ctx context.Context) (Checkpoint, error) {
+	return one(ctx, r.run, scanCheckpoint, `SELECT size, at, note FROM audit_checkpoints ORDER BY size DESC LIMIT 1`)
+}
+
+// AuditKey is what checkpoints are signed with.
+type AuditKey struct {
+	ID          string
+	Public      string // as notes are verified with
+	CreatedAt   time.Time
+	CreatedBy   string
+	RetiredAt   time.Time // zero: it signs
+	Checkpoints int64     // that it has signed
+	SealedKey
+}
+
+func (r reads) auditKeys(ctx context.Context, which string) ([]AuditKey, error) {
+	return many(ctx, r.run, func(row scanner) (AuditKey, error) {
+		var k AuditKey
+		err := row.Scan(&k.ID, &k.Public, into(&k.CreatedAt), &k.CreatedBy, into(&k.RetiredAt), &k.Checkpoints, &k.Sealed, &k.DataKey, &k.KEK, &k.Form)
+		return k, err
+	}, `SELECT id, public, created_at, created_by, retired_at, checkpoints, sealed, data_key, kek, form FROM audit_keys`+which+` ORDER BY created_at DESC, id DESC`)
+}
+
+// AuditKeys lists the signing keys, the newest first.
+func (r reads) AuditKeys(ctx context.Context) ([]AuditKey, error) { return r.auditKeys(ctx, ``) }
+
+// SigningKeys lists the signing keys that are not retired, the newest first.
+func (r reads) SigningKeys(ctx context.Context) ([]AuditKey, error) {
+	return r.auditKeys(ctx, ` WHERE retired_at IS NULL`)
+}
+
+// PutAuditKey stores a new signing key.
+func (tx *Tx) PutAuditKey(ctx context.Context, k AuditKey) error {
+	_, err := tx.exec(ctx, `INSERT INTO audit_keys (id, public, created_at, created_by, checkpoints, sealed, data_key, kek, form) VALUES ($1, $2, $3, $4, 0, $5, $6, $7, $8)`,
+		k.ID, k.Public, stamp(k.CreatedAt), k.CreatedBy, k.Sealed, k.DataKey, k.KEK, k.Form)
+	return err
+}
+
+// CountCheckpoint counts one more checkpoint that a key has signed.
+func (tx *Tx) CountCheckpoint(ctx context.Context, id string) error {
+	return tx.later(ctx, nil, `UPDATE audit_keys SET checkpoints = checkpoints + 1 WHERE id = $1`, id)
+}
+
+// RetireAuditKeys destroys the signing keys but one. Their public halves stay.
+func (tx *Tx) RetireAuditKeys(ctx context.Context, but string) error {
+	_, err := tx.exec(ctx, `UPDATE audit_keys SET retired_at = $1, sealed = $2, data_key = $2, kek = '', form = 0 WHERE id <> $3 AND retired_at IS NULL`,
+		stamp(tx.now), []byte{}, but)
+	return err
+}
+
+// BoundAuditKey is what a signing key is bound to.
+func BoundAuditKey(id string) Bound {
+	return Bound{Tenant: tenure.DefaultTenant, Credential: id, Purpose: AuditSigningKey}
+}
