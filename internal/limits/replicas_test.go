@@ -32,7 +32,7 @@ func TestReplicasAreExactToWithinABatch(t *testing.T) {
 				before = admitted
 				for _, r := range replicas {
 					for range batch { // each request uses one token, which costs one millionth
-						if _, err := r.Judge(p, now); err != nil {
+						if _, err := r.Judge(p, tenure.Origin{}, now); err != nil {
 							break
 						}
 						admitted++
@@ -48,7 +48,7 @@ func TestReplicasAreExactToWithinABatch(t *testing.T) {
 			}
 			for i, r := range replicas {
 				r.flush()
-				if _, err := r.Judge(p, now); tenure.AsError(err).Kind != tenure.TooMany {
+				if _, err := r.Judge(p, tenure.Origin{}, now); tenure.AsError(err).Kind != tenure.TooMany {
 					t.Errorf("replica %d goes on: %v", i, err)
 				}
 			}
