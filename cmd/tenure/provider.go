@@ -25,6 +25,29 @@ type providerPlace struct {
 	Workspace string `default:"default" placeholder:"NAME" help:"Name or id of the workspace."`
 }
 
+// ofProvider names a provider in its workspace.
+type ofProvider struct {
+	local
+	Provider string `arg:"" help:"Name or id of the provider."`
+	providerPlace
+}
+
+// on runs fn on the provider that is named.
+func (c *ofProvider) on(e *env, fn func(*app.App, tenure.Principal, tenure.Provider) error, more ...settingsOf) error {
+	return c.with(e, false, func(a *app.App, by tenure.Principal) error {
+		rows, err := a.Vault.List(e.ctx, by, c.Workspace)
+		if err != nil {
+			return noWorkspace(err, c.Workspace)
+		}
+		for _, p := range rows {
+			if p.Name == c.Provider || string(p.ID) == c.Provider {
+				return fn(a, by, p)
+			}
+		}
+		return &tenure.Error{Kind: tenure.NotFound, Code: "provider_not_found", Msg: fmt.Sprintf("there is no provider %q", c.Provider)}
+	}, more...)
+}
+
 type providerAdd struct {
 	local
 	config.Secrets
@@ -96,31 +119,70 @@ func (c *providerList) Run(e *env) error {
 	})
 }
 
-type providerRemove struct {
-	local
-	providerPlace
-	Name string `arg:"" help:"Name or id."`
+type providerSet struct {
+	ofProvider
+	config.Proxy
+	headerFlags
+	NoHeaders bool `name:"no-headers" help:"It gets none any more."`
 }
+
+// headerFlags say what a provider gets beside its key.
+type headerFlags struct {
+	Header map[string]string `sep:"none" placeholder:"NAME=VALUE" help:"A header that the provider gets with every request; once for each."`
+}
+
+// Help implements kong.HelpProvider.
+func (providerSet) Help() string {
+	return "Example:\n\n  tenure provider set openai --header OpenAI-Organization=org-1 --header OpenAI-Project=proj-2\n  tenure provider set openai --no-headers\n\n" +
+		"What is named are all the headers that it gets: others are not sent any more. They are stored and shown as they are: a key belongs in \"tenure provider rotate\"."
+}
+
+// Run implements the verb.
+func (c *providerSet) Run(e *env) error {
+	if (len(c.Header) == 0) != c.NoHeaders {
+		return tenure.InvalidField("header", "--header NAME=VALUE, once for each header that it is to get, or --no-headers")
+	}
+	return c.on(e, func(a *app.App, by tenure.Principal, p tenure.Provider) error {
+		p, err := a.Vault.Change(e.ctx, by, p.ID, vault.ProviderChange{Headers: &c.Header})
+		if err != nil {
+			return err
+		}
+		return c.print(e, providerView(p), func(w io.Writer) { fmt.Fprintf(w, "%s gets %d headers of its own\n", p.Name, len(p.Headers)) })
+	}, c.Proxy)
+}
+
+type providerRename struct {
+	ofProvider
+	To string `arg:"" help:"The new name."`
+}
+
+// Help implements kong.HelpProvider.
+func (providerRename) Help() string {
+	return "Example:\n\n  tenure provider rename openai openai-eu\n\nIts base URL stays: whoever could change it could have the key sent to themselves."
+}
+
+// Run implements the verb.
+func (c *providerRename) Run(e *env) error {
+	return c.on(e, func(a *app.App, by tenure.Principal, p tenure.Provider) error {
+		p, err := a.Vault.Change(e.ctx, by, p.ID, vault.ProviderChange{Name: &c.To})
+		if err != nil {
+			return err
+		}
+		return c.print(e, providerView(p), func(w io.Writer) { fmt.Fprintln(w, "renamed to", p.Name) })
+	})
+}
+
+type providerRemove struct{ ofProvider }
 
 // Help implements kong.HelpProvider.
 func (providerRemove) Help() string { return "Example:\n\n  tenure provider remove openai" }
 
 // Run implements the verb.
 func (c *providerRemove) Run(e *env) error {
-	return c.with(e, false, func(a *app.App, by tenure.Principal) error {
-		rows, err := a.Vault.List(e.ctx, by, c.Workspace)
-		if err != nil {
-			return noWorkspace(err, c.Workspace)
+	return c.on(e, func(a *app.App, by tenure.Principal, p tenure.Provider) error {
+		if err := a.Vault.Remove(e.ctx, by, p.ID); err != nil {
+			return err
 		}
-		for _, p := range rows {
-			if p.Name != c.Name && string(p.ID) != c.Name {
-				continue
-			}
-			if err := a.Vault.Remove(e.ctx, by, p.ID); err != nil {
-				return err
-			}
-			return c.print(e, providerView(p), func(w io.Writer) { fmt.Fprintln(w, "removed", p.Name) })
-		}
-		return &tenure.Error{Kind: tenure.NotFound, Code: "provider_not_found", Msg: fmt.Sprintf("there is no provider %q", c.Name)}
+		return c.print(e, providerView(p), func(w io.Writer) { fmt.Fprintln(w, "removed", p.Name) })
 	})
 }

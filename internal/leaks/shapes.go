@@ -83,7 +83,8 @@ func (s shape) in(out []found, buf []byte, from, to int) []found {
 	return out
 }
 
-// random reports whether a text is neither a placeholder nor an example.
+// random reports whether a text is neither a placeholder nor an example. The texts here
+// are what such are made of: "xxxx" is how documentation blanks a key.
 func random(text []byte) bool {
 	for _, example := range [...]string{"EXAMPLE", "example", "0123456789", "1234567890", "abcdefgh", "ABCDEFGH", "xxxx", "XXXX"} {
 		if bytes.Contains(text, []byte(example)) {

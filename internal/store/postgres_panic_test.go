@@ -33,7 +33,7 @@ func TestAPanicWhileRowsAreReadHoldsNobodyUp(t *testing.T) {
 		all.Go(func() {
 			err := db.TxShared(ctx, func(ctx context.Context, tx *Tx) error {
 				return tx.run.each(ctx, true, func(row scanner) error {
-					if i == 3 {
+					if i == 3 { // on purpose: the others must get their own rows
 						panic("as a fault of ours would")
 					}
 					var one int

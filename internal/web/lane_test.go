@@ -44,7 +44,7 @@ func TestLaneIsFull(t *testing.T) {
 		{Pattern: "GET /a", Action: tenure.Public, Handle: hold, Fail: retry, Lane: lane},
 		{Pattern: "GET /b", Action: tenure.Public, Handle: hold, Fail: retry, Lane: lane},
 		{Pattern: "GET /c", Action: tenure.Public, Handle: ok, Fail: retry, Lane: &web.Lane{Max: 1}},
-		// A handler that trips must give its room back.
+		// On purpose: a handler that trips must give its room back.
 		{Pattern: "GET /panic", Action: tenure.Public, Handle: func(http.ResponseWriter, *http.Request) error { panic("at the disco") }, Fail: retry, Lane: lane},
 	}); err != nil {
 		t.Fatal(err)

@@ -90,6 +90,7 @@ func manyWriters(t *testing.T, f *fixture) {
 	}
 }
 
+// panics of a transaction, as a fault of ours would be, are errors and leave nothing behind.
 func panics(t *testing.T, f *fixture) {
 	err := f.db.Tx(f.ctx, func(ctx context.Context, tx *store.Tx) error {
 		if err := tx.SetMeta(ctx, "half", "done"); err != nil {

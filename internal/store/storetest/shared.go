@@ -44,7 +44,7 @@ func sharedActs(t *testing.T, f *fixture) {
 			_, err := tx.UserByName(ctx, tenure.DefaultTenant, name)
 			return errors.Join(err, own)
 		}, func(err error) bool { return errors.Is(err, own) }},
-		// The others of the batch must not go down with the one that trips.
+		// On purpose: the others of the batch must not go down with the one that trips.
 		"a panic":      {f.ctx, func(context.Context, *store.Tx, string) error { panic("test") }, func(err error) bool { return err != nil }},
 		"by who asks":  {gone, func(context.Context, *store.Tx, string) error { return nil }, func(err error) bool { return errors.Is(err, tenure.ErrInvalidToken) }},
 		"a taken name": {f.ctx, func(ctx context.Context, tx *store.Tx, _ string) error { return add(ctx, tx, f.user.UserName) }, func(err error) bool { return tenure.IsKind(err, tenure.Conflict) }},
