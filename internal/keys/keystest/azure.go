@@ -1,18 +1,12 @@
 package keystest
 
 import (
-	"context"
-	"crypto/cipher"
-	"crypto/tls"
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
-	"net/http/httptest"
 	"strings"
-	"sync"
 	"testing"
 )
 
@@ -30,44 +24,15 @@ const (
 // challenges who shows no token, and encrypts and decrypts for whoever has one. (It
 // wraps by a cipher of its own: of what RSA-OAEP does nothing is shown.)
 type KeyVault struct {
-	// Transport brings every request, of whatever host, to it.
-	Transport http.RoundTripper
-
-	mu         sync.Mutex
-	fails      int // the status that every call of a key gets
+	cloud
 	challenged int
-	key        cipher.AEAD
 }
 
 // NewKeyVault starts one. What Azure would not understand fails the test.
 func NewKeyVault(t testing.TB) *KeyVault {
-	d := &KeyVault{key: newVersion()}
-	s := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if fault := d.serve(w, r); fault != "" {
-			t.Errorf("the double was asked wrongly: %s", fault)
-		}
-	}))
-	t.Cleanup(s.Close)
-	d.Transport = toServer(s)
+	d := &KeyVault{}
+	d.start(t, d.serve)
 	return d
-}
-
-// toServer brings every request, of whatever host, to a server.
-func toServer(s *httptest.Server) http.RoundTripper {
-	pool := s.Client().Transport.(*http.Transport).TLSClientConfig.RootCAs
-	return &http.Transport{
-		TLSClientConfig: &tls.Config{RootCAs: pool, ServerName: "example.com", MinVersion: tls.VersionTLS12},
-		DialContext: func(ctx context.Context, network, _ string) (net.Conn, error) {
-			return (&net.Dialer{}).DialContext(ctx, network, s.Listener.Addr().String())
-		},
-	}
-}
-
-// Fail has every call of a key answered with that status; 0: no more.
-func (d *KeyVault) Fail(status int) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	d.fails = status
 }
 
 // Challenged tells how many calls were challenged.
@@ -127,19 +92,16 @@ func (d *KeyVault) vault(w http.ResponseWriter, r *http.Request) (fault string) 
 	if err != nil {
 		return err.Error()
 	}
-	out := value
+	var out []byte
 	switch {
 	case d.fails != 0:
 		azureError(w, d.fails, "AsToldToTheDouble")
 		return ""
 	case r.URL.Path == "/"+key+"/encrypt":
-		out = d.key.Seal(nil, nil, value, nil) //nolint:gosec // no nonce is given: NewGCMWithRandomNonce takes none
+		out = seal(d.key, value)
 	case r.URL.Path == "/"+key+"/decrypt":
-		err := io.ErrUnexpectedEOF
-		if len(value) >= d.key.Overhead() {
-			out, err = d.key.Open(nil, nil, value, nil)
-		}
-		if err != nil {
+		var ok bool
+		if out, ok = open(d.key, value); !ok {
 			azureError(w, http.StatusBadRequest, "BadParameter")
 			return ""
 		}

@@ -2,7 +2,6 @@ package keystest
 
 import (
 	"crypto"
-	"crypto/cipher"
 	"crypto/rand"
 	"crypto/rsa"
 	"crypto/sha256"
@@ -13,9 +12,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"net/http/httptest"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 )
@@ -32,15 +29,11 @@ const (
 // verifies the assertion that a service account signs (RFC 7523), and encrypts and
 // decrypts for whoever has a token.
 type CloudKMS struct {
-	// Transport brings every request, of whatever host, to it.
-	Transport http.RoundTripper
+	cloud
 	// Credentials are those of the service account, as Google gives them in a file.
 	Credentials []byte
 
-	mu     sync.Mutex
-	fails  int // the status that every call of a key gets
 	tokens int // that were given
-	key    cipher.AEAD
 	signer *rsa.PublicKey
 }
 
@@ -54,7 +47,7 @@ func NewCloudKMS(t testing.TB) *CloudKMS {
 	if err != nil {
 		t.Fatal(err)
 	}
-	d := &CloudKMS{key: newVersion(), signer: &signer.PublicKey}
+	d := &CloudKMS{signer: &signer.PublicKey}
 	d.Credentials, err = json.Marshal(map[string]string{
 		"type": "service_account", "project_id": "p", "private_key_id": "one", "client_email": GCPAccount, "client_id": "1",
 		"private_key": string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der})), "token_uri": "https://oauth2.googleapis.com/token",
@@ -62,21 +55,8 @@ func NewCloudKMS(t testing.TB) *CloudKMS {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if fault := d.serve(w, r); fault != "" {
-			t.Errorf("the double was asked wrongly: %s", fault)
-		}
-	}))
-	t.Cleanup(s.Close)
-	d.Transport = toServer(s)
+	d.start(t, d.serve)
 	return d
-}
-
-// Fail has every call of a key answered with that status; 0: no more.
-func (d *CloudKMS) Fail(status int) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	d.fails = status
 }
 
 // Tokens tells how many were given.
@@ -158,14 +138,11 @@ func (d *CloudKMS) kms(w http.ResponseWriter, r *http.Request) (fault string) {
 	case name != GCPKey:
 		gcpError(w, http.StatusNotFound, "NOT_FOUND")
 	case operation == "encrypt" && len(in.Plaintext) > 0:
-		sealed := d.key.Seal(nil, nil, in.Plaintext, nil) //nolint:gosec // no nonce is given: NewGCMWithRandomNonce takes none
-		answer(w, http.StatusOK, map[string]any{"name": GCPKey + "/cryptoKeyVersions/1", "ciphertext": sealed, "protectionLevel": "SOFTWARE"})
+		answer(w, http.StatusOK, map[string]any{"name": GCPKey + "/cryptoKeyVersions/1", "ciphertext": seal(d.key, in.Plaintext), "protectionLevel": "SOFTWARE"})
 	case operation == "decrypt" && len(in.Ciphertext) > 0:
-		if len(in.Ciphertext) >= d.key.Overhead() {
-			if plain, err := d.key.Open(nil, nil, in.Ciphertext, nil); err == nil {
-				answer(w, http.StatusOK, map[string]any{"plaintext": plain, "usedPrimary": true, "protectionLevel": "SOFTWARE"})
-				return ""
-			}
+		if plain, ok := open(d.key, in.Ciphertext); ok {
+			answer(w, http.StatusOK, map[string]any{"plaintext": plain, "usedPrimary": true, "protectionLevel": "SOFTWARE"})
+			return ""
 		}
 		gcpError(w, http.StatusBadRequest, "INVALID_ARGUMENT")
 	default:

@@ -78,12 +78,7 @@ type KMS struct {
 // then; one that KMS would not understand fails the test.
 func NewKMS(t testing.TB) *KMS {
 	d := &KMS{key: newVersion()}
-	d.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		body, _ := io.ReadAll(r.Body)
-		if fault := d.serve(w, r, body); fault != "" {
-			t.Errorf("the double was asked wrongly: %s", fault)
-		}
-	}))
+	d.Server = httptest.NewServer(strict(t, d.serve))
 	t.Cleanup(d.Close)
 	return d
 }
@@ -95,7 +90,8 @@ func (d *KMS) Fail(kind string) {
 	d.fails = kind
 }
 
-func (d *KMS) serve(w http.ResponseWriter, r *http.Request, body []byte) (fault string) {
+func (d *KMS) serve(w http.ResponseWriter, r *http.Request) (fault string) {
+	body, _ := io.ReadAll(r.Body)
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	operation, ok := strings.CutPrefix(r.Header.Get("X-Amz-Target"), "TrentService.")
@@ -120,15 +116,13 @@ func (d *KMS) serve(w http.ResponseWriter, r *http.Request, body []byte) (fault 
 	case in.KeyID != KMSKey && in.KeyID != KMSAlias && (operation == "Encrypt" || in.KeyID != ""):
 		kmsError(w, "NotFoundException")
 	case operation == "Encrypt":
-		blob := append([]byte(KMSKey+"\x00"), d.key.Seal(nil, nil, in.Plaintext, nil)...) //nolint:gosec // no nonce is given: NewGCMWithRandomNonce takes none
+		blob := append([]byte(KMSKey+"\x00"), seal(d.key, in.Plaintext)...)
 		answer(w, http.StatusOK, map[string]any{"CiphertextBlob": blob, "EncryptionAlgorithm": "SYMMETRIC_DEFAULT", "KeyId": KMSKey})
 	case operation == "Decrypt":
 		_, sealed, _ := strings.Cut(string(in.CiphertextBlob), "\x00")
-		if len(sealed) >= d.key.Overhead() {
-			if plain, err := d.key.Open(nil, nil, []byte(sealed), nil); err == nil {
-				answer(w, http.StatusOK, map[string]any{"Plaintext": plain, "EncryptionAlgorithm": "SYMMETRIC_DEFAULT", "KeyId": KMSKey})
-				return ""
-			}
+		if plain, ok := open(d.key, []byte(sealed)); ok {
+			answer(w, http.StatusOK, map[string]any{"Plaintext": plain, "EncryptionAlgorithm": "SYMMETRIC_DEFAULT", "KeyId": KMSKey})
+			return ""
 		}
 		kmsError(w, "InvalidCiphertextException")
 	default:

@@ -1,18 +1,14 @@
 package keystest
 
 import (
-	"crypto/aes"
 	"crypto/cipher"
-	"crypto/rand"
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
 	"io"
 	"net/http"
-	"net/http/httptest"
 	"strconv"
 	"strings"
-	"sync"
 	"testing"
 )
 
@@ -20,9 +16,10 @@ import (
 const TransitToken = "hvs.root-of-the-double"
 
 // Transit answers as the documentation of Vault says that the transit engine does, and
-// notes whatever Vault would not understand. Its fields are changed by Set alone.
+// notes whatever Vault would not understand. Its fields are changed by Set alone. Calls
+// counts by operation ("encrypt", "decrypt", …).
 type Transit struct {
-	*httptest.Server
+	server
 	Sealed bool
 	Token  string // the one that is good
 	Cut    bool   // connections, in the middle of the answer
@@ -32,10 +29,7 @@ type Transit struct {
 	Moved  string // where every request is redirected to
 	Denies string // an operation that the token's policy does not allow
 
-	mu     sync.Mutex
-	keys   map[string]*transitKey
-	calls  map[string]int
-	faults []string
+	keys map[string]*transitKey
 }
 
 // A transitKey has versions from 1.
@@ -48,15 +42,8 @@ type transitKey struct {
 // NewTransit starts one, with the engine mounted at "transit" and no key. What Vault
 // would not have understood fails the test at its end.
 func NewTransit(t testing.TB) *Transit {
-	d := &Transit{Token: TransitToken, keys: map[string]*transitKey{}, calls: map[string]int{}}
-	d.Server = httptest.NewServer(http.HandlerFunc(d.serve))
-	t.Cleanup(func() {
-		d.CloseClientConnections()
-		d.Close()
-		for _, f := range d.faults {
-			t.Error("the double was asked wrongly: " + f)
-		}
-	})
+	d := &Transit{Token: TransitToken, keys: map[string]*transitKey{}}
+	d.start(t, d.serve)
 	return d
 }
 
@@ -65,17 +52,6 @@ func (d *Transit) Set(change func(*Transit)) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	change(d)
-}
-
-// Calls tells how often an operation ("encrypt", "decrypt", …) was asked for.
-func (d *Transit) Calls(operation string) int {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	return d.calls[operation]
-}
-
-func (d *Transit) fault(format string, args ...any) {
-	d.faults = append(d.faults, fmt.Sprintf(format, args...))
 }
 
 func (d *Transit) serve(w http.ResponseWriter, r *http.Request) {
@@ -90,7 +66,7 @@ func (d *Transit) serve(w http.ResponseWriter, r *http.Request) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if d.Cut {
-		cut(w)
+		cut(w, `{"data":{"ciphertext":"vault:v1:`)
 		return
 	}
 	if d.Moved != "" {
@@ -107,11 +83,8 @@ func (d *Transit) serve(w http.ResponseWriter, r *http.Request) {
 		_, _ = io.WriteString(w, d.Odd)
 		return
 	}
-	if r.Header.Get("X-Vault-Request") != "true" {
-		d.fault("%s %s without X-Vault-Request", r.Method, r.URL)
-	}
-	path, ok := strings.CutPrefix(r.URL.Path, "/v1/")
-	if !ok || strings.Contains(path, "//") || r.URL.RawQuery != "" {
+	path := d.path(r)
+	if r.URL.RawQuery != "" {
 		d.fault("%s", r.URL)
 	}
 	switch {
@@ -124,26 +97,6 @@ func (d *Transit) serve(w http.ResponseWriter, r *http.Request) {
 	default:
 		d.engine(w, r, path, body)
 	}
-}
-
-// cut ends the connection within an answer.
-func cut(w http.ResponseWriter) {
-	w.Header().Set("Content-Length", "1000")
-	_, _ = io.WriteString(w, `{"data":{"ciphertext":"vault:v1:`)
-	if c, _, err := http.NewResponseController(w).Hijack(); err == nil {
-		_ = c.Close()
-	}
-}
-
-// answer writes a body in JSON.
-func answer(w http.ResponseWriter, status int, body any) {
-	w.Header().Set("Content-Type", "application/json")
-	w.WriteHeader(status)
-	_ = json.NewEncoder(w).Encode(body)
-}
-
-func refuse(w http.ResponseWriter, status int, said ...string) {
-	answer(w, status, map[string]any{"errors": append([]string{}, said...)})
 }
 
 // engine is the transit engine: https://developer.hashicorp.com/vault/api-docs/secret/transit
@@ -205,14 +158,6 @@ func (d *Transit) engine(w http.ResponseWriter, r *http.Request, path string, bo
 	}
 }
 
-func newVersion() cipher.AEAD {
-	key := make([]byte, 32)
-	_, _ = rand.Read(key)
-	block, _ := aes.NewCipher(key)                 // 32 bytes are a key
-	aead, _ := cipher.NewGCMWithRandomNonce(block) // AES is what it wants
-	return aead
-}
-
 // only gives the one text field that a request has.
 func (d *Transit) only(in map[string]any, field string) string {
 	text, ok := in[field].(string)
@@ -229,7 +174,7 @@ func (d *Transit) encrypt(w http.ResponseWriter, key *transitKey, in map[string]
 		return
 	}
 	version := len(key.versions)
-	sealed := key.versions[version-1].Seal(nil, nil, plain, nil) //nolint:gosec // no nonce is given: NewGCMWithRandomNonce takes none
+	sealed := seal(key.versions[version-1], plain)
 	answer(w, http.StatusOK, map[string]any{"request_id": "r", "lease_id": "", "renewable": false, "lease_duration": 0, "data": map[string]any{
 		"ciphertext": fmt.Sprintf("vault:v%d:%s", version, base64.StdEncoding.EncodeToString(sealed)), "key_version": version,
 	}})
@@ -250,13 +195,8 @@ func (d *Transit) decrypt(w http.ResponseWriter, key *transitKey, in map[string]
 	case version < key.decrypts:
 		refuse(w, http.StatusBadRequest, "ciphertext or signature version is disallowed by policy (too old)")
 	default:
-		aead := key.versions[version-1]
-		plain := []byte(nil)
-		err := io.ErrUnexpectedEOF
-		if len(sealed) >= aead.Overhead() {
-			plain, err = aead.Open(nil, nil, sealed, nil)
-		}
-		if err != nil {
+		plain, ok := open(key.versions[version-1], sealed)
+		if !ok {
 			refuse(w, http.StatusBadRequest, "cipher: message authentication failed")
 			return
 		}
