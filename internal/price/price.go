@@ -202,7 +202,8 @@ func (p *Prices) Set(ctx context.Context, by tenure.Principal, specs []Spec) ([]
 	if err != nil {
 		return nil, fmt.Errorf("set price: %w", err)
 	}
-	return rows, p.changed(ctx, by)
+	p.changed(ctx, by)
+	return rows, nil
 }
 
 func (s Spec) price(by tenure.Principal, now time.Time) (tenure.ModelPrice, error) {
@@ -258,13 +259,15 @@ func (p *Prices) Remove(ctx context.Context, by tenure.Principal, id tenure.Pric
 	if err != nil {
 		return fmt.Errorf("remove price: %w", err)
 	}
-	return p.changed(ctx, by)
+	p.changed(ctx, by)
+	return nil
 }
 
-// changed has new prices hold here when the act is answered.
-func (p *Prices) changed(ctx context.Context, by tenure.Principal) error {
+// changed has new prices hold here when the act is answered. Where they cannot be read
+// the act is done all the same, and Run tries again.
+func (p *Prices) changed(ctx context.Context, by tenure.Principal) {
 	p.Live.Changed(ctx, store.Change{Kind: "price", ID: string(by.Tenant())})
-	return p.Load(ctx)
+	_ = p.Load(ctx)
 }
 
 // Applied is what Apply did.

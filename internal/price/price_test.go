@@ -110,6 +110,27 @@ func TestWhichPriceIsInForce(t *testing.T) {
 	}
 }
 
+// A price that is committed is answered as set, and removed as removed, also where the
+// prices cannot be read afterwards.
+func TestWhatIsCommittedIsDone(t *testing.T) {
+	p := open(t)
+	leaving := func() context.Context { // whoever asks leaves when it is committed
+		ctx, leave := context.WithCancel(t.Context())
+		p.Live.Forget = func(store.Change) { leave() }
+		return ctx
+	}
+	rows, err := p.Set(leaving(), as(t, "default"), []Spec{{Pattern: "gpt", From: day("2026-01-01")}})
+	if err != nil || len(rows) != 1 {
+		t.Fatalf("%+v, %v", rows, err)
+	}
+	if err := p.Remove(leaving(), as(t, "default"), rows[0].ID); err != nil {
+		t.Error(err)
+	}
+	if left, err := p.List(t.Context(), as(t, "default"), "", 10); err != nil || len(left) != 0 {
+		t.Errorf("%+v, %v", left, err)
+	}
+}
+
 // What is reckoned anew costs what it would have cost, and what has no price stays.
 func TestApply(t *testing.T) {
 	p := open(t)
