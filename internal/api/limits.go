@@ -32,7 +32,7 @@ type Limit struct {
 // LimitedUsed is what was used of a limit.
 type LimitedUsed struct {
 	Requests int64 `json:"requests" doc:"In the last minute, of a limit on requests"`
-	Tokens   int64 `json:"tokens" doc:"Today, input and output"`
+	Tokens   int64 `json:"tokens" doc:"Today, of a limit on tokens: input and output"`
 	Spend    int64 `json:"spend" doc:"In this month, of a limit on spend"`
 	Unpriced int64 `json:"unpriced_requests" doc:"In this month, of a limit on spend: requests of which nobody knows what they cost. They are not in spend"`
 }

@@ -13,6 +13,7 @@ import (
 	"fmt"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
@@ -69,9 +70,9 @@ func (m *Metrics) refused(bound, subject string) { m.refusals.WithLabelValues(bo
 // View is a limit with what was used of it, as this process knows it.
 type View struct {
 	tenure.UsageLimit
-	Requests int64 // in the last minute
-	Tokens   int64 // today
-	Spend    int64 // in this month, in millionths of the currency
+	Requests int64 // in the last minute; of limits on requests
+	Tokens   int64 // today; of limits on tokens
+	Spend    int64 // in this month, in millionths of the currency; of limits on spend
 	Unpriced int64 // requests in this month of which nobody knows what they cost; of limits on spend
 }
 
@@ -156,13 +157,26 @@ func (l *Limits) views(ctx context.Context, rows []tenure.UsageLimit) ([]View, e
 	for _, row := range rows {
 		v := View{UsageLimit: row}
 		if g := gauges[row.ID]; g != nil {
-			today := store.Day(now)
-			v.Requests, v.Tokens = g.asked.lately(spanOf(now)), g.tokens.in(today)
-			v.Spend, v.Unpriced = g.spend.in(monthOf(today)), g.unpriced.in(monthOf(today))
+			v.used(g, now)
 		}
 		views = append(views, v)
 	}
 	return views, nil
+}
+
+// used fills in what was used of each bound. Of what the limit does not bound nothing is
+// told: it is not counted from the first of the day or the month on.
+func (v *View) used(g *gauge, now time.Time) {
+	today := store.Day(now)
+	if v.Bounds.RequestsPerMinute > 0 {
+		v.Requests = g.asked.lately(spanOf(now))
+	}
+	if v.Bounds.TokensPerDay > 0 {
+		v.Tokens = g.tokens.in(today)
+	}
+	if v.Bounds.SpendPerMonth > 0 {
+		v.Spend, v.Unpriced = g.spend.in(monthOf(today)), g.unpriced.in(monthOf(today))
+	}
 }
 
 // Spec says what a limit is on, and its bounds.

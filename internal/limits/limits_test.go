@@ -398,6 +398,30 @@ func TestChangesAndRefusalsAreTold(t *testing.T) {
 	}
 }
 
+// Of a limit is told what it bounds: of anything else nobody would know the whole.
+func TestUsedOfWhatIsBounded(t *testing.T) {
+	r := start(t, open(t))
+	r.Use.Price = func(tenure.TenantID, string, string, time.Time) (tenure.Rates, bool) {
+		return tenure.Rates{Input: 1e9, Output: 1e9}, true
+	}
+	p, now := asker(t, "ada", "t"), r.DB.Now()
+	ids := map[tenure.LimitID]View{
+		r.limit(tenure.LimitUser, "ada", "", tenure.UsageBounds{RequestsPerMinute: 10}).ID:    {Requests: 1},
+		r.limit(tenure.LimitToken, "t", "", tenure.UsageBounds{TokensPerDay: 1000}).ID:        {Tokens: 300},
+		r.limit(tenure.LimitTenant, "default", "", tenure.UsageBounds{SpendPerMonth: 1e9}).ID: {Spend: 300_000},
+	}
+	if _, err := r.Judge(p, now); err != nil {
+		t.Fatal(err)
+	}
+	r.uses(p, 300, now)
+	for id, want := range ids {
+		v, err := r.Get(t.Context(), operator(t), id)
+		if want.UsageLimit = v.UsageLimit; err != nil || v != want {
+			t.Errorf("%+v, %v; want %+v", v, err, want)
+		}
+	}
+}
+
 // What makes no limit is refused, and says what would.
 func TestWhatIsNoLimit(t *testing.T) {
 	r := start(t, open(t))
