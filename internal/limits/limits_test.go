@@ -23,9 +23,12 @@ type replica struct {
 	t *testing.T
 }
 
+// noon is always the same: in the middle of a day, and of a month.
+func noon() time.Time { return time.Date(2026, 11, 17, 12, 0, 0, 0, time.UTC) }
+
 func open(t testing.TB) *store.DB {
 	t.Helper()
-	db, err := store.OpenSQLite(t.Context(), filepath.Join(t.TempDir(), "tenure.db"), nil)
+	db, err := store.OpenSQLite(t.Context(), filepath.Join(t.TempDir(), "tenure.db"), noon)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -39,7 +42,7 @@ func start(t *testing.T, db *store.DB) *replica {
 	l := &live.Live{
 		DB: db, Log: slog.New(slog.DiscardHandler), Forget: func(c store.Change) { r.Forget(c) },
 		Recheck: func(_ context.Context, p tenure.Principal) (tenure.Principal, error) { return p, nil },
-		Options: live.Options{Now: time.Now, MaxStaleness: math.MaxInt64, StreamStaleness: math.MaxInt64},
+		Options: live.Options{Now: noon, MaxStaleness: math.MaxInt64, StreamStaleness: math.MaxInt64},
 	}
 	l.Metrics = live.NewMetrics(prometheus.NewRegistry(), l)
 	r.Limits = New(db, l, &store.ModelUse{DB: db}, NewMetrics(prometheus.NewRegistry()))
@@ -57,7 +60,7 @@ func (r *replica) flush() {
 // operator may all.
 func operator(t testing.TB) tenure.Principal {
 	t.Helper()
-	p, err := (&tenure.Standing{Kind: tenure.Operator, Tenant: tenure.DefaultTenant, TenantActive: true, Role: tenure.SuperAdmin}).Admit(time.Now(), 0)
+	p, err := (&tenure.Standing{Kind: tenure.Operator, Tenant: tenure.DefaultTenant, TenantActive: true, Role: tenure.SuperAdmin}).Admit(noon(), 0)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -70,7 +73,7 @@ func asker(t testing.TB, user tenure.UserID, token tenure.TokenID) tenure.Princi
 	p, err := (&tenure.Standing{
 		Kind: tenure.PAT, Tenant: tenure.DefaultTenant, TenantActive: true, Workspace: tenure.DefaultWorkspace, WorkspaceRole: tenure.Member,
 		User: user, UserActive: true, UserName: string(user), Token: token, Line: token,
-	}).Admit(time.Now(), 0)
+	}).Admit(noon(), 0)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -82,7 +85,7 @@ func (r *replica) limit(kind, subject string, space tenure.WorkspaceID, b tenure
 	r.t.Helper()
 	l := tenure.UsageLimit{
 		ID: tenure.LimitID(tenure.NewID(time.Now())), Tenant: tenure.DefaultTenant, Kind: kind, Subject: subject, Workspace: space, Bounds: b,
-		CreatedAt: time.Now(), UpdatedAt: time.Now(),
+		CreatedAt: noon(), UpdatedAt: noon(),
 	}
 	err := r.DB.Tx(tenure.Everywhere(r.t.Context()), func(ctx context.Context, tx *store.Tx) error { return tx.InsertLimit(ctx, l) })
 	if err != nil {
@@ -113,7 +116,7 @@ func TestRequestsInAMinute(t *testing.T) {
 	r := start(t, open(t))
 	r.limit(tenure.LimitUser, "ada", "", tenure.UsageBounds{RequestsPerMinute: 10})
 	p := asker(t, "ada", "t")
-	now := time.Now().Truncate(time.Minute)
+	now := noon()
 	var admitted []time.Time
 	for range 2000 {
 		left, err := r.Judge(p, tenure.Origin{}, now)
@@ -154,7 +157,7 @@ func TestAllLimitsHold(t *testing.T) {
 	r.limit(tenure.LimitUser, "ada", tenure.DefaultWorkspace, tenure.UsageBounds{RequestsPerMinute: 50})
 	r.limit(tenure.LimitToken, "small", "", tenure.UsageBounds{RequestsPerMinute: 2})
 	r.limit(tenure.LimitToken, "small", "elsewhere", tenure.UsageBounds{RequestsPerMinute: 1})
-	now := time.Now()
+	now := noon()
 	for _, c := range []struct {
 		user  tenure.UserID
 		token tenure.TokenID
@@ -175,7 +178,7 @@ func TestTokensOfADay(t *testing.T) {
 	db := open(t)
 	a, b := start(t, db), start(t, db)
 	p := asker(t, "ada", "t")
-	now := time.Now().UTC()
+	now := noon()
 	a.uses(p, 300, now)
 	a.uses(p, 300, now.Add(-24*time.Hour)) // yesterday's
 	a.flush()
@@ -230,12 +233,9 @@ func TestSpendOfAMonth(t *testing.T) {
 		return tenure.Rates{Input: 1e9, Output: 1e9}, model != "free"
 	}
 	p := asker(t, "ada", "t")
-	now := time.Now().UTC()
+	now := noon()
 	month := time.Date(now.Year(), now.Month(), 1, 0, 0, 0, 0, time.UTC)
-	spends := map[time.Time]int64{month.Add(-time.Hour): 7_000, now: 500}
-	if now.Day() > 3 {
-		spends[month] = 200
-	}
+	spends := map[time.Time]int64{month.Add(-time.Hour): 7_000, month: 200, now: 500}
 	var want int64
 	for at, tokens := range spends {
 		r.uses(p, tokens, at)
@@ -328,7 +328,7 @@ func TestAtOnce(t *testing.T) {
 	r := start(t, open(t))
 	r.limit(tenure.LimitWorkspace, string(tenure.DefaultWorkspace), "", tenure.UsageBounds{RequestsPerMinute: 1000})
 	r.limit(tenure.LimitUser, "ada", "", tenure.UsageBounds{RequestsPerMinute: 100})
-	now := time.Now()
+	now := noon()
 	var admitted atomic.Int64
 	var wg sync.WaitGroup
 	for _, user := range []tenure.UserID{"ada", "bob", "eve"} {
@@ -410,7 +410,7 @@ func TestUsedOfWhatIsBounded(t *testing.T) {
 		r.limit(tenure.LimitToken, "t", "", tenure.UsageBounds{TokensPerDay: 1000}).ID:        {Tokens: 300},
 		r.limit(tenure.LimitTenant, "default", "", tenure.UsageBounds{SpendPerMonth: 1e9}).ID: {Spend: 300_000},
 	}
-	if _, err := r.Judge(p, now); err != nil {
+	if _, err := r.Judge(p, tenure.Origin{}, now); err != nil {
 		t.Fatal(err)
 	}
 	r.uses(p, 300, now)
@@ -445,7 +445,7 @@ func TestWhatIsNoLimit(t *testing.T) {
 // Judging waits for nobody and leaves nothing to collect.
 func TestJudgingAllocatesNothing(t *testing.T) {
 	r := start(t, open(t))
-	p, now := asker(t, "ada", "t"), time.Now()
+	p, now := asker(t, "ada", "t"), noon()
 	judge := func() { _, _ = r.Judge(p, tenure.Origin{}, now) }
 	if n := testing.AllocsPerRun(100, judge); n > 0 {
 		t.Errorf("%v allocations without a limit", n)
@@ -460,7 +460,7 @@ func TestJudgingAllocatesNothing(t *testing.T) {
 // BenchmarkJudge is what limits cost a request: where there is none at all, where none
 // bears on who asks, and where one and five do.
 func BenchmarkJudge(b *testing.B) {
-	now := time.Now()
+	now := noon()
 	for name, limits := range map[string][]tenure.UsageLimit{
 		"none":   nil,
 		"others": {{Kind: tenure.LimitUser, Subject: "bob"}, {Kind: tenure.LimitToken, Subject: "his"}},
@@ -499,7 +499,7 @@ func BenchmarkAccounting(b *testing.B) {
 	}
 	l := New(use.DB, nil, use, NewMetrics(prometheus.NewRegistry()))
 	l.table.Store(newTable([]tenure.UsageLimit{{Tenant: tenure.DefaultTenant, Kind: tenure.LimitUser, Subject: "ada", Bounds: tenure.UsageBounds{RequestsPerMinute: 1e9, TokensPerDay: 1e15}}}, nil))
-	p, now, key := asker(b, "ada", "t"), time.Now(), tenure.KeyID(tenure.NewID(time.Now()))
+	p, now, key := asker(b, "ada", "t"), noon(), tenure.KeyID(tenure.NewID(noon()))
 	b.ReportAllocs()
 	for b.Loop() {
 		if _, err := l.Judge(p, tenure.Origin{}, now); err != nil {
@@ -514,7 +514,7 @@ func BenchmarkAccounting(b *testing.B) {
 func TestRefusalIsToldWithItsRequest(t *testing.T) {
 	r := start(t, open(t))
 	r.limit(tenure.LimitToken, "small", "", tenure.UsageBounds{RequestsPerMinute: 1})
-	p, now := asker(t, "ada", "small"), time.Now()
+	p, now := asker(t, "ada", "small"), noon()
 	for range 2 {
 		_, _ = r.Judge(p, tenure.Origin{RequestID: "asked", Address: "192.0.2.1"}, now)
 	}

@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"math"
 	"path/filepath"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -15,9 +16,18 @@ import (
 	"github.com/tenure-gateway/tenure/internal/store"
 )
 
+// noon is always the same: what was used is kept for a while only.
+func noon() time.Time { return time.Date(2026, 11, 17, 12, 0, 0, 0, time.UTC) }
+
+// clock goes on from noon by a millisecond whenever somebody looks at it.
+func clock() func() time.Time {
+	var looks atomic.Int64
+	return func() time.Time { return noon().Add(time.Duration(looks.Add(1)) * time.Millisecond) }
+}
+
 func open(t *testing.T) *Prices {
 	t.Helper()
-	db, err := store.OpenSQLite(t.Context(), filepath.Join(t.TempDir(), "tenure.db"), nil)
+	db, err := store.OpenSQLite(t.Context(), filepath.Join(t.TempDir(), "tenure.db"), clock())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -25,7 +35,7 @@ func open(t *testing.T) *Prices {
 	l := &live.Live{
 		DB: db, Log: slog.New(slog.DiscardHandler), Forget: func(store.Change) {},
 		Recheck: func(_ context.Context, p tenure.Principal) (tenure.Principal, error) { return p, nil },
-		Options: live.Options{Now: time.Now, MaxStaleness: math.MaxInt64, StreamStaleness: math.MaxInt64},
+		Options: live.Options{Now: noon, MaxStaleness: math.MaxInt64, StreamStaleness: math.MaxInt64},
 	}
 	l.Metrics = live.NewMetrics(prometheus.NewRegistry(), l)
 	return New(db, l, &store.ModelUse{DB: db})
@@ -33,7 +43,7 @@ func open(t *testing.T) *Prices {
 
 func as(t *testing.T, tenant tenure.TenantID) tenure.Principal {
 	t.Helper()
-	p, err := (&tenure.Standing{Kind: tenure.Operator, Tenant: tenant, TenantActive: true, Role: tenure.SuperAdmin}).Admit(time.Now(), 0)
+	p, err := (&tenure.Standing{Kind: tenure.Operator, Tenant: tenant, TenantActive: true, Role: tenure.SuperAdmin}).Admit(noon(), 0)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -137,7 +147,7 @@ func TestApply(t *testing.T) {
 	by := as(t, "default")
 	asker, err := (&tenure.Standing{
 		Kind: tenure.PAT, Tenant: "default", TenantActive: true, Workspace: "default", WorkspaceRole: tenure.Member, User: "u", UserActive: true, Token: "t",
-	}).Admit(time.Now(), 0)
+	}).Admit(noon(), 0)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -172,7 +182,7 @@ func TestWhatItWouldCost(t *testing.T) {
 	by, today := as(t, tenure.DefaultTenant), p.DB.Now().UTC().Truncate(24*time.Hour)
 	asker, err := (&tenure.Standing{
 		Kind: tenure.PAT, Tenant: tenure.DefaultTenant, TenantActive: true, Workspace: tenure.DefaultWorkspace, WorkspaceRole: tenure.Member, User: "u", UserActive: true, Token: "t",
-	}).Admit(time.Now(), 0)
+	}).Admit(noon(), 0)
 	if err != nil {
 		t.Fatal(err)
 	}
