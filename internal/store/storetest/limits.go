@@ -91,7 +91,7 @@ func limitedUse(t *testing.T, f *fixture) {
 	}
 	for tenant, tokens := range map[tenure.TenantID]int64{tenure.DefaultTenant: 20, "spends": 22} {
 		want := store.NotedUse{
-			Tenant: tenant, Workspace: tenure.DefaultWorkspace, User: "ada", Token: "t", Day: store.Day(today), Tokens: tokens, Spend: 20,
+			Tenant: tenant, Workspace: tenure.DefaultWorkspace, User: "ada", Line: "t", Day: store.Day(today), Tokens: tokens, Spend: 20,
 		}
 		if got[tenant] != want {
 			t.Errorf("%+v, want %+v", got[tenant], want)
