@@ -54,6 +54,7 @@ func Run(t *testing.T, open Open) {
 		{"what models used is reckoned by other rates, of one model on one day", reckoned},
 		{"what models used is summed up for limits, where there is one on it", limitedUse},
 		{"requests under limits are written by each replica and read by the others", limitRequests},
+		{"what was used is told with the prices in force", priced},
 		{"ends of access are kept with how long they took", revocations},
 		{"an overview counts who has access", overview},
 		{"audit events are counted by kind and time", eventCounts},
