@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"syscall"
 
 	"filippo.io/age"
 
@@ -101,10 +102,16 @@ func (b *Backups) intoFile(ctx context.Context, f *os.File, to []age.Recipient, 
 	return sum, err
 }
 
+// syncDir makes the names in a directory durable, where the file system can: some of the
+// network cannot.
 func syncDir(dir string) error {
 	d, err := os.Open(dir)
 	if err != nil {
 		return err
 	}
-	return errors.Join(d.Sync(), d.Close())
+	err = d.Sync()
+	if errors.Is(err, syscall.EINVAL) || errors.Is(err, errors.ErrUnsupported) {
+		err = nil
+	}
+	return errors.Join(err, d.Close())
 }

@@ -75,36 +75,97 @@ func keptFromOthers(mode fs.FileMode, own bool) bool {
 	return mode.Perm()&others == 0
 }
 
+// making begins the names of files that become a key's.
+const making = ".master-key-"
+
 // Make makes the key file of a file: URL, of mode 0600, where there is none: whole or
-// not at all, whatever fails meanwhile, and there for good when this returns. Its error
-// is fs.ErrExist where there is one.
+// not at all, whatever fails meanwhile, and there for good when this returns. (Where the
+// file system has no hard links, as FAT and some network ones, a crash of the machine may
+// leave half of it, which is refused as a key.) Its error is fs.ErrExist where there is
+// one.
 func Make(raw string) error {
 	path := FileOf(raw)
 	if path == "" {
 		return errors.New("only a file is made")
 	}
+	return makeFile(path, os.Link)
+}
+
+func makeFile(path string, link func(from, to string) error) error {
 	dir := filepath.Dir(path)
-	f, err := os.CreateTemp(dir, ".master-key-*") // of mode 0600
+	f, err := os.CreateTemp(dir, making+"*") // of mode 0600
 	if err != nil {
 		return err
 	}
 	key := make([]byte, Size)
 	_, _ = rand.Read(key) // crypto/rand never fails (Go 1.24 and later)
-	_, err = f.WriteString(base64.StdEncoding.EncodeToString(key) + "\n")
-	err = errors.Join(err, f.Sync(), f.Close())
-	if err == nil {
-		err = os.Link(f.Name(), path) // which writes over nothing
+	text := base64.StdEncoding.EncodeToString(key) + "\n"
+	if err = write(f, text); err == nil {
+		err = link(f.Name(), path) // which writes over nothing
 	}
-	return errors.Join(err, os.Remove(f.Name()), syncDir(dir))
+	if errors.Is(err, syscall.EPERM) || errors.Is(err, errors.ErrUnsupported) {
+		err = writeNew(path, text)
+	}
+	gone := os.Remove(f.Name())
+	if errors.Is(gone, fs.ErrNotExist) { // somebody tidied meanwhile
+		gone = nil
+	}
+	return errors.Join(err, gone, syncDir(dir))
 }
 
-// syncDir makes the names in a directory durable.
+func write(f *os.File, text string) error {
+	_, err := f.WriteString(text)
+	return errors.Join(err, f.Sync(), f.Close())
+}
+
+// writeNew writes a file that is not there yet.
+func writeNew(path, text string) error {
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	if err != nil {
+		return err
+	}
+	if err = write(f, text); err != nil {
+		err = errors.Join(err, os.Remove(path))
+	}
+	return err
+}
+
+// Tidy removes what a crash amid Make left beside the key file of a file: URL: another
+// name of the same file. Anything else stays, and so does that where it cannot be removed.
+func Tidy(raw string) {
+	path := FileOf(raw)
+	if path == "" {
+		return
+	}
+	key, err := os.Lstat(path)
+	if err != nil {
+		return
+	}
+	if file, ok := key.Sys().(*syscall.Stat_t); !ok || file.Nlink < 2 {
+		return
+	}
+	all, _ := os.ReadDir(filepath.Dir(path))
+	for _, one := range all {
+		if !strings.HasPrefix(one.Name(), making) {
+			continue
+		}
+		if info, err := one.Info(); err == nil && os.SameFile(info, key) {
+			_ = os.Remove(filepath.Join(filepath.Dir(path), one.Name()))
+		}
+	}
+}
+
+// syncDir makes the names in a directory durable, where the file system can.
 func syncDir(path string) error {
 	dir, err := os.Open(path)
 	if err != nil {
 		return err
 	}
-	return errors.Join(dir.Sync(), dir.Close())
+	err = dir.Sync()
+	if errors.Is(err, syscall.EINVAL) || errors.Is(err, errors.ErrUnsupported) {
+		err = nil
+	}
+	return errors.Join(err, dir.Close())
 }
 
 // Check is what the key is known again by, as databases before the root key keep it.

@@ -99,6 +99,9 @@ func (k *MasterKey) openKEK(ctx context.Context, url string) (keys.KEK, error) {
 // was sealed by an earlier one.
 func (k *MasterKey) present(ctx context.Context, known bool) (_ keys.KEK, made bool, _ error) {
 	kek, err := k.openKEK(ctx, k.urls.Present)
+	if err == nil && !k.look {
+		keys.Tidy(k.urls.Present)
+	}
 	if err == nil || keys.FileOf(k.urls.Present) == "" {
 		return kek, false, err
 	}
