@@ -61,6 +61,9 @@ const (
 // fieldLimit bounds the parts of a restore beside the backup itself.
 const fieldLimit = 64 << 20
 
+// pieceTime is how long a restore waits for the next piece of what is sent.
+const pieceTime = time.Minute
+
 func (a *API) mountBackup(m *mounting) {
 	tags := []string{"Administration: backup"}
 	operation(m, tenure.CreateBackup, huma.Operation{
@@ -143,12 +146,12 @@ func (in *restoreIn) Resolve(ctx huma.Context) []error {
 
 func (a *API) restoreBackup(ctx context.Context, in *restoreIn) (*body[Restored], error) {
 	r, w := humago.Unwrap(in.request)
+	// The server's own limit is for bodies of a few megabytes.
+	arrived := web.Steadily(w, r, pieceTime)
 	parts, err := r.MultipartReader()
 	if err != nil {
 		return nil, tenure.InvalidField("backup", "a restore takes multipart/form-data: passphrase, replace, and the file backup last")
 	}
-	// The server's own limit is for bodies of a few megabytes.
-	_ = http.NewResponseController(w).SetReadDeadline(time.Time{})
 	form := &restoreForm{options: backup.RestoreOptions{Serving: true}}
 	for {
 		part, err := parts.NextPart()
@@ -156,7 +159,7 @@ func (a *API) restoreBackup(ctx context.Context, in *restoreIn) (*body[Restored]
 			return nil, tenure.InvalidField("backup", "the file backup is missing")
 		}
 		if err != nil {
-			return nil, tenure.InvalidField("backup", "the form was cut short")
+			return nil, cutShort("backup", err)
 		}
 		if part.FormName() != "backup" {
 			if err := form.field(part); err != nil {
@@ -169,12 +172,25 @@ func (a *API) restoreBackup(ctx context.Context, in *restoreIn) (*body[Restored]
 			return nil, err
 		}
 		defer func() { _ = file.Close() }()
-		out, err := a.Backups.Restore(ctx, web.Principal(ctx), file, form.with, form.options, nil)
+		arrived()
+		by, err := web.Again(r) // hours may have passed, and whoever asked may have been let go
+		if err != nil {
+			return nil, err
+		}
+		out, err := a.Backups.Restore(ctx, by, file, form.with, form.options, nil)
 		if err != nil {
 			return nil, err
 		}
 		return &body[Restored]{showRestored(out)}, nil
 	}
+}
+
+// cutShort is why no more of the form comes.
+func cutShort(field string, err error) error {
+	if tenure.IsKind(err, tenure.TooSlow) {
+		return err
+	}
+	return tenure.InvalidField(field, "the form was cut short")
 }
 
 // restoreForm is what comes before the backup.
@@ -194,7 +210,7 @@ func (f *restoreForm) field(part *multipart.Part) error {
 	}
 	text, err := io.ReadAll(io.LimitReader(part, 64<<10))
 	if err != nil {
-		return tenure.InvalidField(name, "the form was cut short")
+		return cutShort(name, err)
 	}
 	switch name {
 	case "passphrase":

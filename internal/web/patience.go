@@ -73,6 +73,31 @@ func (p Patience) body(w http.ResponseWriter, r *http.Request) *lateBody {
 	return b
 }
 
+// Steadily gives the body of a request as much time as it takes, as long as no piece of
+// it takes longer than within. done lifts that: whoever answers may think.
+func Steadily(w http.ResponseWriter, r *http.Request, within time.Duration) (done func()) {
+	b := &steadyBody{ReadCloser: r.Body, control: http.NewResponseController(w), within: within}
+	r.Body = b
+	return func() { _ = b.control.SetReadDeadline(time.Time{}) }
+}
+
+// steadyBody is a body each of whose pieces has to come in time.
+type steadyBody struct {
+	io.ReadCloser
+	control *http.ResponseController
+	within  time.Duration
+}
+
+// Read implements io.Reader.
+func (b *steadyBody) Read(p []byte) (int, error) {
+	_ = b.control.SetReadDeadline(time.Now().Add(b.within)) // a test's recorder has none
+	n, err := b.ReadCloser.Read(p)
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		err = errLate
+	}
+	return n, err
+}
+
 // Read implements io.Reader.
 func (b *lateBody) Read(p []byte) (int, error) {
 	n, err := b.ReadCloser.Read(p)

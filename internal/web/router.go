@@ -186,6 +186,7 @@ func Plain(p string) bool {
 }
 
 func (rt *Router) handler(route Route) http.Handler {
+	again := func(r *http.Request) (tenure.Principal, error) { return rt.Authenticate(r, route.Action) }
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		now := rt.Now()
 		ev := &Event{ID: tenure.NewID(now), Start: now, Route: route.Pattern}
@@ -194,7 +195,7 @@ func (rt *Router) handler(route Route) http.Handler {
 		if !route.Streams {
 			ev.recorder.within = rt.Patience.Write
 		}
-		ev.id[0] = ev.ID
+		ev.id[0], ev.again = ev.ID, again
 		w.Header()["X-Request-Id"] = ev.id[:]
 		r = r.WithContext(&ev.context) //nolint:contextcheck // it wraps the request's own
 		defer func() { rt.finish(route, r, ev, recover()) }()
@@ -291,6 +292,7 @@ type Event struct {
 	recorder recorder
 	context  eventContext
 	id       [1]string // ID as a header has it
+	again    func(*http.Request) (tenure.Principal, error)
 }
 
 // eventContext carries the record of a request, its origin and who asks, in one
@@ -329,3 +331,22 @@ func EventOf(ctx context.Context) *Event {
 
 // Principal gives the principal of the request that ctx belongs to.
 func Principal(ctx context.Context) tenure.Principal { return EventOf(ctx).Principal }
+
+// Again establishes anew who asks, by what the request carries, as it was at its
+// beginning: for a handler that acts long after that, when what the body brought has come
+// in. Whether they may do it is judged by the act. Errors are those of Authenticate.
+func Again(r *http.Request) (tenure.Principal, error) {
+	ev := EventOf(r.Context())
+	if ev.again == nil {
+		return tenure.Principal{}, tenure.ErrNoCredential
+	}
+	before := ev.Principal
+	ev.Principal = tenure.Principal{} // nobody is established meanwhile
+	p, err := ev.again(r)
+	if err != nil {
+		ev.Principal = before // for the record
+		return p, err
+	}
+	ev.Principal = p
+	return p, nil
+}
