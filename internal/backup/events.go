@@ -3,6 +3,7 @@ package backup
 import (
 	"cmp"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/tenure-gateway/tenure/internal/store"
@@ -13,6 +14,7 @@ type event struct {
 	ID       string            `json:"id"`
 	Action   string            `json:"action"`
 	ObjectID string            `json:"object_id"`
+	Object   string            `json:"object"`
 	At       time.Time         `json:"at"`
 	Outcome  string            `json:"outcome"`
 	In       string            `json:"workspace"`
@@ -30,6 +32,7 @@ func endingActions() map[string]string {
 		"group.deleted": "group", "group_mapping.removed": "mapping",
 		"oidc_connection.deleted": "oidc_connection", "user.unlinked": "oidc_subject",
 		"token_request.rejected": "token_request", "token_request.withdrawn": "token_request", "token_request.collected": "token_request",
+		"provider_key.retired": "provider_key", "provider_key.activated": "provider_key_before",
 	}
 }
 
@@ -85,7 +88,7 @@ func (l *list) addEvents(events []event) {
 	}
 	for _, ev := range events {
 		kind, ok := ends[ev.Action]
-		if !ok || ev.ObjectID == "" || !ev.succeeded() {
+		if !ok || ev.ObjectID == "" || !ev.succeeded() || kind == "provider_key_before" && ev.Detail["overlap_seconds"] != "0" {
 			continue
 		}
 		if last[thing{kind, ev.ObjectID, ev.within(kind)}].At.After(ev.At) {
@@ -135,6 +138,8 @@ func (l *list) end(kind string, ev event) {
 	switch kind {
 	case "oidc_subject":
 		e.In, e.Less = ev.Detail["issuer"], ev.Detail["subject"]
+	case "provider_key_before": // without an overlap, the versions before are retired with it
+		e.ID, e.In, e.Less = ev.Object[strings.LastIndexByte(ev.Object, '/')+1:], ev.Detail["provider"], ev.Detail["version"]
 	case "token_request":
 		e.Less = ev.Action[len("token_request."):]
 	}

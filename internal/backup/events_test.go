@@ -31,6 +31,9 @@ func TestWhatEventsEnd(t *testing.T) {
 		"and that has another owner":            {[]string{`"service_account.orphaned","object_id":"a"`, `"service_account.updated","object_id":"a","detail":{"owner":"bob","owner_before":"alice"}`}, ""},
 		"and that is described in another way":  {[]string{`"service_account.orphaned","object_id":"a"`, `"service_account.updated","object_id":"a","detail":{"owner":"alice"}`}, "orphan a"},
 		"a refusal of what would give it again": {[]string{removed, `"membership.set","object_id":"u","workspace":"w","outcome":"refused","detail":{"role":"member"}`}, "membership u w"},
+		"a version of a provider's key":         {[]string{`"provider_key.retired","object_id":"k"`}, "provider_key k"},
+		"the next one without an overlap":       {[]string{`"provider_key.activated","object_id":"k2","object":"openai/spare","detail":{"provider":"p","version":"2","overlap_seconds":"0"}`}, "provider_key_before spare p 2"},
+		"the next one with an overlap":          {[]string{`"provider_key.activated","object_id":"k2","object":"openai/spare","detail":{"provider":"p","version":"2","overlap_seconds":"60"}`}, ""},
 	} {
 		var text strings.Builder
 		for i, e := range c.events {

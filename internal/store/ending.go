@@ -51,6 +51,9 @@ func listed() map[string]byList {
 		"membership_tokens": {"now until id in", revoke + `user_id = $3 AND workspace_id = $4`},
 		"mapping_tokens": {"now until id in", revoke + `workspace_id = $4 AND user_id IN (SELECT user_id FROM group_members WHERE group_id = $3)
 			AND user_id NOT IN (SELECT user_id FROM workspace_roles WHERE workspace_id = $4 AND group_id <> $3)`},
+		"provider_key": {"id", `UPDATE provider_keys SET state = 'retired' WHERE id = $1 AND state <> 'retired'`},
+		"provider_key_before": {"id in less", `UPDATE provider_keys SET state = 'retired'
+			WHERE name = $1 AND provider_id = $2 AND version < CAST(CAST($3 AS TEXT) AS INTEGER) AND state = 'active'`},
 		"connector_tokens": {"now until id", revoke + `id IN (SELECT token_id FROM scim_connector_tokens WHERE connector_id = $3)`},
 		"root_tokens":      {"now until id", revoke + `kind = 'root' AND id <> $3`},
 	}
