@@ -123,13 +123,22 @@ type Arranging struct {
 
 func (a Arranging) arrangement() vault.Arrangement { return vault.Arrangement(a) }
 
+// GivenKey is a key as it is given: itself, or by its address.
+type GivenKey struct {
+	Arranging
+	Name      string `json:"name,omitempty" minLength:"1" doc:"Of the key; \"default\" when left out" example:"default"`
+	Key       string `json:"key,omitempty" doc:"Sealed at once and never given back" writeOnly:"true"`
+	Reference string `json:"key_reference,omitempty" minLength:"1" example:"vault://secret/tenure/openai#api_key" doc:"Address of where the key is kept, in its place; the operator allows addresses to tenants"`
+}
+
+func (g GivenKey) given() vault.NewKey {
+	return vault.NewKey{Name: g.Name, Secret: tenure.NewSecret(g.Key), Reference: g.Reference, Arrangement: g.arrangement()}
+}
+
 type newKeyIn struct {
 	ID   string `path:"id" maxLength:"200"`
 	Body struct {
-		Arranging
-		Name      string `json:"name,omitempty" minLength:"1" doc:"Of the key; \"default\" when left out" example:"default"`
-		Key       string `json:"key,omitempty" doc:"Sealed at once and never given back" writeOnly:"true"`
-		Reference string `json:"key_reference,omitempty" minLength:"1" example:"vault://secret/tenure/openai#api_key" doc:"Address of where the key is kept, in its place; the operator allows addresses to tenants"`
+		GivenKey
 		Overlap   string `json:"overlap,omitempty" minLength:"1" doc:"How long the version before is a last resort: 0 to 7d, 1h when left out" example:"1h"`
 		Unchecked bool   `json:"unchecked,omitempty" doc:"Use it though the provider was not asked with it"`
 		Added     bool   `json:"added,omitempty" doc:"Only if there is no key of this name that is not retired: none is replaced (409 key_exists)"`
@@ -139,10 +148,7 @@ type newKeyIn struct {
 type stageIn struct {
 	ID   string `path:"id" maxLength:"200"`
 	Body struct {
-		Arranging
-		Name      string `json:"name,omitempty" minLength:"1" doc:"Of the key; \"default\" when left out" example:"default"`
-		Key       string `json:"key,omitempty" doc:"Sealed at once and never given back" writeOnly:"true"`
-		Reference string `json:"key_reference,omitempty" minLength:"1" example:"vault://secret/tenure/openai#api_key" doc:"Address of where the key is kept, in its place; the operator allows addresses to tenants"`
+		GivenKey
 	}
 }
 
@@ -179,9 +185,9 @@ func (a *API) mountProviderKeys(m *mounting) {
 			if err != nil {
 				return nil, err
 			}
-			k, err := a.Vault.Rotate(ctx, web.Principal(ctx), tenure.ProviderID(in.ID), vault.NewKey{
-				Name: in.Body.Name, Secret: tenure.NewSecret(in.Body.Key), Reference: in.Body.Reference, Added: in.Body.Added, Arrangement: in.Body.arrangement(),
-			}, vault.Taking{Overlap: overlap, Unchecked: in.Body.Unchecked})
+			given := in.Body.given()
+			given.Added = in.Body.Added
+			k, err := a.Vault.Rotate(ctx, web.Principal(ctx), tenure.ProviderID(in.ID), given, vault.Taking{Overlap: overlap, Unchecked: in.Body.Unchecked})
 			return &body[ProviderKey]{showProviderKey(k)}, err
 		})
 	operation(m, tenure.ListProviders, huma.Operation{OperationID: "list-provider-keys", Method: http.MethodGet, Path: path + "/keys", Summary: "Every version of every key of a provider and how it was used, without the keys", Tags: tags},
@@ -193,9 +199,7 @@ func (a *API) mountProviderKeys(m *mounting) {
 		})
 	operation(m, tenure.ChangeProvider, huma.Operation{OperationID: "stage-provider-key", Method: http.MethodPost, Path: path + "/keys", Summary: "Store a version of a key without using it", Tags: tags, DefaultStatus: http.StatusCreated, Metadata: reveals()},
 		func(ctx context.Context, in *stageIn) (*body[ProviderKey], error) {
-			k, err := a.Vault.Stage(ctx, web.Principal(ctx), tenure.ProviderID(in.ID), vault.NewKey{
-				Name: in.Body.Name, Secret: tenure.NewSecret(in.Body.Key), Reference: in.Body.Reference, Arrangement: in.Body.arrangement(),
-			})
+			k, err := a.Vault.Stage(ctx, web.Principal(ctx), tenure.ProviderID(in.ID), in.Body.given())
 			return &body[ProviderKey]{showProviderKey(k)}, err
 		})
 	operation(m, tenure.ChangeProvider, huma.Operation{OperationID: "arrange-provider-key", Method: http.MethodPatch, Path: path + "/keys/{key}", Summary: "Change the place of a key among the others, its share, and its reminders", Tags: tags},
