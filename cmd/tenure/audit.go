@@ -15,6 +15,7 @@ type auditCmd struct {
 	List       auditList       `cmd:"" help:"List the audit log, newest first."`
 	Verify     auditVerify     `cmd:"" help:"Verify that no event was changed, removed or moved."`
 	Prove      auditProve      `cmd:"" help:"Prove that one event is in the log."`
+	Export     auditExport     `cmd:"" help:"Write the whole log with its tree, to be verified elsewhere."`
 	Checkpoint auditCheckpoint `cmd:"" help:"Print the newest signed root of the log."`
 	Keys       auditKeys       `cmd:"" help:"List the keys that sign the log."`
 	RotateKey  auditRotateKey  `cmd:"" help:"Replace the key that signs the log."`

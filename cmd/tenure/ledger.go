@@ -3,6 +3,7 @@ package main
 import (
 	"cmp"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -15,6 +16,7 @@ import (
 
 type auditVerify struct {
 	local
+	File       string   `arg:"" optional:"" help:"Verify this export of \"tenure audit export\" (- for standard input), without a database."`
 	Key        []string `placeholder:"KEY" help:"A public key to trust, as \"tenure audit keys\" shows it; without any, those of the database are. Repeatable."`
 	Checkpoint []string `placeholder:"FILE" type:"path" help:"A checkpoint that was kept elsewhere, which the log must go on from. Repeatable."`
 	Proof      string   `placeholder:"FILE" type:"path" help:"Verify the proof in FILE (- for standard input) by itself, by --key, without a database."`
@@ -40,25 +42,45 @@ func (c *auditVerify) Run(e *env) error {
 		}
 		kept = append(kept, string(text))
 	}
+	line := newProgress(e.stderr, "verified")
+	q := ledger.Question{Keys: c.Key, Checkpoints: kept, Tell: line.tell}
+	if c.File != "" {
+		in := io.ReadCloser(os.Stdin)
+		if c.File != "-" {
+			var err error
+			if in, err = os.Open(c.File); err != nil {
+				return err
+			}
+		}
+		got, err := ledger.VerifyExport(in, q)
+		line.end()
+		return errors.Join(c.found(e, got, err), in.Close())
+	}
 	return c.with(e, false, func(a *app.App, by tenure.Principal) error {
-		got, err := a.Ledger.Verify(e.ctx, by, ledger.Question{Keys: c.Key, Checkpoints: kept})
-		if err != nil {
-			return err
+		got, err := a.Ledger.Verify(e.ctx, by, q)
+		line.end()
+		return c.found(e, got, err)
+	})
+}
+
+// found tells what was found.
+func (c *auditVerify) found(e *env, got ledger.Answer, err error) error {
+	if err != nil {
+		return err
+	}
+	if f := got.Fault; f != nil {
+		event := ""
+		if f.Event != "" {
+			event = " (event " + f.Event + ")"
 		}
-		if f := got.Fault; f != nil {
-			event := ""
-			if f.Event != "" {
-				event = " (event " + f.Event + ")"
-			}
-			return fmt.Errorf("the audit log is not what was signed: at place %d%s %s; the %d places before are right", f.Place, event, f.What, got.Places)
+		return fmt.Errorf("the audit log is not what was signed: at place %d%s %s; the %d places before are right", f.Place, event, f.What, got.Places)
+	}
+	view := map[string]any{"places": got.Places, "checkpoints": got.Checkpoints, "unsigned": got.Unsigned, "waiting": got.Waiting, "keys": got.Keys}
+	return c.print(e, view, func(w io.Writer) {
+		fmt.Fprintln(w, told(got))
+		for _, k := range got.Keys {
+			fmt.Fprintf(w, "signed by %s\n", k)
 		}
-		view := map[string]any{"places": got.Places, "checkpoints": got.Checkpoints, "unsigned": got.Unsigned, "waiting": got.Waiting, "keys": got.Keys}
-		return c.print(e, view, func(w io.Writer) {
-			fmt.Fprintln(w, told(got))
-			for _, k := range got.Keys {
-				fmt.Fprintf(w, "signed by %s\n", k)
-			}
-		})
 	})
 }
 
@@ -103,6 +125,39 @@ func readNamed(name string) ([]byte, error) {
 		return io.ReadAll(os.Stdin)
 	}
 	return os.ReadFile(name)
+}
+
+type auditExport struct {
+	local
+	Output string `placeholder:"FILE" type:"path" help:"Where to; standard output without it."`
+}
+
+// Help implements kong.HelpProvider.
+func (auditExport) Help() string {
+	return "A line of JSON for each event, in the order of their places, and for each checkpoint. It is of all tenants.\n\n" +
+		"Example:\n\n  tenure audit export --output audit.jsonl\n  tenure audit verify audit.jsonl --key 'tenure/0198c0de…+1a2b3c4d+AQ…'"
+}
+
+// Run implements the verb.
+func (c *auditExport) Run(e *env) error {
+	return c.with(e, false, func(a *app.App, by tenure.Principal) (err error) {
+		out := e.stdout
+		if c.Output != "" {
+			f, failed := os.OpenFile(c.Output, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+			if failed != nil {
+				return failed
+			}
+			defer func() { err = errors.Join(err, f.Close()) }()
+			out = f
+		}
+		line := newProgress(e.stderr, "written")
+		n, err := a.Ledger.Export(e.ctx, by, out, line.tell)
+		line.end()
+		if err == nil && c.Output != "" {
+			_, err = fmt.Fprintf(e.stdout, "%d events are in %s\n", n, c.Output)
+		}
+		return err
+	})
 }
 
 type auditProve struct {

@@ -23,7 +23,7 @@ import (
 const Every = 5 * time.Second
 
 const (
-	batch = 250  // events that one transaction gives places
+	batch = 100  // events that one transaction gives places: who writes waits for it in SQLite
 	sign  = 1000 // places that no checkpoint is over, at most
 	look  = time.Second
 	// settling is how long an event of a lower number may still come: more than a
@@ -143,6 +143,7 @@ func (l *Ledger) place(ctx context.Context) (int, error) {
 			l.last = end
 			return all, nil
 		}
+		start := time.Now()
 		if err := l.take(ctx, keys, events); err != nil {
 			return all, err
 		}
@@ -151,6 +152,11 @@ func (l *Ledger) place(ctx context.Context) (int, error) {
 			return all, nil
 		}
 		from = events[len(events)-1].Seq
+		select { // others write for twice as long as this has
+		case <-ctx.Done():
+			return all, ctx.Err()
+		case <-time.After(2 * time.Since(start)):
+		}
 	}
 }
 

@@ -51,12 +51,12 @@ func showEvent(e tenure.AuditEvent) Event {
 	}
 }
 
-func leafOf(e Event) tlog.Hash {
-	return audit.Leaf(tenure.AuditEvent{
+func eventOf(e Event) tenure.AuditEvent {
+	return tenure.AuditEvent{
 		ID: e.ID, At: e.At, Tenant: e.Tenant, Workspace: tenure.WorkspaceID(e.Workspace), Action: e.Action, ActorKind: e.ActorKind, ActorID: e.ActorID,
 		Actor: e.Actor, ObjectID: e.ObjectID, Object: e.Object, Outcome: e.Outcome, Reason: e.Reason, RequestID: e.RequestID,
 		Address: e.Address, Detail: e.Detail, Salt: e.Salt, Erased: e.Erased,
-	})
+	}
 }
 
 // Prove shows that an event is in the log, by its id. NotFound: there is no such event,
@@ -111,7 +111,7 @@ func (p Proof) Check(keys ...string) (int64, error) {
 	if p.Place < 0 || p.Place >= c.size {
 		return 0, tenure.InvalidField("place", "the checkpoint has %d places, and the proof is about place %d", c.size, p.Place)
 	}
-	if err := tlog.CheckRecord(hashes, c.size, c.root, p.Place, leafOf(p.Event)); err != nil {
+	if err := tlog.CheckRecord(hashes, c.size, c.root, p.Place, audit.Leaf(eventOf(p.Event))); err != nil {
 		return 0, fmt.Errorf("the event is not the one at place %d of the log: it was changed, or never there", p.Place)
 	}
 	return c.size, nil
