@@ -23,7 +23,7 @@ CREATE TABLE audit_subtrees (
 CREATE TABLE audit_checkpoints (
     size bigint PRIMARY KEY, -- leaves
     at   timestamptz NOT NULL,
-    note text NOT NULL -- signed
+    note text COLLATE "C" NOT NULL -- signed
 );
 
 -- What checkpoints are signed with; the newest signs.
