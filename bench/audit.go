@@ -114,6 +114,7 @@ func (p *auditPlan) fill(ctx context.Context, dir string) error {
 		cmd = exec.CommandContext(ctx, "psql", "-XqAt", "-v", "ON_ERROR_STOP=1", p.database, "-c",
 			row+fmt.Sprintf(`uuid_send(gen_random_uuid()) FROM generate_series(1, %d) i; ANALYZE audit_events`, p.events))
 	}
+	cmd.Env = append(os.Environ(), "PGOPTIONS=-c tenure.tenant=*") // the rows are of a tenant
 	cmd.SysProcAttr = childAttr()
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return fmt.Errorf("%s: %w: %.500s", cmd.Path, errors.Join(err, ctx.Err()), out)
