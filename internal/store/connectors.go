@@ -62,8 +62,8 @@ func (r reads) Connector(ctx context.Context, tenant tenure.TenantID, id tenure.
 // ConnectorTokens lists the tokens of a connector that are not revoked, newest
 // first; those that have expired are among them.
 func (r reads) ConnectorTokens(ctx context.Context, tenant tenure.TenantID, id tenure.ConnectorID) ([]tenure.Token, error) {
-	return many(ctx, r.run, scanToken, `SELECT `+tokenColumns+` JOIN scim_connector_tokens l ON l.token_id = t.id
-		WHERE t.tenant_id = $1 AND l.connector_id = $2 AND t.revoked_at IS NULL ORDER BY t.id DESC`, tenant, id)
+	return many(ctx, r.run, scanToken, `SELECT `+tokenColumns+`
+		WHERE t.id IN (SELECT l.token_id FROM scim_connector_tokens l WHERE l.connector_id = $2) AND t.tenant_id = $1 AND t.revoked_at IS NULL ORDER BY t.id DESC`, tenant, id)
 }
 
 // ConnectorFigures reads what has come through a connector.

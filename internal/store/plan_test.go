@@ -1,0 +1,45 @@
+package store
+
+import (
+	"context"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/tenure-gateway/tenure"
+)
+
+// explains has SQLite say how it would carry out the queries that it is given.
+type explains struct {
+	runner
+	plan []string
+}
+
+func (e *explains) each(ctx context.Context, _ bool, _ func(scanner) error, query string, args ...any) error {
+	return e.runner.each(ctx, false, func(row scanner) error {
+		var id, parent, unused int
+		var step string
+		err := row.Scan(&id, &parent, &unused, &step)
+		e.plan = append(e.plan, step)
+		return err
+	}, "EXPLAIN QUERY PLAN "+query, args...)
+}
+
+// The tokens of a connector are found by the connector, not among all of the tenant: the
+// list of connectors asks for those of each.
+func TestTokensOfAConnectorAreFoundByIt(t *testing.T) {
+	ctx := tenure.Everywhere(t.Context())
+	db, err := OpenSQLite(ctx, filepath.Join(t.TempDir(), "tenure.db"), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = db.Close() })
+	e := &explains{runner: db.run}
+	if _, err := (reads{run: e}).ConnectorTokens(ctx, tenure.DefaultTenant, "c"); err != nil {
+		t.Fatal(err)
+	}
+	plan := strings.Join(e.plan, "\n")
+	if strings.Contains(plan, "(tenant_id=?)") || strings.Contains(plan, "SCAN") || !strings.Contains(plan, "connector_id=?") {
+		t.Error(plan)
+	}
+}
