@@ -21,6 +21,7 @@ type UsageLimit struct {
 	Tenant    TenantID
 	Kind      string      // of the subject: LimitTenant, …
 	Subject   string      // its id
+	Line      string      // of a token, the first of its line of rotations; else the subject
 	Name      string      // for people; empty: it is not there any more
 	Workspace WorkspaceID // what is asked in it alone is counted; empty: everywhere
 	// WorkspaceName is for people; empty where Workspace is, or where it is not there.

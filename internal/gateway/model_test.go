@@ -52,7 +52,7 @@ func TestFindModelRefuses(t *testing.T) {
 		`{"model":"openai/x\u0000"}`: "missing_model", `{"model":"gpt\n4"}`: "missing_model", // no database has such names
 		`{"model":7}`: "invalid_model", `{"model":null}`: "missing_model", `{"model":["a"]}`: "invalid_model",
 		`{"model":"a","model":"b"}`: "ambiguous_model", `{"model":"a","Model":"b"}`: "ambiguous_model", `{"MODEL":"a"}`: "ambiguous_model",
-		`{"model":"a","mod\u0065l":"b"}`: "ambiguous_model",
+		`{"model":"a","mod\u0065l":"b"}`: "ambiguous_model", `{"model":"a","\model":"b"}`: "invalid_json",
 		`{"a":` + strings.Repeat("[", 20_000) + strings.Repeat("]", 20_000) + `,"model":"a"}`: "invalid_json",
 	} {
 		if _, err := findModel([]byte(doc)); tenure.AsError(err).Code != code {

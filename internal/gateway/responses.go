@@ -227,7 +227,10 @@ func (s *scanner) key() []byte {
 	}
 	name := s.doc[from+1 : s.at-1]
 	if bytes.IndexByte(name, '\\') >= 0 {
-		decoded, _ := unquote(s.doc[from:s.at])
+		decoded, ok := unquote(s.doc[from:s.at])
+		if !ok {
+			return nil
+		}
 		name = []byte(decoded)
 	}
 	if !s.open(':') {

@@ -213,6 +213,9 @@ func newTable(limits []tenure.UsageLimit, before *table) *table {
 
 func (o *ofTenant) put(g *gauge) {
 	in := placed{g.of.Subject, g.of.Workspace}
+	if g.of.Kind == tenure.LimitToken {
+		in.id = g.of.Line
+	}
 	switch g.of.Kind {
 	case tenure.LimitTenant:
 		o.whole = g

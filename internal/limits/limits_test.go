@@ -509,6 +509,35 @@ func BenchmarkAccounting(b *testing.B) {
 	}
 }
 
+// A limit on spend that comes where there was one on requests alone knows the whole month.
+func TestSpendBeforeALimitCounts(t *testing.T) {
+	r := start(t, open(t))
+	r.Use.Price = func(tenure.TenantID, string, string, time.Time) (tenure.Rates, bool) {
+		return tenure.Rates{Input: 1e9, Output: 1e9}, true
+	}
+	now := noon()
+	p := asker(t, "ada", "t")
+	other := tenure.UsageLimit{ID: "o", Tenant: "other", Kind: tenure.LimitTenant, Subject: "other", Bounds: tenure.UsageBounds{SpendPerMonth: 1}, CreatedAt: now, UpdatedAt: now}
+	if err := r.DB.Tx(tenure.Everywhere(t.Context()), func(ctx context.Context, tx *store.Tx) error { return tx.InsertLimit(ctx, other) }); err != nil {
+		t.Fatal(err)
+	}
+	month := time.Date(now.Year(), now.Month(), 1, 0, 0, 0, 0, time.UTC)
+	r.uses(p, 500, month)
+	requests := r.limit(tenure.LimitUser, "ada", "", tenure.UsageBounds{RequestsPerMinute: 1000})
+	if _, err := r.Judge(p, tenure.Origin{}, now); err != nil {
+		t.Fatal(err)
+	}
+	requests.Bounds.SpendPerMonth = 1000
+	if err := r.DB.Tx(tenure.Everywhere(t.Context()), func(ctx context.Context, tx *store.Tx) error { return tx.UpdateLimit(ctx, requests) }); err != nil {
+		t.Fatal(err)
+	}
+	r.Forget(store.Change{Kind: "limit"})
+	r.flush()
+	if _, err := r.Judge(p, tenure.Origin{}, now); tenure.AsError(err).Code != CodeQuota {
+		t.Errorf("what was spent before is not known: %v", err)
+	}
+}
+
 // Who was refused is told with the request that was, whoever's request the writing is
 // behind.
 func TestRefusalIsToldWithItsRequest(t *testing.T) {

@@ -136,7 +136,7 @@ type progress struct {
 const beforeEvery = 10 * time.Minute
 
 // before is what was used in this month before yesterday, by whom, of the tenants that
-// have limits. It is not read again when a limit changes.
+// have limits on tokens or spend. It is not read again when a limit changes.
 type before struct {
 	at      time.Time // when it was read; zero: never
 	upTo    int64     // the day after it
@@ -147,8 +147,14 @@ type before struct {
 // readBefore reads what was used from the first of the month to before a day, unless that
 // is known.
 func (l *Limits) readBefore(ctx context.Context, t *table, now time.Time, first, upTo int64) error {
+	counted := map[tenure.TenantID]bool{} // whose use is read
+	for _, g := range t.gauges {
+		if g.of.Bounds.TokensPerDay > 0 || g.of.Bounds.SpendPerMonth > 0 {
+			counted[g.of.Tenant] = true
+		}
+	}
 	known := l.read.before.upTo == upTo && now.Sub(l.read.before.at) < beforeEvery
-	for id := range t.tenants {
+	for id := range counted {
 		known = known && l.read.before.tenants[id]
 	}
 	if known {
@@ -165,10 +171,7 @@ func (l *Limits) readBefore(ctx context.Context, t *table, now time.Time, first,
 			return err
 		}
 	}
-	read := before{at: now, upTo: upTo, tenants: make(map[tenure.TenantID]bool, len(t.tenants)), of: make([]store.NotedUse, 0, len(sum))}
-	for id := range t.tenants {
-		read.tenants[id] = true
-	}
+	read := before{at: now, upTo: upTo, tenants: counted, of: make([]store.NotedUse, 0, len(sum))}
 	for n, s := range sum {
 		n.Spend, n.Unpriced = s.spend, s.unpriced
 		read.of = append(read.of, n)

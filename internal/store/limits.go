@@ -15,13 +15,14 @@ const limitColumns = `l.id, l.tenant_id, l.workspace_id, l.subject_kind, l.subje
 		WHEN 'user' THEN (SELECT u.user_name FROM users u WHERE u.id = l.subject_id AND u.tenant_id = l.tenant_id)
 		WHEN 'service_account' THEN (SELECT a.name FROM service_accounts a WHERE a.id = l.subject_id AND a.tenant_id = l.tenant_id)
 		WHEN 'token' THEN (SELECT t.name FROM api_tokens t WHERE t.id = l.subject_id AND t.tenant_id = l.tenant_id) END, ''),
-	COALESCE((SELECT w.name FROM workspaces w WHERE w.id = l.workspace_id AND w.tenant_id = l.tenant_id), '')
+	COALESCE((SELECT w.name FROM workspaces w WHERE w.id = l.workspace_id AND w.tenant_id = l.tenant_id), ''),
+	COALESCE((SELECT NULLIF(t.family_id, '') FROM api_tokens t WHERE l.subject_kind = 'token' AND t.id = l.subject_id AND t.tenant_id = l.tenant_id), l.subject_id)
 	FROM usage_limits l`
 
 func scanLimit(row scanner) (tenure.UsageLimit, error) {
 	var l tenure.UsageLimit
 	err := row.Scan(&l.ID, &l.Tenant, &l.Workspace, &l.Kind, &l.Subject, &l.Bounds.RequestsPerMinute, &l.Bounds.TokensPerDay, &l.Bounds.SpendPerMonth,
-		&l.CreatedBy, into(&l.CreatedAt), into(&l.UpdatedAt), &l.Name, &l.WorkspaceName)
+		&l.CreatedBy, into(&l.CreatedAt), into(&l.UpdatedAt), &l.Name, &l.WorkspaceName, &l.Line)
 	return l, err
 }
 

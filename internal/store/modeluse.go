@@ -141,7 +141,7 @@ func (m *ModelUse) Note(p tenure.Principal, asked AskedModel, at time.Time, use 
 		key = m.fold(key)
 		row, ok = m.noted[key]
 	}
-	folded := key.model != asked.Model
+	folded := key.model != asked.Model || key.model == otherModels // of several models
 	if !ok {
 		if len(m.noted) >= modelUseWaiting {
 			return

@@ -20,10 +20,10 @@ type UsedModel struct {
 func (r reads) UsedModels(ctx context.Context, tenant tenure.TenantID, since int64, limit int) ([]UsedModel, error) {
 	return many(ctx, r.run, func(row scanner) (UsedModel, error) {
 		var u UsedModel
-		err := row.Scan(&u.Provider, &u.Model, &u.Requests, &u.Use.Input, &u.Use.CacheReads, &u.Use.CacheWrites, &u.Use.Output, &u.Spend, &u.Unpriced)
+		err := row.Scan(&u.Provider, &u.Model, sum{&u.Requests}, sum{&u.Use.Input}, sum{&u.Use.CacheReads}, sum{&u.Use.CacheWrites}, sum{&u.Use.Output}, sum{&u.Spend}, sum{&u.Unpriced})
 		return u, err
-	}, `SELECT provider, model, SUM(requests), SUM(input), SUM(cache_reads), SUM(cache_writes), SUM(output), SUM(spend), SUM(unpriced)
-		FROM model_usage WHERE tenant_id = $1 AND day >= $2 GROUP BY provider, model ORDER BY SUM(input) + SUM(output) DESC, provider, model LIMIT $3`, tenant, since, limit)
+	}, `SELECT provider, model, `+sumOf(`requests`)+`, `+sumOf(`input`)+`, `+sumOf(`cache_reads`)+`, `+sumOf(`cache_writes`)+`, `+sumOf(`output`)+`, `+sumOf(`spend`)+`, `+sumOf(`unpriced`)+`
+		FROM model_usage WHERE tenant_id = $1 AND day >= $2 GROUP BY provider, model ORDER BY `+sumOf(`input`)+` + `+sumOf(`output`)+` DESC, provider, model LIMIT $3`, tenant, since, limit)
 }
 
 // PricesInForce gives of each pattern that a tenant's prices or those of all have the day

@@ -76,7 +76,7 @@ func (o Outside) headers(byName map[string]string) ([]tenure.ProviderHeader, err
 			return nil, err
 		}
 		secret := tenure.MentionsToken(h.Value)
-		err := finder.Find(strings.NewReader(h.Value), func(leaks.Hit) { secret = true })
+		err := finder.Find(strings.NewReader(h.Name+": "+h.Value), func(leaks.Hit) { secret = true })
 		if err != nil {
 			return nil, err
 		}
@@ -123,7 +123,7 @@ func (o Outside) judgeHeader(h tenure.ProviderHeader) error {
 // for all that begin, or end, so.
 var (
 	// keyHeaders carry credentials.
-	keyHeaders = []string{"authorization", "*-authorization", "api-key", "*-api-key", "apikey", "*-apikey", "cookie", "cookie2", "set-cookie", "*-token", "*-secret", "*-password"}
+	keyHeaders = []string{"authorization", "*-authorization", "api-key", "*-api-key", "apikey", "*-apikey", "cookie", "cookie2", "set-cookie", "*-token", "*-secret", "*-password", "*-key", "*-auth", "*-credential", "*-credentials"}
 	// identityHeaders are those by which the usual proxies and platforms assert people
 	// and addresses.
 	identityHeaders = []string{

@@ -22,7 +22,7 @@ func TestProviderHeaders(t *testing.T) {
 	}
 	for _, name := range []string{
 		"", "a b", "a:b", "a\nb", "ä", strings.Repeat("x", 65),
-		"Authorization", "authorization", "Proxy-Authorization", "X-Api-Key", "x_api_key", "api-key", "X-Goog-Api-Key", "ApiKey", "X-Auth-Token", "Cookie", "Set-Cookie",
+		"Authorization", "authorization", "Proxy-Authorization", "X-Api-Key", "x_api_key", "api-key", "X-Goog-Api-Key", "ApiKey", "X-Auth-Token", "Ocp-Apim-Subscription-Key", "X-Functions-Key", "Helicone-Auth", "X-Aws-Credentials", "Cookie", "Set-Cookie",
 		"X-Login", "x-login", "X_LOGIN", "x.login", "X-User-Id", "x-forwarded-user", "X_Forwarded_Email", "X-Auth-Request-User", "Remote-User", "remote.user", "Forwarded",
 		"Cf-Access-Jwt-Assertion", "X-Amzn-Oidc-Data", "Tailscale-User-Login", "Tenure-Gateway-Token",
 		"Host", "Connection", "Keep-Alive", "TE", "Trailer", "Transfer-Encoding", "Upgrade", "Content-Length", "Content-Type", "Accept-Encoding", "Idempotency-Key",

@@ -92,7 +92,7 @@ func (v *Vault) Keys(ctx context.Context, tenant tenure.TenantID, id tenure.Prov
 func (v *Vault) join(ctx context.Context, tenant tenure.TenantID, id tenure.ProviderID) *reading {
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	if r := v.reading[id]; r != nil && r.tenant == tenant {
+	if r := v.reading[id]; r != nil && r.tenant == tenant && !r.told { // what it told may have ended since
 		r.waiting++
 		return r
 	}
@@ -110,7 +110,7 @@ func (v *Vault) join(ctx context.Context, tenant tenure.TenantID, id tenure.Prov
 func (v *Vault) tryAgain(ctx context.Context, tenant tenure.TenantID, id tenure.ProviderID) {
 	v.mu.Lock()
 	o, ok := v.open[id]
-	if ok = ok && !v.DB.Now().Before(o.again); ok {
+	if ok = ok && v.reading[id] == nil && !v.DB.Now().Before(o.again); ok {
 		o.again = v.DB.Now().Add(failedFor) // for whoever comes meanwhile
 		v.open[id] = o
 	}
