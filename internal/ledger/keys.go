@@ -87,6 +87,7 @@ func (l *Ledger) Begin(ctx context.Context) error {
 // signing is a key that signs.
 type signing struct {
 	id     string
+	public string
 	signer note.Signer
 }
 
@@ -116,7 +117,7 @@ func (l *Ledger) keys(ctx context.Context) ([]signing, error) {
 			}
 		}
 		known[row.ID] = s
-		all = append(all, signing{row.ID, s})
+		all = append(all, signing{row.ID, row.Public, s})
 	}
 	l.signers = known
 	return all, nil
@@ -158,6 +159,13 @@ func (l *Ledger) generate(ctx context.Context, maker string) (store.AuditKey, er
 		return store.AuditKey{}, err
 	}
 	now := l.DB.Now()
+	rows, err := l.DB.AuditKeys(ctx)
+	if err != nil {
+		return store.AuditKey{}, err
+	}
+	if len(rows) > 0 && !now.After(rows[0].CreatedAt) { // by a clock that was ahead: the newest is the one that signs
+		now = rows[0].CreatedAt.Add(time.Millisecond)
+	}
 	k := store.AuditKey{ID: tenure.NewID(now), Public: public, CreatedAt: now, CreatedBy: maker}
 	k.SealedKey, err = seal(tenure.NewSecret(private), store.BoundAuditKey(k.ID))
 	return k, err

@@ -29,6 +29,7 @@ const (
 	// settling is how long an event of a lower number may still come: more than a
 	// transaction takes.
 	settling = time.Minute
+	longest  = 20 * time.Second // that places are given without looking behind again
 )
 
 // Ledger keeps the tree. Its fields are set before first use.
@@ -118,10 +119,6 @@ func (l *Ledger) note(err error) {
 }
 
 func (l *Ledger) place(ctx context.Context) (int, error) {
-	keys, err := l.keys(ctx)
-	if err != nil {
-		return 0, fmt.Errorf("audit signing key: %w", err)
-	}
 	end, err := l.DB.LastEvent(ctx)
 	if err != nil {
 		return 0, err
@@ -130,7 +127,14 @@ func (l *Ledger) place(ctx context.Context) (int, error) {
 	if err != nil {
 		return 0, err
 	}
-	for all := 0; ; {
+	if l.last == 0 { // this process begins: what came late while nobody looked
+		from = 0
+	}
+	for all, began := 0, time.Now(); ; {
+		keys, err := l.keys(ctx) // another replica may have retired one
+		if err != nil {
+			return all, fmt.Errorf("audit signing key: %w", err)
+		}
 		// What another replica has added since is refused by its size: it is read first.
 		if err := l.resume(ctx); err != nil {
 			return all, err
@@ -149,6 +153,9 @@ func (l *Ledger) place(ctx context.Context) (int, error) {
 		}
 		if all += len(events); len(events) < batch {
 			l.last = end
+			return all, nil
+		}
+		if time.Since(began) > longest { // else what came late below would be settled before it was seen
 			return all, nil
 		}
 		from = events[len(events)-1].Seq
@@ -243,8 +250,12 @@ func (l *Ledger) take(ctx context.Context, keys []signing, events []tenure.Audit
 	return nil
 }
 
+// successor begins the line of a checkpoint by which the key before hands over to the
+// newest, whose public half it has.
+const successor = "successor "
+
 // checkpoint signs a tree: with the newest key, and when that is new, with the one
-// before too, which is retired with it.
+// before too, which hands over in what both sign, and is retired with it.
 func checkpoint(ctx context.Context, tx *store.Tx, tree *audit.Range, keys []signing) error {
 	signers := make([]note.Signer, len(keys))
 	for i, k := range keys {
@@ -252,6 +263,9 @@ func checkpoint(ctx context.Context, tx *store.Tx, tree *audit.Range, keys []sig
 	}
 	root := tree.Root()
 	text := fmt.Sprintf("%s\n%d\n%s\n", signers[0].Name(), tree.Size, root)
+	if len(keys) > 1 {
+		text += successor + keys[0].public + "\n"
+	}
 	msg, err := note.Sign(&note.Note{Text: text}, signers...)
 	if err != nil {
 		return err
@@ -264,10 +278,12 @@ func checkpoint(ctx context.Context, tx *store.Tx, tree *audit.Range, keys []sig
 			return err
 		}
 	}
-	if len(keys) == 1 {
-		return nil
+	for _, k := range keys[1:] { // and no other: what was made meanwhile has its turn
+		if err := tx.RetireAuditKey(ctx, k.id); err != nil {
+			return err
+		}
 	}
-	return tx.RetireAuditKeys(ctx, keys[0].id)
+	return nil
 }
 
 // reading reads stored hashes.

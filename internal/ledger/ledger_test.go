@@ -2,6 +2,7 @@ package ledger_test
 
 import (
 	"context"
+	"crypto/rand"
 	"fmt"
 	"os/exec"
 	"path/filepath"
@@ -9,6 +10,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"golang.org/x/mod/sumdb/note"
 
 	"github.com/tenure-gateway/tenure"
 	"github.com/tenure-gateway/tenure/internal/audit"
@@ -176,6 +179,48 @@ func TestUntouchedLogVerifies(t *testing.T) {
 	})
 }
 
+// A signature that was added to a checkpoint hands nothing over.
+func TestAnAddedSignatureHandsNothingOver(t *testing.T) {
+	onBoth(t, func(t *testing.T, l *log) {
+		l.append(5, "a.b")
+		l.place()
+		keys, err := l.Keys(l.ctx, operator(t))
+		if err != nil {
+			t.Fatal(err)
+		}
+		private, public, err := note.GenerateKey(rand.Reader, strings.TrimSuffix(keys[0].Name, keys[0].Name[strings.LastIndex(keys[0].Name, "+"):]))
+		if err != nil {
+			t.Fatal(err)
+		}
+		evil, err := note.NewSigner(private)
+		if err != nil {
+			t.Fatal(err)
+		}
+		l.append(5, "a.c")
+		l.place()
+		all, err := l.DB.Checkpoints(l.ctx, 0, 10)
+		if err != nil {
+			t.Fatal(err)
+		}
+		l.hand("INSERT INTO audit_keys (id, public, sealed, data_key, created_at, retired_at) SELECT 'evil', '" + public + "', sealed, data_key, created_at, created_at FROM audit_keys")
+		for i, c := range all {
+			text, signatures, _ := strings.Cut(c.Note, "\n\n")
+			signed, err := note.Sign(&note.Note{Text: text + "\n"}, evil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			forged := string(signed)
+			if i < len(all)-1 {
+				forged += signatures // the true one, too
+			}
+			l.hand(fmt.Sprintf("UPDATE audit_checkpoints SET note = '%s' WHERE size = %d", forged, c.Size))
+		}
+		if a := l.verify(ledger.Question{Keys: []string{keys[0].Public}}); a.Fault == nil || !strings.Contains(a.Fault.What, "not to be trusted") {
+			t.Errorf("%+v %+v", a, a.Fault)
+		}
+	})
+}
+
 // Whatever a hand does to the log in the database is named.
 func TestWhatAHandDoesIsNamed(t *testing.T) {
 	of := func(place int) string { return fmt.Sprintf("(SELECT seq FROM audit_leaves WHERE place = %d)", place) }
@@ -188,6 +233,8 @@ func TestWhatAHandDoesIsNamed(t *testing.T) {
 		"a time changed":           {"UPDATE audit_events SET at = (SELECT at FROM audit_events WHERE seq = " + of(0) + ") WHERE seq = " + of(9), 9, "was changed"},
 		"a detail changed":         {`UPDATE audit_events SET detail = '{"n":"1"}' WHERE seq = ` + of(12), 12, "was changed"},
 		"erased by hand":           {"UPDATE audit_events SET actor = '', erased = salt WHERE seq = " + of(3), 3, "was changed"},
+		"erased by hand, by a MAC": {"UPDATE audit_events SET erased = hash FROM audit_leaves l WHERE l.seq = audit_events.seq AND audit_events.seq = " + of(3), 3, "nothing erases it"},
+		"a leaf outside the tree":  {"UPDATE audit_leaves SET place = -1 WHERE place = 19; UPDATE meta SET value = '19' WHERE key = 'audit.tree'; DELETE FROM audit_checkpoints WHERE size > 19", 19, "none of the tree"},
 		"removed":                  {"DELETE FROM audit_events WHERE seq = " + of(5), 5, "was removed"},
 		"removed with its leaf":    {"DELETE FROM audit_events WHERE seq = " + of(5) + "; DELETE FROM audit_leaves WHERE place = 5", 5, "its leaf was removed"},
 		"all removed":              {"DELETE FROM audit_events", 0, "was removed"},

@@ -2,6 +2,7 @@ package ledger
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -101,6 +102,9 @@ func (p Proof) Check(keys ...string) (int64, error) {
 	c, _, err := v.open(p.Checkpoint)
 	if err != nil {
 		return 0, fmt.Errorf("the checkpoint of the proof is not to be trusted: %w", err)
+	}
+	if len(p.Event.Erased) > 0 {
+		return 0, errors.New("the event was changed: what may be about a person stands as erased in it, and nothing erases that")
 	}
 	hashes := make(tlog.RecordProof, len(p.Hashes))
 	for i, text := range p.Hashes {

@@ -77,8 +77,9 @@ func (l *Ledger) Verify(ctx context.Context, by tenure.Principal, q Question) (A
 // place that it ends with.
 type verifier struct {
 	Answer
+	asked   bool // whether the question names keys
 	trusted []note.Verifier
-	known   []note.Verifier // that a trusted key may hand over to, or have taken over from
+	known   []note.Verifier // whose checkpoints are right where a later one, by a key that is trusted, is over them
 	pinned  []signedRoot    // of the question, by size
 	tree    audit.Range
 	signed  int64 // the size of the last checkpoint that was right
@@ -107,7 +108,7 @@ func parse(text string) (signedRoot, error) {
 }
 
 func newVerifier(known []string, q Question) (*verifier, error) {
-	v := &verifier{}
+	v := &verifier{asked: len(q.Keys) > 0}
 	for _, public := range known {
 		if k, err := note.NewVerifier(public); err == nil {
 			v.known = append(v.known, k)
@@ -137,9 +138,10 @@ func newVerifier(known []string, q Question) (*verifier, error) {
 // errDoubted says that only keys which nobody vouches for have signed a checkpoint.
 var errDoubted = errors.New("no key that is trusted has signed it")
 
-// open reads a checkpoint, and gives the name of the key that signed it. A known key that
-// has signed together with a trusted one is trusted from then on. errDoubted: known keys
-// alone have signed it.
+// open reads a checkpoint, and gives the name of the key that signed it. A key that it
+// names as the successor is trusted from then on: that stands in what a trusted key has
+// signed. (A signature that is beside a trusted one says nothing, for anybody may add one.)
+// errDoubted: known keys alone have signed it.
 func (v *verifier) open(text string) (signedRoot, string, error) {
 	// Numbers of keys are short: what a trusted key has signed is asked of those alone.
 	n, why := note.Open([]byte(text), note.VerifierList(v.trusted...))
@@ -157,14 +159,11 @@ func (v *verifier) open(text string) (signedRoot, string, error) {
 	if why != nil {
 		return c, name, errDoubted
 	}
-	for _, s := range n.UnverifiedSigs {
-		for _, k := range v.known {
-			if k.Name() != s.Name || k.KeyHash() != s.Hash {
-				continue
-			}
-			if _, err := note.Open([]byte(text), note.VerifierList(k)); err == nil {
-				v.trusted = append(v.trusted, k)
-			}
+	for line := range strings.Lines(n.Text) {
+		public, ok := strings.CutPrefix(strings.TrimSuffix(line, "\n"), successor)
+		k, err := note.NewVerifier(public)
+		if ok && err == nil && !slices.ContainsFunc(v.trusted, func(t note.Verifier) bool { return t.KeyHash() == k.KeyHash() }) {
+			v.trusted = append(v.trusted, k)
 		}
 	}
 	return c, name, nil
@@ -183,6 +182,12 @@ func (v *verifier) database(ctx context.Context, db *store.DB, tell func(done, a
 	}
 	if v.Waiting, err = db.CountUnplaced(ctx, 0); err != nil {
 		return err
+	}
+	if stray, err := db.StrayLeaf(ctx); err != nil {
+		return err
+	} else if stray != "" {
+		v.fault(size, stray, "its place is none of the tree, so that nothing would show if it were changed")
+		return nil
 	}
 	notes := checkpoints{db: db, until: last.Size}
 	for v.Fault == nil && v.tree.Size < size {
@@ -253,6 +258,8 @@ func (v *verifier) place(p store.Placed) {
 		v.fault(at, "", "the place is missing: its leaf was removed, or moved")
 	case p.Event == nil:
 		v.fault(at, "", "its event, number %d, was removed", p.Seq)
+	case len(p.Event.Erased) > 0:
+		v.fault(at, p.Event.ID, "its event was changed: what may be about a person stands as erased, and nothing erases it")
 	default:
 		leaf := audit.Leaf(*p.Event)
 		if string(p.Hash) != string(leaf[:]) {
@@ -313,6 +320,8 @@ func (v *verifier) end(size, last int64) {
 		v.fault(v.tree.Size, "", "the log is cut off here: the given checkpoint is of %d places", v.pinned[0].size)
 	case v.signed < last:
 		v.fault(v.signed, "", "the checkpoint of %d places, the last one, was removed", last)
+	case v.asked && v.signed == 0 && v.tree.Size > 0:
+		v.fault(0, "", "no checkpoint is over it: nothing says that the log is the one of the given key")
 	case v.doubted > 0:
 		v.fault(v.doubted-1, "", "the last checkpoint, of %d places, is not to be trusted: %v", v.doubted, errDoubted)
 	}

@@ -142,6 +142,13 @@ func (r reads) PlacedEvents(ctx context.Context, from int64, limit int) ([]Place
 	return leaves, nil
 }
 
+// StrayLeaf gives the number of an event whose leaf is at no place of the tree; "": there
+// is none.
+func (r reads) StrayLeaf(ctx context.Context) (string, error) {
+	return one(ctx, r.run, scalar[string], `SELECT COALESCE(MIN('number ' || seq), '') FROM audit_leaves
+		WHERE place < 0 OR place >= COALESCE((SELECT CAST(value AS bigint) FROM meta WHERE key = $1), 0)`, metaTree)
+}
+
 // PlaceOf is the place of an event, by its id. NotFound: it has none, or is not there.
 func (r reads) PlaceOf(ctx context.Context, id string) (Placed, error) {
 	place, err := one(ctx, r.run, scalar[int64], `SELECT l.place FROM audit_events e JOIN audit_leaves l ON l.seq = e.seq WHERE e.id = $1`, id)
@@ -226,10 +233,10 @@ func (tx *Tx) CountCheckpoint(ctx context.Context, id string) error {
 	return tx.later(ctx, nil, `UPDATE audit_keys SET checkpoints = checkpoints + 1 WHERE id = $1`, id)
 }
 
-// RetireAuditKeys destroys the signing keys but one. Their public halves stay.
-func (tx *Tx) RetireAuditKeys(ctx context.Context, but string) error {
-	_, err := tx.exec(ctx, `UPDATE audit_keys SET retired_at = $1, sealed = $2, data_key = $2, kek = '', form = 0 WHERE id <> $3 AND retired_at IS NULL`,
-		stamp(tx.now), []byte{}, but)
+// RetireAuditKey destroys a signing key. Its public half stays.
+func (tx *Tx) RetireAuditKey(ctx context.Context, id string) error {
+	_, err := tx.exec(ctx, `UPDATE audit_keys SET retired_at = $1, sealed = $2, data_key = $2, kek = '', form = 0 WHERE id = $3 AND retired_at IS NULL`,
+		stamp(tx.now), []byte{}, id)
 	return err
 }
 
