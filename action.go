@@ -50,6 +50,8 @@ const (
 	EndSession   Action = "sessions.end"
 	ListActivity Action = "activity.list"
 	ReadOwnUsage Action = "usage.read"
+	ReadTrust    Action = "trust.read"
+	AskEvidence  Action = "trust.ask"
 	ListNotices  Action = "notices.list"
 	ReadNotice   Action = "notices.read"
 	ViewPages    Action = "pages.view"
@@ -72,6 +74,12 @@ const (
 	ListRequests     Action = "token_requests.list"
 	WithdrawRequest  Action = "token_requests.withdraw"
 	CollectRequest   Action = "token_requests.collect"
+
+	ListExceptions    Action = "exceptions.list"
+	AskException      Action = "exceptions.ask"
+	AskAnyException   Action = "exceptions.ask_any"
+	WithdrawException Action = "exceptions.withdraw"
+	RemedyException   Action = "exceptions.remedy"
 )
 
 // The actions of administration.
@@ -128,7 +136,32 @@ const (
 	CreateBackup    Action = "admin.backup.create"
 	RestoreBackup   Action = "admin.backup.restore"
 	VerifyAudit     Action = "admin.audit.verify"
+	ListTrustAsks   Action = "admin.trust.list"
+	CloseTrustAsk   Action = "admin.trust.close"
+	ReviewTrust     Action = "admin.trust.review"
 	RotateAuditKey  Action = "admin.audit.rotate_key"
+	EraseAudit      Action = "admin.audit.erase"
+	ExportEvidence  Action = "admin.evidence.export"
+	ListSinks       Action = "admin.audit_sinks.list"
+	CreateSink      Action = "admin.audit_sinks.create"
+	ChangeSink      Action = "admin.audit_sinks.change"
+
+	ListAllExceptions Action = "admin.exceptions.list"
+	DecideException   Action = "admin.exceptions.decide"
+	RevokeException   Action = "admin.exceptions.revoke"
+)
+
+// The actions of access reviews.
+const (
+	ListReviews     Action = "reviews.list"
+	ReadReview      Action = "reviews.read"
+	DecideReview    Action = "reviews.decide"
+	EndReviewed     Action = "reviews.revoke"
+	ReadAllReviews  Action = "admin.reviews.read"
+	OpenReview      Action = "admin.reviews.open"
+	DecideAnyReview Action = "admin.reviews.decide"
+	ReassignReview  Action = "admin.reviews.reassign"
+	CloseReview     Action = "admin.reviews.close"
 )
 
 // The actions of whoever runs the installation, at the command line only.
@@ -138,6 +171,8 @@ const (
 	SuspendTenant Action = "tenants.suspend"
 	ResumeTenant  Action = "tenants.resume"
 	ExportAudit   Action = "audit.export"
+	// BeginAuditAnew makes another tree where the log's is broken.
+	BeginAuditAnew Action = "audit.begin_anew"
 )
 
 // The actions of SCIM connectors.

@@ -5,6 +5,10 @@ import (
 	"time"
 )
 
+// KeptAtLeast is how long an event of the audit log is kept whatever anybody wants, but
+// the operator.
+const KeptAtLeast = 90 * 24 * time.Hour
+
 // AuditEvent is one thing that happened, as the audit log keeps it. The
 // constructors in internal/audit are the only vocabulary of Action.
 type AuditEvent struct {

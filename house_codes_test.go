@@ -1,9 +1,12 @@
 package tenure_test
 
 import (
+	"encoding/json"
 	"go/ast"
 	"go/token"
 	"os"
+	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -38,6 +41,57 @@ func TestCodesAreDocumented(t *testing.T) {
 	}
 	if len(codes) < 100 {
 		t.Errorf("only %d codes are in the source: this test would pass on nothing", len(codes))
+	}
+}
+
+// TestRoutesAreDocumented holds the tables of routes to the OpenAPI document, which is
+// generated. Of routes that share a line, those after the first are told by their end.
+func TestRoutesAreDocumented(t *testing.T) {
+	text, err := os.ReadFile("docs/reference/api.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	spec, err := os.ReadFile("docs/reference/openapi.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var doc struct{ Paths map[string]map[string]any }
+	if err := json.Unmarshal(spec, &doc); err != nil || len(doc.Paths) < 100 {
+		t.Fatalf("%d paths: %v", len(doc.Paths), err)
+	}
+	ends := regexp.MustCompile("[`? \\[]") // of the path in its line
+	told := map[string]bool{}
+	for line := range strings.Lines(string(text)) {
+		var before, method string // the route before this one in the line
+		var shared []string
+		for _, found := range inTicks.FindAllStringSubmatch(line, -1) {
+			verb, path, ok := strings.Cut(found[1], " ")
+			if slices.Contains([]string{"GET", "PATCH", "POST", "PUT"}, found[1]) {
+				shared = append(shared, verb) // with the route that comes
+				continue
+			} else if !ok {
+				verb, path = method, found[1]
+			}
+			if rest, short := strings.CutPrefix(path, "…"); short {
+				path = before[:strings.LastIndex(before, "/")+1] + strings.TrimPrefix(rest, "/")
+			}
+			path = ends.Split(path, 2)[0]
+			if !strings.HasPrefix(path, "/") {
+				continue
+			}
+			method, before = verb, path
+			for _, verb := range append(shared, verb) {
+				told[verb+" "+path] = true
+			}
+			shared = nil
+		}
+	}
+	for path, operations := range doc.Paths {
+		for method := range operations {
+			if route := strings.ToUpper(method) + " " + path; !told[route] {
+				t.Errorf("%s is in no table of docs/reference/api.md", route)
+			}
+		}
 	}
 }
 

@@ -62,10 +62,27 @@ var house = []room{
 
 	{path: "internal/config", layer: machinery, by: []string{"internal/app", "internal/doctor", "internal/demo", "cmd/tenure"}},
 	{path: "internal/store", layer: machinery, by: []string{
-		"internal/store/storetest",                                                                                                                                                                                                                    // the suite that proves it
-		"internal/live",                                                                                                                                                                                                                               // tails the changes table
-		"internal/audit",                                                                                                                                                                                                                              // counts refusals
-		"internal/backup", "internal/connector", "internal/directory", "internal/federation", "internal/governance", "internal/ledger", "internal/limits", "internal/notice", "internal/policy", "internal/price", "internal/token", "internal/vault", // the acts
+		"internal/store/storetest", // the suite that proves it
+		"internal/live",            // tails the changes table
+		"internal/audit",           // counts refusals
+		// the acts
+		"internal/backup",
+		"internal/connector",
+		"internal/directory",
+		"internal/evidence",
+		"internal/exception",
+		"internal/federation",
+		"internal/governance",
+		"internal/ledger",
+		"internal/limits",
+		"internal/notice",
+		"internal/policy",
+		"internal/price",
+		"internal/review",
+		"internal/sink",
+		"internal/token",
+		"internal/trust",
+		"internal/vault",
 		"internal/app", "cmd/tenure", // open and migrate it
 		"internal/doctor", // looks at it
 	}},
@@ -75,6 +92,7 @@ var house = []room{
 	{path: "internal/secretref", layer: machinery},
 	{path: "internal/keys", layer: machinery, by: []string{"internal/vault", "internal/app", "internal/doctor"}},
 	{path: "internal/web", layer: machinery},
+	{path: "internal/webhook", layer: machinery},
 
 	{path: "internal/postgrestest", layer: leaves, only: none, by: []string{"internal/store/storetest"}, std: true},
 	{path: "internal/keys/keystest", layer: leaves, only: none, by: none, std: true},
@@ -87,14 +105,19 @@ var house = []room{
 	{path: "internal/backup", layer: acts},
 	{path: "internal/connector", layer: acts},
 	{path: "internal/directory", layer: acts},
+	{path: "internal/evidence", layer: acts},
+	{path: "internal/exception", layer: acts},
 	{path: "internal/ledger", layer: acts},
 	{path: "internal/limits", layer: acts},
 	{path: "internal/policy", layer: acts},
 	{path: "internal/price", layer: acts},
+	{path: "internal/review", layer: acts},
+	{path: "internal/sink", layer: acts},
 	{path: "internal/governance", layer: acts},
 	{path: "internal/notice", layer: acts},
 	{path: "internal/federation", layer: acts},
 	{path: "internal/token", layer: acts},
+	{path: "internal/trust", layer: acts},
 	{path: "internal/vault", layer: acts},
 
 	{path: "internal/api", layer: edges},

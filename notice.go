@@ -22,6 +22,9 @@ const (
 	NoticeRotationOverdue = "rotation_overdue"     // it has passed that age
 	NoticeKeyDue          = "provider_key_due"     // a provider's key is near the age at which a new one is wanted
 	NoticeKeyOverdue      = "provider_key_overdue" // it has passed that age
+	NoticeExceptionEnding = "exception_ending"     // an exception is near its end
+	NoticeRemedyOverdue   = "remedy_overdue"       // the remedy of an exception is not made
+	NoticeControlFailed   = "control_failed"       // an exception is out of force: its live check failed
 	NoticeAccountEnding   = "account_ending"       // a service account is near its end date
 	NoticeAccountOrphaned = "account_orphaned"     // a service account needs a new owner
 	NoticeTokenReused     = "token_reused"         // a secret that was rotated away was used
@@ -31,7 +34,13 @@ const (
 	NoticeDatabaseBack    = "database_back"        // the database was found at an earlier state
 	NoticeVaultSealed     = "vault_sealed"         // stored secrets cannot be opened
 	NoticeTampered        = "vault_tampered"       // a sealed row was changed or moved
+	NoticeAuditReplaced   = "audit_replaced"       // the audit log's history is another than what was signed
+	NoticeAuditFault      = "audit_fault"          // the audit log was changed
 	NoticeKeyRefused      = "provider_key_refused" // a provider does not accept a key any more
+	NoticeReviewDue       = "review_due"           // somebody has items of an access review to decide
+	NoticeReviewOverdue   = "review_overdue"       // and the time for it is over
+	NoticeTrustRequested  = "trust_requested"      // somebody asks for evidence on the trust page
+	NoticeSinkBehind      = "sink_behind"          // an audit sink accepts nothing any more
 	NoticeTest            = "test"                 // an administrator asked for it
 )
 
@@ -43,7 +52,7 @@ type Notice struct {
 	Kind       string
 	Severity   Severity
 	User       UserID // whom it concerns beside the administrators, or empty
-	ObjectKind string // "token", "provider_key", "service_account", "root_token", "policy", "database", "vault"
+	ObjectKind string // "token", "provider_key", "service_account", "root_token", "policy", "database", "vault", "audit", "audit_sink", "trust_request"
 	ObjectID   string
 	Object     string // for people
 	Message    string // a sentence

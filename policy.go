@@ -37,7 +37,13 @@ type Policy struct {
 	Egress          Egress        // where providers may be, beside the public internet
 	StreamUsage     bool          // every provider is asked for the use of a stream, not OpenAI and Azure alone
 	Currency        string        // of prices and spend, of the whole installation: a code of ISO 4217
+	ReviewEvery     time.Duration // how often an access review is opened by itself; 0: never
+	ReviewDue       time.Duration // how long its reviewers have
+	ReviewRevokes   bool          // what they leave undecided is revoked, not escalated
 	BestEffortMax   time.Duration // how long a workspace may let its tokens go on without the database; 0: not at all
+	TrustPage       string        // who may read it: TrustOff, TrustPeople or TrustPublic
+	TrustOwner      string        // who answers for it, as the page says it
+	TrustReview     time.Duration // how often somebody reads it and finds it true
 }
 
 // PolicyOf is the policy of a tenant that has set nothing: the installation's own
@@ -58,7 +64,8 @@ func DefaultPolicy() Policy {
 		ServiceMaxLife: MaxTokenLife, ServiceLife: DefaultTokenLife, ServiceMinters: []Role{WorkspaceAdmin},
 		AdminApproval: true, RotationOverlap: 24 * time.Hour, OrphanGrace: 14 * 24 * time.Hour, NewMember: Member,
 		SessionIdle: time.Hour, SessionLife: 12 * time.Hour, SessionLimit: 20, AdminIdle: 15 * time.Minute, Reauth: 5 * time.Minute,
-		Currency: DefaultCurrency,
+		Currency: DefaultCurrency, ReviewEvery: 90 * 24 * time.Hour, ReviewDue: 14 * 24 * time.Hour,
+		TrustPage: TrustOff, TrustReview: 90 * 24 * time.Hour,
 	}
 }
 
@@ -140,8 +147,35 @@ func settings() map[string]setting {
 				return err
 			},
 		},
-		"best_effort_max": span("The longest time for which a workspace may let its tokens go on while the database is away; 0: no workspace may", 0, MaxOutageGrace, func(p *Policy) *time.Duration { return &p.BestEffortMax }),
-		"root_token":      choice("Whether the root token is accepted; off is possible once there is a super admin", "off", "on", func(p *Policy) *bool { return &p.RootOff }),
+		"best_effort_max":   span("The longest time for which a workspace may let its tokens go on while the database is away; 0: no workspace may", 0, MaxOutageGrace, func(p *Policy) *time.Duration { return &p.BestEffortMax }),
+		"review_every":      span("How often an access review is opened by itself; 0: never", 0, 2*MaxTokenLife, func(p *Policy) *time.Duration { return &p.ReviewEvery }),
+		"review_due":        span("How long the reviewers of an access review have", time.Hour, 90*24*time.Hour, func(p *Policy) *time.Duration { return &p.ReviewDue }),
+		"review_unanswered": choice("What becomes of what nobody has decided in an access review by the due date: escalate (to the administrators, with a second due date) or revoke", UnansweredRevoke, UnansweredEscalate, func(p *Policy) *bool { return &p.ReviewRevokes }),
+		"root_token":        choice("Whether the root token is accepted; off is possible once there is a super admin", "off", "on", func(p *Policy) *bool { return &p.RootOff }),
+		"trust_page": {
+			what: "Who may read the trust page: off (nobody), people (who is signed in), public (everybody)",
+			of:   []string{TrustOff, TrustPeople, TrustPublic},
+			get:  func(p *Policy) string { return p.TrustPage },
+			set: func(p *Policy, v string) error {
+				if v != TrustOff && v != TrustPeople && v != TrustPublic {
+					return fmt.Errorf("expected off, people or public")
+				}
+				p.TrustPage = v
+				return nil
+			},
+		},
+		"trust_owner": {
+			what: "Who answers for the trust page, and how to reach them; everybody who reads it reads that",
+			get:  func(p *Policy) string { return p.TrustOwner },
+			set: func(p *Policy, v string) error {
+				if len(v) > MaxName || CheckText("trust_owner", v) != nil || strings.Contains(v, "\n") {
+					return fmt.Errorf("expected a name or an address of at most %d bytes, such as Security, security@example.com", MaxName)
+				}
+				p.TrustOwner = v
+				return nil
+			},
+		},
+		"trust_review_every": span("How often somebody reads the trust page and finds it true", 24*time.Hour, 365*24*time.Hour, func(p *Policy) *time.Duration { return &p.TrustReview }),
 		"webhook_url": {
 			what: "Where notices are posted, signed; empty: nowhere",
 			get:  func(p *Policy) string { return p.Webhook },

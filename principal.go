@@ -65,13 +65,13 @@ type Standing struct {
 	Scopes         Scopes
 	Models         Models // of a token, what it may ask
 	SpaceModels    Models // of its workspace, what may be asked there
-	// OutageGrace is how long an access token goes on without news from the database,
-	// as its workspace and the tenant's policy say; 0: no longer than everything.
-	OutageGrace time.Duration
-	ExpiresAt   time.Time // the credential's own end, or its service account's; zero: never
-	Ended       bool      // revoked, rotated away, signed out
-	Line        TokenID   // the first token of the token's line of rotations
-	RotatedAt   time.Time // when a newer secret took a token's place; zero: it is the newest
+	// Outage says how long an access token goes on without news from the database.
+	Outage    Outage
+	ExpiresAt time.Time // the credential's own end, its service account's, or that of its exception; zero: never
+	NotBefore time.Time // the beginning of the exception that it hangs on; zero: of none
+	Ended     bool      // revoked, rotated away, signed out
+	Line      TokenID   // the first token of the token's line of rotations
+	RotatedAt time.Time // when a newer secret took a token's place; zero: it is the newest
 	// AuthAt is when a person signed in or was asserted last, and SeenAt when
 	// their session was used before; both zero for what is no session. Of a person
 	// whom a proxy's signed assertion names, AuthAt is when they showed the proxy
@@ -82,6 +82,23 @@ type Standing struct {
 	Lapsed bool   // the session was once idle for too long to administer with
 	// Limits are those of a session, by the tenant's policy.
 	Limits SessionLimits
+}
+
+// Outage is how long an access token goes on without news from the database, as its
+// workspace and the tenant's policy say, and the exception lets it. The zero value: no
+// longer than everything.
+type Outage struct {
+	Grace       time.Duration
+	By          ExceptionID // of RuleBestEffort
+	From, Until time.Time   // when that is in force
+}
+
+// GraceAt is how long that is at now: nothing, unless the exception is in force then.
+func (o Outage) GraceAt(now time.Time) time.Duration {
+	if now.Before(o.From) || !now.Before(o.Until) {
+		return 0
+	}
+	return o.Grace
 }
 
 // SessionLimits are how long a session lives, and administers. The zero value
@@ -110,7 +127,7 @@ type Principal struct {
 // Forbidden for a person who is known but deactivated. It never tells an
 // outsider why a token is dead.
 func (s *Standing) Admit(now time.Time, asOf uint64) (Principal, error) {
-	if s == nil || s.Ended || !s.TenantActive || s.ExpiredAt(now) {
+	if s == nil || s.Ended || !s.TenantActive || s.ExpiredAt(now) || now.Before(s.NotBefore) {
 		return Principal{}, ErrInvalidToken
 	}
 	alive := false

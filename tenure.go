@@ -119,16 +119,25 @@ type Workspace struct {
 	About  string
 	Models Models // what may be asked there
 	// OutageGrace is how long its tokens are to go on without news from the database,
-	// where the tenant's policy lets them; 0: no longer than everybody. Whole seconds.
+	// where the tenant's policy and an exception let them; 0: no longer than everybody.
+	// Whole seconds.
 	OutageGrace time.Duration
 	// GraceMax is the tenant's policy on that, read along with the workspace.
-	GraceMax  time.Duration
-	CreatedAt time.Time
+	GraceMax      time.Duration
+	Exception     ExceptionID // of RuleBestEffort, by which it goes on, or empty
+	ExceptionFrom time.Time   // read along: from when, and until when, that is in force for it; both zero: it is not
+	ExceptionEnds time.Time
+	CreatedAt     time.Time
 }
 
-// BestEffort is how long the tokens of the workspace go on without news from the
+// BestEffort is how long the tokens of the workspace go on at now without news from the
 // database; 0: no longer than everybody.
-func (w Workspace) BestEffort() time.Duration { return OutageGrace(w.OutageGrace, w.GraceMax) }
+func (w Workspace) BestEffort(now time.Time) time.Duration {
+	if now.Before(w.ExceptionFrom) || !now.Before(w.ExceptionEnds) {
+		return 0
+	}
+	return OutageGrace(w.OutageGrace, w.GraceMax)
+}
 
 // OutageGrace is how long the tokens of a workspace go on without news from the
 // database: for as long as the workspace says, and the tenant's policy lets it.

@@ -183,11 +183,31 @@ type Token struct {
 	RevokedAt      time.Time // zero: not revoked
 	RevokedBy      string
 	RevokedReason  string
+	Exception      ExceptionID // that lets it live for so long, or empty
+	ExceptionFrom  time.Time   // read along: from when, and until when, it does; both zero: it does not
+	ExceptionEnds  time.Time
 }
 
-// Live reports whether the token itself, its owner apart, is good at now.
+// Live reports whether the token itself, its owner apart, is good at now: by its own end,
+// and by the exception that it hangs on.
 func (t Token) Live(now time.Time) bool {
-	return t.RevokedAt.IsZero() && (t.ExpiresAt.IsZero() || now.Before(t.ExpiresAt))
+	held := t.Exception == "" || !now.Before(t.ExceptionFrom) && now.Before(t.ExceptionEnds)
+	return held && !t.Over(now)
+}
+
+// Over reports whether the token has ended for good: it is revoked, or past its own end.
+// One whose exception is not in force is not good now, and may be good again.
+func (t Token) Over(now time.Time) bool {
+	return !t.RevokedAt.IsZero() || !t.ExpiresAt.IsZero() && !now.Before(t.ExpiresAt)
+}
+
+// Ends is when the token ends by the clock: its own end, or that of the exception that it
+// hangs on; zero: never.
+func (t Token) Ends() time.Time {
+	if t.Exception != "" && (t.ExpiresAt.IsZero() || t.ExceptionEnds.Before(t.ExpiresAt)) {
+		return t.ExceptionEnds
+	}
+	return t.ExpiresAt
 }
 
 // State says in one word what Live decides by.

@@ -1,9 +1,7 @@
 package main
 
 import (
-	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -13,7 +11,6 @@ import (
 	"path/filepath"
 	"regexp"
 	"strconv"
-	"strings"
 	"time"
 )
 
@@ -89,7 +86,10 @@ func (p *auditPlan) measure(ctx context.Context, stdout, stderr io.Writer) error
 	q, b := quiet.quantile(0.99), busy.quantile(0.99)
 	fmt.Fprintf(stdout, "| an audited change, p99, when nothing waits (%d) | %v | – |\n", quiet.total, q.Round(10*time.Microsecond))
 	fmt.Fprintf(stdout, "| the same meanwhile (%d) | %v | %v more: %s |\n", busy.total, b.Round(10*time.Microsecond), mostAdded, met(b-q <= mostAdded))
-	return p.verify(ctx, dir, stdout)
+	if err := p.verify(ctx, dir, stdout); err != nil {
+		return err
+	}
+	return p.evidence(ctx, dir, stdout)
 }
 
 func met(good bool) string {
@@ -159,29 +159,4 @@ func (p *auditPlan) placed(ctx context.Context, addr string) error {
 		}
 		time.Sleep(lookEvery)
 	}
-}
-
-// verify runs `tenure audit verify`, and takes the time and memory of the whole process.
-func (p *auditPlan) verify(ctx context.Context, dir string, stdout io.Writer) error {
-	c := exec.CommandContext(ctx, p.tenure, "audit", "verify", "--json")
-	c.Env = []string{"HOME=" + dir, "TENURE_HOME=" + filepath.Join(dir, "home"), "TENURE_DATABASE_URL=" + p.database}
-	var out, log bytes.Buffer
-	c.Stdout, c.Stderr = &out, &log
-	start := time.Now()
-	if err := c.Run(); err != nil {
-		return fmt.Errorf("tenure audit verify: %w\n%s", err, log.String())
-	}
-	took := time.Since(start)
-	var view struct{ Places, Waiting int }
-	if err := json.Unmarshal(out.Bytes(), &view); err != nil {
-		return err
-	}
-	if view.Places < p.events || view.Waiting > 0 {
-		return fmt.Errorf("%d events were verified, and %d wait: %s", view.Places, view.Waiting, strings.TrimSpace(out.String()))
-	}
-	peak := peakOf(c.ProcessState)
-	fmt.Fprintf(stdout, "| verify %d events | %v | %v a million: %s |\n", view.Places, took.Round(10*time.Millisecond), mostVerify,
-		met(took <= mostVerify*time.Duration(view.Places)/1_000_000))
-	fmt.Fprintf(stdout, "| memory of that | %d MiB | %d MiB: %s |\n", peak>>20, mostMemory>>20, met(peak <= mostMemory))
-	return nil
 }

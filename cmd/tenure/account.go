@@ -274,13 +274,18 @@ func (c *accountToken) Run(e *env) error {
 
 // wish are the flags that say what a token is to be.
 type wish struct {
-	Model   []string `placeholder:"PATTERN,…" help:"Models that it may ask, such as gpt-4o* (default: all of the workspace)."`
-	CIDR    []string `name:"cidr" placeholder:"CIDR,…" help:"Networks from where it is good (default: anywhere)."`
-	Expires string   `placeholder:"TIME" help:"Lifetime (default and longest: the tenant's policy)."`
+	Model     []string `placeholder:"PATTERN,…" help:"Models that it may ask, such as gpt-4o* (default: all of the workspace)."`
+	CIDR      []string `name:"cidr" placeholder:"CIDR,…" help:"Networks from where it is good (default: anywhere)."`
+	Expires   string   `placeholder:"TIME" help:"Lifetime (default and longest: the tenant's policy); longer, or never, with an exception."`
+	Exception string   `placeholder:"ID" help:"The exception that lets it live longer than the policy does."`
 }
 
 func (c wish) spec(name string, scopes []string) (token.Spec, error) {
-	spec := token.Spec{Name: name, Scopes: scopes, Models: c.Model, Networks: c.CIDR}
+	spec := token.Spec{Name: name, Scopes: scopes, Models: c.Model, Networks: c.CIDR, Exception: tenure.ExceptionID(c.Exception)}
+	if c.Expires == "never" {
+		spec.Never = true
+		return spec, nil
+	}
 	if c.Expires != "" {
 		life, err := tenure.ParseLifetime(c.Expires)
 		if err == nil && life <= 0 {

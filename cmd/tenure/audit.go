@@ -18,7 +18,10 @@ type auditCmd struct {
 	Export     auditExport     `cmd:"" help:"Write the whole log with its tree, to be verified elsewhere."`
 	Checkpoint auditCheckpoint `cmd:"" help:"Print the newest signed root of the log."`
 	Keys       auditKeys       `cmd:"" help:"List the keys that sign the log."`
+	Sink       auditSink       `cmd:"" help:"Have audit events sent somewhere."`
+	Erase      auditErase      `cmd:"" help:"Erase what the log has about a person who is gone."`
 	RotateKey  auditRotateKey  `cmd:"" help:"Replace the key that signs the log."`
+	BeginAnew  auditBeginAnew  `cmd:"" help:"Begin the tree of the log anew, where it is broken and not signed any more."`
 }
 
 type auditList struct {
@@ -58,7 +61,11 @@ func (c *auditList) Run(e *env) error {
 		return c.print(e, views, func(w io.Writer) {
 			fmt.Fprintln(w, "AT\tACTION\tACTOR\tOBJECT\tOUTCOME\tREASON")
 			for _, r := range rows {
-				fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\n", short(r.At), r.Action, r.Actor, r.Object, r.Outcome, r.Reason)
+				reason := r.Reason
+				if len(r.Erased) > 0 {
+					reason = "(erased)"
+				}
+				fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\n", short(r.At), r.Action, r.Actor, r.Object, r.Outcome, reason)
 			}
 		})
 	})

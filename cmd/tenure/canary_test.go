@@ -238,6 +238,8 @@ func TestCanary(t *testing.T) {
 	c.ask(403, request{"GET", "/v1/models", []string{"Authorization: Bearer " + canarySCIM}, ""})
 	c.ask(401, request{"GET", "/scim/v2/Users", []string{"Authorization: Bearer " + canarySCIM[1:]}, ""})
 
+	c.sinks(grace)
+
 	// Cut it all.
 	s, err := openStream(c.p.url, chat(pat, true, longPrompt))
 	if err != nil {
@@ -251,6 +253,7 @@ func TestCanary(t *testing.T) {
 	c.ask(403, request{"GET", "/settings", []string{alice}, ""})
 	c.ask(403, request{"GET", "/settings", []string{alice, "Cookie: tenure=" + cookie}, ""})
 	c.searchBackup()
+	c.searchEvidence(grace)
 	c.search()
 }
 

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bufio"
 	"cmp"
 	"encoding/json"
 	"errors"
@@ -11,6 +12,7 @@ import (
 	"github.com/tenure-gateway/tenure"
 	"github.com/tenure-gateway/tenure/internal/api"
 	"github.com/tenure-gateway/tenure/internal/app"
+	"github.com/tenure-gateway/tenure/internal/audit"
 	"github.com/tenure-gateway/tenure/internal/ledger"
 )
 
@@ -18,7 +20,7 @@ type auditVerify struct {
 	local
 	File       string   `arg:"" optional:"" help:"Verify this export of \"tenure audit export\" (- for standard input), without a database."`
 	Key        []string `placeholder:"KEY" help:"A public key to trust, as \"tenure audit keys\" shows it; without any, those of the database are. Repeatable."`
-	Checkpoint []string `placeholder:"FILE" type:"path" help:"A checkpoint that was kept elsewhere, which the log must go on from. Repeatable."`
+	Checkpoint []string `placeholder:"FILE" type:"path" help:"A checkpoint that was kept elsewhere, or a file of TENURE_AUDIT_FILE, which the log must go on from. Repeatable."`
 	Proof      string   `placeholder:"FILE" type:"path" help:"Verify the proof in FILE (- for standard input) by itself, by --key, without a database."`
 }
 
@@ -36,11 +38,11 @@ func (c *auditVerify) Run(e *env) error {
 	}
 	var kept []string
 	for _, name := range c.Checkpoint {
-		text, err := os.ReadFile(name)
+		text, err := keptCheckpoint(name)
 		if err != nil {
 			return err
 		}
-		kept = append(kept, string(text))
+		kept = append(kept, text)
 	}
 	line := newProgress(e.stderr, "verified")
 	q := ledger.Question{Keys: c.Key, Checkpoints: kept, Tell: line.tell}
@@ -63,6 +65,30 @@ func (c *auditVerify) Run(e *env) error {
 	})
 }
 
+// keptCheckpoint reads a checkpoint: a file of it, or the last one of the lines that
+// TENURE_AUDIT_FILE has.
+func keptCheckpoint(name string) (text string, err error) {
+	f, err := os.Open(name)
+	if err != nil {
+		return "", err
+	}
+	defer func() { err = errors.Join(err, f.Close()) }()
+	in := bufio.NewReader(f)
+	if first, _ := in.Peek(1); string(first) != "{" {
+		whole, err := io.ReadAll(in)
+		return string(whole), err
+	}
+	for lines := json.NewDecoder(in); ; {
+		var mark audit.Mark
+		if err := lines.Decode(&mark); err != nil { // its end, or a line that is being written
+			return text, nil
+		}
+		if mark.Checkpoint != "" {
+			text = mark.Checkpoint
+		}
+	}
+}
+
 // found tells what was found.
 func (c *auditVerify) found(e *env, got ledger.Answer, err error) error {
 	if err != nil {
@@ -75,11 +101,20 @@ func (c *auditVerify) found(e *env, got ledger.Answer, err error) error {
 		}
 		return fmt.Errorf("the audit log is not what was signed: at place %d%s %s; the %d places before are right", f.Place, event, f.What, got.Places)
 	}
-	view := map[string]any{"places": got.Places, "checkpoints": got.Checkpoints, "unsigned": got.Unsigned, "waiting": got.Waiting, "keys": got.Keys}
+	if got.Told == nil {
+		got.Told = []ledger.Told{}
+	}
+	view := map[string]any{"begun_anew": got.Anew, "erased": got.Erased, "told": got.Told, "places": got.Places, "checkpoints": got.Checkpoints, "unsigned": got.Unsigned, "waiting": got.Waiting, "keys": got.Keys}
 	return c.print(e, view, func(w io.Writer) {
 		fmt.Fprintln(w, told(got))
 		for _, k := range got.Keys {
 			fmt.Fprintf(w, "signed by %s\n", k)
+		}
+		if got.Erased > 0 {
+			fmt.Fprintf(w, "of %d what may be about a person was erased: audit.erased tells of it\n", got.Erased)
+		}
+		for _, anew := range got.Anew {
+			fmt.Fprintf(w, "begun anew at %s (%s): what was before is vouched for since then only\n", anew.At.UTC().Format("2006-01-02T15:04:05Z"), anew.Reason)
 		}
 	})
 }
@@ -129,6 +164,7 @@ func readNamed(name string) ([]byte, error) {
 
 type auditExport struct {
 	local
+	Format string `default:"tree" enum:"tree,ocsf" placeholder:"tree|ocsf" help:"tree: with all that verify needs. ocsf: events alone, in the classes of OCSF; that cannot be verified (default: ${default})."`
 	Output string `placeholder:"FILE" type:"path" help:"Where to; standard output without it."`
 }
 
@@ -151,7 +187,11 @@ func (c *auditExport) Run(e *env) error {
 			out = f
 		}
 		line := newProgress(e.stderr, "written")
-		n, err := a.Ledger.Export(e.ctx, by, out, line.tell)
+		export := a.Ledger.Export
+		if c.Format == "ocsf" {
+			export = a.Sinks.ExportOCSF
+		}
+		n, err := export(e.ctx, by, out, line.tell)
 		line.end()
 		if err == nil && c.Output != "" {
 			_, err = fmt.Fprintf(e.stdout, "%d events are in %s\n", n, c.Output)
@@ -250,5 +290,30 @@ func (c *auditRotateKey) Run(e *env) error {
 			return err
 		}
 		return c.print(e, api.ShowAuditKey(k), func(w io.Writer) { fmt.Fprintf(w, "the log is signed with %s from here on\n", k.Public) })
+	})
+}
+
+type auditBeginAnew struct {
+	local
+	Reason string `required:"" help:"Why; the audit log tells it for ever."`
+}
+
+// Help implements kong.HelpProvider.
+func (auditBeginAnew) Help() string {
+	return "What \"tenure audit verify\" names is not mended by it, and whoever verifies is told that the tree was begun anew. " +
+		"Export the log first. On PostgreSQL it needs the role that owns the tables.\n\n" +
+		"Example:\n\n  tenure audit begin-anew --reason 'disk snapshot of 3 March put back, see INC-31'"
+}
+
+// Run implements the verb.
+func (c *auditBeginAnew) Run(e *env) error {
+	return c.with(e, false, func(a *app.App, by tenure.Principal) error {
+		got, err := a.Ledger.BeginAnew(e.ctx, by, c.Reason)
+		if err != nil {
+			return err
+		}
+		return c.print(e, got, func(w io.Writer) {
+			fmt.Fprintf(w, "the tree is begun anew over %d events; its checkpoints name %s from here on\nwhat was wrong: %s\n", got.Places, got.Epoch, got.Fault)
+		})
 	})
 }

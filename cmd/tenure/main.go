@@ -53,6 +53,8 @@ type cli struct {
 	ServiceAccount accountCmd `cmd:"" help:"Service accounts: who asks models without being a person."`
 
 	Audit     auditCmd     `cmd:"" help:"The audit log."`
+	Evidence  evidenceCmd  `cmd:"" help:"Evidence for an auditor: one signed file, and its verification."`
+	Review    reviewCmd    `cmd:"" help:"Access reviews: who has access, and should they still."`
 	Notice    noticeCmd    `cmd:"" help:"Notices: what people should know before it hurts."`
 	Webhook   webhookCmd   `cmd:"" help:"The webhook that posts notices."`
 	Connector connectorCmd `cmd:"" help:"SCIM connectors: the identity providers' ways in."`
@@ -61,6 +63,7 @@ type cli struct {
 	Provider  providerCmd  `cmd:"" help:"Model providers."`
 	Usage     usageCmd     `cmd:"" help:"What models used, in tokens, as their providers counted it."`
 	Limit     limitCmd     `cmd:"" help:"Limits on the use of models: requests a minute, tokens a day, spend a month."`
+	Exception exceptionCmd `cmd:"" help:"Exceptions: one rule does not hold for one thing, until a day."`
 	Price     priceCmd     `cmd:"" help:"What the tokens of models cost."`
 	Vault     vaultCmd     `cmd:"" help:"Sealed secrets, and the key-encryption key."`
 	Workspace workspaceCmd `cmd:"" help:"Workspaces, their members, and what groups are in them."`

@@ -65,6 +65,8 @@ var commands = map[string]func(ts *testscript.TestScript, neg bool, args []strin
 	"service":  command((*world).service),  // service NAME SCOPES [TENANT [CIDRS]]: sets $NAME to a token of a service account that is put into the database by hand
 	"leakkeys": command((*world).leakkeys), // leakkeys FILE: writes a new public key there; "report" signs with the other half
 	"report":   command((*world).report),   // report STATUS BODY: reports leaks as GitHub does; prints the answer
+	"unpack":   command((*world).unpack),   // unpack ZIP DIRECTORY: writes what is in a zip file there
+	"repack":   command((*world).repack),   // repack ZIP NEW [-NAME | NAME=FILE]...: writes it anew, without a file, with another in its place, or with one more
 	"freeport": command((*world).freeport), // freeport NAME...: sets $NAME to an address that is free
 }
 

@@ -58,7 +58,7 @@ func tokenView(t tenure.Token) map[string]any {
 	return map[string]any{
 		"id": t.ID, "name": t.Name, "kind": t.Kind, "prefix": t.Prefix, "user": t.UserName, "workspace": t.Workspace,
 		"service_account": t.ServiceAccount, "models": t.Models, "cidrs": tenure.NetworkNames(t.Networks), "family": t.Family, "created_by": t.CreatedBy,
-		"rotated_at": stamp(t.RotatedAt), "rotated_to": t.RotatedTo, "scopes": t.Scopes.Names(), "state": t.State(time.Now()), "created_at": stamp(t.CreatedAt), "expires_at": stamp(t.ExpiresAt),
+		"exception": t.Exception, "rotated_at": stamp(t.RotatedAt), "rotated_to": t.RotatedTo, "scopes": t.Scopes.Names(), "state": t.State(time.Now()), "created_at": stamp(t.CreatedAt), "expires_at": stamp(t.ExpiresAt),
 		"last_used_at": stamp(t.LastUsedAt), "revoked_at": stamp(t.RevokedAt), "revoked_by": t.RevokedBy, "revoked_reason": t.RevokedReason,
 	}
 }

@@ -26,7 +26,7 @@ type workspaceCmd struct {
 func workspaceView(w tenure.Workspace) map[string]any {
 	return map[string]any{
 		"id": w.ID, "name": w.Name, "about": w.About, "models": append([]string{}, w.Models...),
-		"outage_grace_seconds": w.OutageGrace / time.Second, "effective_grace_seconds": w.BestEffort() / time.Second, "created_at": stamp(w.CreatedAt),
+		"outage_grace_seconds": w.OutageGrace / time.Second, "effective_grace_seconds": w.BestEffort(time.Now()) / time.Second, "exception": w.Exception, "created_at": stamp(w.CreatedAt),
 	}
 }
 
@@ -113,19 +113,20 @@ type workspaceUpdate struct {
 	Name        *string        `placeholder:"TEXT" help:"New name."`
 	About       *string        `placeholder:"TEXT" help:"What it is for."`
 	Models      []string       `placeholder:"PATTERN,…" help:"Models that may be asked there, as a whole; '*' for all."`
-	OutageGrace *time.Duration `placeholder:"DURATION" help:"How long its tokens go on while the database is away, such as 30s; 0: strict. The policy best_effort_max must let it."`
+	OutageGrace *time.Duration `placeholder:"DURATION" help:"How long its tokens go on while the database is away, such as 30s; 0: strict. The policy best_effort_max must let it, and an exception."`
+	Exception   *string        `placeholder:"ID" help:"The exception of the rule best_effort by which they do."`
 }
 
 // Help implements kong.HelpProvider.
 func (workspaceUpdate) Help() string {
-	return "Example:\n\n  tenure workspace update Research --models 'gpt-4o-mini'\n  tenure policy set best_effort_max=2m && tenure workspace update Research --outage-grace 2m\n\n" +
-		"What is not named stays as it is. It holds from the next request on. With an outage grace, somebody who is deactivated while the database is away may go on for so long. Exit status 4: the name is taken, or the policy does not let it."
+	return "Example:\n\n  tenure workspace update Research --models 'gpt-4o-mini'\n  tenure policy set best_effort_max=2m && tenure workspace update Research --outage-grace 2m --exception 01939c2e-…\n\n" +
+		"What is not named stays as it is. It holds from the next request on. With an outage grace, somebody who is deactivated while the database is away may go on for so long; so it takes an exception, and ends with it. Exit status 4: the name is taken, or the policy does not let it."
 }
 
 // Run implements the verb.
 func (c *workspaceUpdate) Run(e *env) error {
 	return c.with(e, false, func(a *app.App, by tenure.Principal) error {
-		w, err := a.Directory.UpdateWorkspace(e.ctx, by, c.Workspace, directory.WorkspaceSpec{Name: c.Name, About: c.About, Models: c.Models, OutageGrace: c.OutageGrace})
+		w, err := a.Directory.UpdateWorkspace(e.ctx, by, c.Workspace, directory.WorkspaceSpec{Name: c.Name, About: c.About, Models: c.Models, OutageGrace: c.OutageGrace, Exception: (*tenure.ExceptionID)(c.Exception)})
 		if err != nil {
 			return noWorkspace(err, c.Workspace)
 		}
@@ -141,8 +142,8 @@ func inOutage(w tenure.Workspace) string {
 	switch {
 	case w.OutageGrace == 0:
 		return ""
-	case w.BestEffort() < w.OutageGrace:
-		return fmt.Sprintf("; without the database %s, of which the policy lets %s", tenure.FormatSpan(w.OutageGrace), tenure.FormatSpan(w.BestEffort()))
+	case w.BestEffort(time.Now()) < w.OutageGrace:
+		return fmt.Sprintf("; without the database %s, of which the policy and the exception let %s", tenure.FormatSpan(w.OutageGrace), tenure.FormatSpan(w.BestEffort(time.Now())))
 	}
 	return "; without the database " + tenure.FormatSpan(w.OutageGrace)
 }

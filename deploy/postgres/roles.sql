@@ -93,6 +93,8 @@ SELECT format('REVOKE UPDATE, DELETE ON %s FROM tenure_app', oid::regclass) FROM
     WHERE relnamespace = :'schema'::regnamespace AND relname IN ('audit_events', 'audit_leaves', 'audit_subtrees', 'audit_checkpoints') \gexec
 SELECT format('REVOKE DELETE ON %s FROM tenure_app', oid::regclass) FROM pg_class
     WHERE relnamespace = :'schema'::regnamespace AND relname = 'audit_keys' \gexec
+SELECT format('REVOKE INSERT, UPDATE, DELETE ON %s FROM tenure_app', oid::regclass) FROM pg_class
+    WHERE relnamespace = :'schema'::regnamespace AND relname = 'audit_checkpoints_before' \gexec
 ALTER DEFAULT PRIVILEGES FOR ROLE tenure_owner IN SCHEMA :"schema" REVOKE ALL ON TABLES FROM tenure_app;
 ALTER DEFAULT PRIVILEGES FOR ROLE tenure_owner IN SCHEMA :"schema" GRANT SELECT, INSERT, UPDATE, DELETE ON TABLES TO tenure_app;
 ALTER DEFAULT PRIVILEGES FOR ROLE tenure_owner IN SCHEMA :"schema" GRANT USAGE, SELECT ON SEQUENCES TO tenure_app;

@@ -65,6 +65,8 @@ var (
 	workspaceUsers = []tenure.Role{tenure.WorkspaceAdmin, tenure.Member}
 	insiders       = []tenure.Role{tenure.WorkspaceAdmin, tenure.Member, tenure.Viewer}
 	heads          = []tenure.Role{tenure.WorkspaceAdmin}
+	// deciders are all but auditors, who change nothing.
+	deciders = []tenure.Role{tenure.SuperAdmin, tenure.Admin, tenure.Member}
 )
 
 // rules is the whole truth.
@@ -92,6 +94,8 @@ var rules = map[tenure.Action]rule{
 	tenure.ListSession:  {what: "list one's own sessions", roles: anyone},
 	tenure.EndSession:   {what: "end one's own session", roles: anyone},
 	tenure.ReadOwnUsage: {what: "see what models used by one's own tokens", roles: anyone},
+	tenure.ReadTrust:    {what: "read the trust page, where the policy has one", roles: anyone},
+	tenure.AskEvidence:  {what: "ask for evidence on the trust page", roles: anyone},
 	tenure.ListActivity: {what: "list what one did, and what was done to what is one's own", roles: anyone},
 	tenure.ListNotices:  {what: "list notices to oneself", roles: anyone},
 	tenure.ReadNotice:   {what: "mark a notice as read", roles: anyone},
@@ -103,15 +107,20 @@ var rules = map[tenure.Action]rule{
 	tenure.SetMember:      {what: "make somebody a member of a workspace, or change their role there", roles: admins, within: heads, scope: tenure.ScopeMembersWrite, fresh: Recent},
 	tenure.RemoveMember:   {what: "take somebody out of a workspace", roles: admins, within: heads, scope: tenure.ScopeMembersWrite, fresh: NotIdle},
 
-	tenure.ListAccounts:     {what: "list service accounts", roles: readers, within: heads, scope: tenure.ScopeTokensRead},
-	tenure.ReadAccount:      {what: "read about a service account", roles: readers, within: heads, scope: tenure.ScopeTokensRead},
-	tenure.CreateAccount:    {what: "make a service account", roles: admins, within: heads, fresh: NotIdle},
-	tenure.UpdateAccount:    {what: "change a service account: owner, description, end date", roles: admins, within: heads, fresh: NotIdle},
-	tenure.DeleteAccount:    {what: "end a service account and its tokens", roles: admins, within: heads, fresh: NotIdle},
-	tenure.MintServiceToken: {what: "make, or ask for, a token of a service account", roles: admins, within: heads, fresh: NotIdle},
-	tenure.ListRequests:     {what: "list requests for tokens: one's own, or all for those who may read all", roles: anyone},
-	tenure.WithdrawRequest:  {what: "withdraw one's own request for a token", roles: anyone},
-	tenure.CollectRequest:   {what: "collect the token of one's own approved request", roles: anyone, fresh: NotIdle},
+	tenure.ListAccounts:      {what: "list service accounts", roles: readers, within: heads, scope: tenure.ScopeTokensRead},
+	tenure.ReadAccount:       {what: "read about a service account", roles: readers, within: heads, scope: tenure.ScopeTokensRead},
+	tenure.CreateAccount:     {what: "make a service account", roles: admins, within: heads, fresh: NotIdle},
+	tenure.UpdateAccount:     {what: "change a service account: owner, description, end date", roles: admins, within: heads, fresh: NotIdle},
+	tenure.DeleteAccount:     {what: "end a service account and its tokens", roles: admins, within: heads, fresh: NotIdle},
+	tenure.MintServiceToken:  {what: "make, or ask for, a token of a service account", roles: admins, within: heads, fresh: NotIdle},
+	tenure.ListRequests:      {what: "list requests for tokens: one's own, or all for those who may read all", roles: anyone},
+	tenure.WithdrawRequest:   {what: "withdraw one's own request for a token", roles: anyone},
+	tenure.CollectRequest:    {what: "collect the token of one's own approved request", roles: anyone, fresh: NotIdle},
+	tenure.ListExceptions:    {what: "list exceptions: those that one asked for, owns, or has in a workspace that one heads, or all for those who may read all", roles: anyone},
+	tenure.AskException:      {what: "ask for an exception for oneself, or for its renewal", roles: anyone, fresh: NotIdle},
+	tenure.AskAnyException:   {what: "ask for an exception for something else: of the tenant, or of the workspace that one heads", roles: admins, within: heads, fresh: NotIdle},
+	tenure.WithdrawException: {what: "withdraw an exception that one asked for", roles: anyone},
+	tenure.RemedyException:   {what: "say that the remedy is made of an exception that one owns: it ends", roles: anyone},
 
 	// Administration.
 	tenure.ListAllTokens:   {what: "list anybody's tokens", roles: readers, scope: tenure.ScopeTokensRead},
@@ -170,15 +179,38 @@ var rules = map[tenure.Action]rule{
 	tenure.DeleteConnector: {what: "end a SCIM connector", roles: supers, fresh: Recent},
 	tenure.CreateBackup:    {what: "make a backup of the whole installation; in the tenant default only", roles: supers, fresh: Recent, home: true},
 	tenure.RestoreBackup:   {what: "put a backup in the place of all that there is; in the tenant default only", roles: supers, fresh: Recent, home: true},
+	tenure.ListTrustAsks:   {what: "list who asked for evidence", roles: readers},
+	tenure.CloseTrustAsk:   {what: "answer or decline who asked for evidence", roles: admins, fresh: NotIdle},
+	tenure.ReviewTrust:     {what: "say that the trust page was read and found true", roles: admins, fresh: NotIdle},
 	tenure.VerifyAudit:     {what: "verify the audit log, and prove single events; in the tenant default only", roles: readers, home: true},
+	tenure.EraseAudit:      {what: "erase what the audit log has about a person who is gone", roles: supers, fresh: Recent},
 	tenure.RotateAuditKey:  {what: "replace the key that signs the audit log; in the tenant default only", roles: supers, fresh: Recent, home: true},
+	tenure.ExportEvidence:  {what: "export evidence for an auditor, and see who did", roles: readers, fresh: NotIdle},
+	tenure.ListSinks:       {what: "list where the tenant's audit events are sent", roles: readers},
+	tenure.CreateSink:      {what: "have the tenant's audit events sent somewhere", roles: supers, fresh: Recent},
+	tenure.ChangeSink:      {what: "pause, resume and delete what gets audit events, and rotate its secret", roles: supers, fresh: Recent},
+
+	// Access reviews.
+	tenure.ListReviews:       {what: "list access reviews: those in which one has something to decide, or all for those who may read all", roles: anyone},
+	tenure.ReadReview:        {what: "see what one is to decide in an access review, or all of it for those who may read all", roles: anyone},
+	tenure.DecideReview:      {what: "keep or change what one is to decide in an access review; never about oneself", roles: deciders, fresh: NotIdle},
+	tenure.EndReviewed:       {what: "revoke what one is to decide in an access review, whoever else might", roles: deciders, fresh: Recent},
+	tenure.ReadAllReviews:    {what: "read access reviews whole", roles: readers},
+	tenure.OpenReview:        {what: "open an access review", roles: admins, fresh: NotIdle},
+	tenure.DecideAnyReview:   {what: "decide what no reviewer of an access review is named for; never about oneself", roles: admins, fresh: NotIdle},
+	tenure.ReassignReview:    {what: "give an item of an access review to another reviewer", roles: admins, fresh: NotIdle},
+	tenure.CloseReview:       {what: "close an access review", roles: admins, fresh: Recent},
+	tenure.ListAllExceptions: {what: "list everybody's exceptions", roles: readers},
+	tenure.DecideException:   {what: "approve or reject an exception that somebody else asked for, for somebody else", roles: admins, fresh: Recent},
+	tenure.RevokeException:   {what: "revoke an exception: what hangs on it ends", roles: admins, fresh: NotIdle},
 
 	// At the command line only.
-	tenure.ExportAudit:   {what: "export the audit log of all tenants", noRoot: true},
-	tenure.ListTenants:   {what: "list tenants", noRoot: true},
-	tenure.CreateTenant:  {what: "make a tenant with its workspace default", noRoot: true},
-	tenure.SuspendTenant: {what: "suspend a tenant: every credential of it is dead", noRoot: true},
-	tenure.ResumeTenant:  {what: "end the suspension of a tenant", noRoot: true},
+	tenure.ExportAudit:    {what: "export the audit log of all tenants", noRoot: true},
+	tenure.BeginAuditAnew: {what: "begin the tree of the audit log anew, where it is broken", noRoot: true},
+	tenure.ListTenants:    {what: "list tenants", noRoot: true},
+	tenure.CreateTenant:   {what: "make a tenant with its workspace default", noRoot: true},
+	tenure.SuspendTenant:  {what: "suspend a tenant: every credential of it is dead", noRoot: true},
+	tenure.ResumeTenant:   {what: "end the suspension of a tenant", noRoot: true},
 
 	// Provisioning.
 	tenure.ReadSCIM:        {what: "read over SCIM", scim: true, noRoot: true},

@@ -2,6 +2,7 @@ package api
 
 import (
 	"context"
+	"fmt"
 	"net/http"
 	"time"
 
@@ -185,6 +186,11 @@ func (a *API) mountProviders(m *mounting) {
 			if why != nil {
 				h.Sealed, h.SealedWhy, h.SealedSince = true, why.Error(), &since
 			}
+			log := a.Ledger.Standing()
+			if f := log.Fault; f != nil {
+				h.AuditFault = fmt.Sprintf("at place %d %s", f.Place, f.What)
+			}
+			h.AuditStale = when(log.Stale)
 			return &body[Health]{h}, nil
 		})
 }
@@ -199,6 +205,8 @@ type Health struct {
 	Sealed      bool       `json:"vault_sealed" doc:"Whether stored secrets cannot be opened, so that model requests answer 503"`
 	SealedWhy   string     `json:"vault_sealed_reason,omitempty" doc:"Why, and what to do"`
 	SealedSince *time.Time `json:"vault_sealed_since,omitempty" doc:"Since when"`
+	AuditFault  string     `json:"audit_fault,omitempty" doc:"What is wrong with the audit log; absent: nothing that is known"`
+	AuditStale  *time.Time `json:"audit_not_verified_since,omitempty" doc:"Since when no replica has verified the audit log; absent: within ten minutes"`
 }
 
 // NewRoot is a new root token, the one time that it is shown.

@@ -19,6 +19,8 @@ import (
 	"github.com/tenure-gateway/tenure/internal/backup"
 	"github.com/tenure-gateway/tenure/internal/connector"
 	"github.com/tenure-gateway/tenure/internal/directory"
+	"github.com/tenure-gateway/tenure/internal/evidence"
+	"github.com/tenure-gateway/tenure/internal/exception"
 	"github.com/tenure-gateway/tenure/internal/federation"
 	"github.com/tenure-gateway/tenure/internal/governance"
 	"github.com/tenure-gateway/tenure/internal/ledger"
@@ -27,7 +29,10 @@ import (
 	"github.com/tenure-gateway/tenure/internal/notice"
 	"github.com/tenure-gateway/tenure/internal/policy"
 	"github.com/tenure-gateway/tenure/internal/price"
+	"github.com/tenure-gateway/tenure/internal/review"
+	"github.com/tenure-gateway/tenure/internal/sink"
 	"github.com/tenure-gateway/tenure/internal/token"
+	"github.com/tenure-gateway/tenure/internal/trust"
 	"github.com/tenure-gateway/tenure/internal/vault"
 	"github.com/tenure-gateway/tenure/internal/web"
 )
@@ -44,6 +49,11 @@ type Oversight struct {
 	Notices    *notice.Notices
 	Backups    *backup.Backups
 	Ledger     *ledger.Ledger
+	Exceptions *exception.Exceptions
+	Sinks      *sink.Sinks
+	Evidence   *evidence.Evidence
+	Reviews    *review.Reviews
+	Trust      *trust.Trust
 }
 
 // Budgets are what the use of models may be, and what it costs.
@@ -90,10 +100,14 @@ func (a *API) Routes() []web.Route {
 	a.mountPrices(m)
 	a.mountStreams(m)
 	a.mountAudit(m)
+	a.mountReviews(m)
+	a.mountAuditSinks(m)
 	a.mountNotices(m)
+	a.mountTrust(m)
 	a.mountTokens(m)
 	a.mountAccounts(m)
 	a.mountRequests(m)
+	a.mountExceptions(m)
 	a.mountRotation(m)
 	a.mountProviders(m)
 	a.mountProviderKeys(m)
@@ -107,6 +121,7 @@ func (a *API) Routes() []web.Route {
 	a.mountOIDC(m)
 	a.mountRoot(m)
 	a.mountBackup(m)
+	a.mountEvidence(m)
 	doc := m.api.OpenAPI()
 	complete(doc)
 	return append(

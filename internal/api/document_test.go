@@ -111,6 +111,11 @@ func TestDocumentIsValid(t *testing.T) {
 				t.Errorf("security scheme %s: %+v", name, doc.Components.SecuritySchemes[name])
 			}
 		}
+		for name := range doc.Components.Schemas {
+			if !componentName.MatchString(name) {
+				t.Errorf("%q is no name of a component (OpenAPI 3.1 §4.8.7)", name)
+			}
+		}
 		var all any
 		_ = json.Unmarshal(body, &all)
 		references(t, doc, all)
@@ -126,6 +131,8 @@ func TestDocumentIsValid(t *testing.T) {
 		}
 	}
 }
+
+var componentName = regexp.MustCompile(`^[A-Za-z0-9._-]+$`)
 
 var inBraces = regexp.MustCompile(`\{([^}]*)\}`)
 

@@ -48,6 +48,7 @@ type Token struct {
 	RevokedAt  *time.Time `json:"revoked_at"`
 	RevokedBy  string     `json:"revoked_by,omitempty"`
 	Reason     string     `json:"revoked_reason,omitempty"`
+	Exception  string     `json:"exception,omitempty" maxLength:"200" doc:"Id of the exception that it hangs on: it lives no longer than that"`
 }
 
 func showToken(t tenure.Token) Token {
@@ -55,7 +56,7 @@ func showToken(t tenure.Token) Token {
 		ID: string(t.ID), Name: t.Name, Kind: string(t.Kind), Prefix: t.Prefix, State: t.State(time.Now()), User: t.UserName,
 		Account: string(t.ServiceAccount), Workspace: string(t.Workspace), Scopes: t.Scopes.Names(), Models: t.Models, CIDRs: tenure.NetworkNames(t.Networks),
 		Family: string(t.Family), CreatedAt: t.CreatedAt, CreatedBy: t.CreatedBy, RotatedAt: when(t.RotatedAt), RotatedTo: string(t.RotatedTo), ExpiresAt: when(t.ExpiresAt),
-		LastUsedAt: when(t.LastUsedAt), RevokedAt: when(t.RevokedAt), RevokedBy: t.RevokedBy, Reason: t.RevokedReason,
+		LastUsedAt: when(t.LastUsedAt), RevokedAt: when(t.RevokedAt), RevokedBy: t.RevokedBy, Reason: t.RevokedReason, Exception: string(t.Exception),
 	}
 }
 
@@ -121,7 +122,7 @@ func (l Lifetime) read() (time.Duration, error) {
 func (l Lifetime) Schema(huma.Registry) *huma.Schema {
 	return &huma.Schema{
 		OneOf:       []*huma.Schema{{Type: huma.TypeInteger}, {Type: huma.TypeString}},
-		Description: "Seconds, or text such as \"90d\", \"12h\"", Examples: []any{7776000, "90d"},
+		Description: "Seconds, or text such as \"90d\", \"12h\"; \"never\" needs an exception", Examples: []any{7776000, "90d"},
 	}
 }
 
@@ -148,11 +149,16 @@ type TokenWish struct {
 	Models    []string  `json:"models,omitempty" doc:"Patterns that narrow what the workspace allows, for example gpt-4o*; left out: all of it" example:"[\"gpt-4o*\"]"`
 	CIDRs     []string  `json:"cidrs,omitempty" doc:"Networks from where it is good; left out: from anywhere"`
 	ExpiresIn *Lifetime `json:"expires_in,omitempty"`
+	Exception string    `json:"exception,omitempty" maxLength:"200" doc:"Id of an exception that is in force: of the rule token_lifetime for a longer life than the policy lets it, of token_never_expires for one without an end"`
 }
 
 func (w TokenWish) spec() (token.Spec, error) {
-	spec := token.Spec{Name: w.Name, Scopes: w.Scopes, Models: w.Models, Networks: w.CIDRs}
+	spec := token.Spec{Name: w.Name, Scopes: w.Scopes, Models: w.Models, Networks: w.CIDRs, Exception: tenure.ExceptionID(w.Exception)}
 	if w.ExpiresIn == nil {
+		return spec, nil
+	}
+	if *w.ExpiresIn == `"never"` {
+		spec.Never = true
 		return spec, nil
 	}
 	var err error

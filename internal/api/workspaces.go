@@ -21,14 +21,15 @@ type Workspace struct {
 	Models    []string  `json:"models" doc:"Patterns of the models that may be asked there; * is any text"`
 	Role      string    `json:"role,omitempty" doc:"What the asker is in it; absent: nothing"`
 	Outage    int       `json:"outage_grace_seconds" doc:"How long its tokens are to go on while the database is away; 0: strict"`
-	InForce   int       `json:"effective_grace_seconds" doc:"What the policy best_effort_max leaves of that"`
+	InForce   int       `json:"effective_grace_seconds" doc:"What the policy best_effort_max leaves of that, while the exception is in force"`
+	Exception string    `json:"exception,omitempty" doc:"Id of the exception by which its tokens go on"`
 	CreatedAt time.Time `json:"created_at"`
 }
 
 func showWorkspace(w directory.WorkspaceRole) Workspace {
 	return Workspace{
 		string(w.ID), w.Name, w.About, append([]string{}, w.Models...), string(w.Role),
-		int(w.OutageGrace / time.Second), int(w.BestEffort() / time.Second), w.CreatedAt,
+		int(w.OutageGrace / time.Second), int(w.BestEffort(time.Now()) / time.Second), string(w.Exception), w.CreatedAt,
 	}
 }
 
@@ -114,7 +115,8 @@ type workspacePatch struct {
 		Name   *string  `json:"name,omitempty"`
 		About  *string  `json:"about,omitempty"`
 		Models []string `json:"models,omitempty" doc:"As a whole; what is left out of the body stays as it is"`
-		Outage *int     `json:"outage_grace_seconds,omitempty" minimum:"0" maximum:"300" doc:"How long its tokens go on while the database is away, where the policy best_effort_max lets them; needs admin.workspaces.set_outage_grace. 0: strict"`
+		Outage *int     `json:"outage_grace_seconds,omitempty" minimum:"0" maximum:"300" doc:"How long its tokens go on while the database is away, where the policy best_effort_max and an exception let them; needs admin.workspaces.set_outage_grace. 0: strict"`
+		By     *string  `json:"exception,omitempty" maxLength:"200" doc:"Id of the exception of the rule best_effort by which they do"`
 	}
 }
 
@@ -125,6 +127,7 @@ func (in *workspacePatch) spec() directory.WorkspaceSpec {
 		grace := time.Duration(*in.Body.Outage) * time.Second
 		spec.OutageGrace = &grace
 	}
+	spec.Exception = (*tenure.ExceptionID)(in.Body.By)
 	return spec
 }
 

@@ -29,6 +29,8 @@ import (
 	"github.com/tenure-gateway/tenure/internal/connector"
 	"github.com/tenure-gateway/tenure/internal/directory"
 	"github.com/tenure-gateway/tenure/internal/egress"
+	"github.com/tenure-gateway/tenure/internal/evidence"
+	"github.com/tenure-gateway/tenure/internal/exception"
 	"github.com/tenure-gateway/tenure/internal/federation"
 	"github.com/tenure-gateway/tenure/internal/gateway"
 	"github.com/tenure-gateway/tenure/internal/governance"
@@ -38,9 +40,12 @@ import (
 	"github.com/tenure-gateway/tenure/internal/notice"
 	"github.com/tenure-gateway/tenure/internal/policy"
 	"github.com/tenure-gateway/tenure/internal/price"
+	"github.com/tenure-gateway/tenure/internal/review"
 	"github.com/tenure-gateway/tenure/internal/secretref"
+	"github.com/tenure-gateway/tenure/internal/sink"
 	"github.com/tenure-gateway/tenure/internal/store"
 	"github.com/tenure-gateway/tenure/internal/token"
+	"github.com/tenure-gateway/tenure/internal/trust"
 	"github.com/tenure-gateway/tenure/internal/vault"
 	"github.com/tenure-gateway/tenure/internal/web"
 )
@@ -58,8 +63,14 @@ type App struct {
 	Directory *directory.Directory
 	Limits    *limits.Limits
 	Prices    *price.Prices
+	// Exceptions is the register of what deviates from the rules.
+	Exceptions *exception.Exceptions
 	// Ledger keeps the tree of the audit log.
 	Ledger *ledger.Ledger
+	// Sinks are where its events are sent.
+	Sinks *sink.Sinks
+	// Evidence makes what an auditor asks for.
+	Evidence *evidence.Evidence
 	// Connectors are the identity providers' ways in.
 	Connectors *connector.Connectors
 	// Connections are the identity providers by which people sign in.
@@ -70,9 +81,13 @@ type App struct {
 	Vault   *vault.Vault
 	// Notices tell people what they should know.
 	Notices *notice.Notices
+	// Trust are the pages that tell others what is enforced.
+	Trust *trust.Trust
 	// Governance answers for what was done.
 	Governance *governance.Governance
-	Metrics    *prometheus.Registry
+	// Reviews are campaigns in which everything that gives access is looked at.
+	Reviews *review.Reviews
+	Metrics *prometheus.Registry
 	// Version is that of the program.
 	Version string
 
@@ -178,6 +193,7 @@ func (a *App) build(ctx context.Context) error {
 	a.ModelUse = &store.ModelUse{DB: a.Store}
 	a.Prices = price.New(a.Store, a.Live, a.ModelUse)
 	a.Limits = limits.New(a.Store, a.Live, a.ModelUse, limits.NewMetrics(a.Metrics))
+	a.Exceptions = &exception.Exceptions{DB: a.Store, Live: a.Live}
 	a.Live.Note = a.Usage.NoteEnd
 	a.Live.Metrics = live.NewMetrics(a.Metrics, a.Live)
 	a.Uses = &store.LastUse{DB: a.Store, FirstUse: firstUse}
@@ -219,8 +235,18 @@ func (a *App) build(ctx context.Context) error {
 		DB: a.Store, Log: a.Log, Metrics: notice.NewMetrics(a.Metrics), Client: notice.NewClient(a.guard, tenure.EgressAll), Public: notice.NewClient(a.guard, 0),
 		Sealer: key.Sealer, Open: key.Open,
 	}
-	a.Ledger = &ledger.Ledger{DB: a.Store, Sealer: key.Sealer, Open: key.Open}
+	a.Ledger = &ledger.Ledger{DB: a.Store, Sealer: key.Sealer, Open: key.Open, Log: a.Log, Kept: filepath.Join(cfg.Home, "audit-checkpoint")}
+	a.Sinks = a.sinks()
+	a.Evidence = &evidence.Evidence{DB: a.Store, Place: a.Ledger.Place, Sign: a.Ledger.Sign, House: a.house, Standing: a.logStanding, Live: a.Live}
+	a.Trust = &trust.Trust{DB: a.Store, Facts: trustFacts(cfg), Sealed: func() error {
+		_, why := key.Sealed()
+		return why
+	}, Broken: func() bool {
+		tree := a.Ledger.Standing()
+		return tree.Fault != nil || tree.Trouble != ""
+	}}
 	a.Governance = &governance.Governance{DB: a.Store, Live: a.Live, SessionIdle: cfg.SessionIdle}
+	a.Reviews = a.reviews()
 	a.Connections = &federation.Connections{
 		DB: a.Store, Live: a.Live, Sealer: key.Sealer, Open: key.Open,
 		Local: cfg.PublicURL != nil && tenure.OnThisMachine(cfg.PublicURL.String()),
@@ -351,6 +377,9 @@ func (a *App) Serve(ctx context.Context, banner io.Writer, ready func(net.Addr))
 		err = a.Vault.Unsent(ctx, func(p tenure.Provider, why error) {
 			a.Log.Warn("a header of a provider is not sent", "tenant", p.Tenant, "workspace", p.Workspace, "provider", p.Name, "error", why)
 		})
+	}
+	if err == nil {
+		err = a.beginSinks()
 	}
 	if err == nil {
 		err = a.ensureRoot(ctx, banner) // only now that nothing else can fail: it is shown once

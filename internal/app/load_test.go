@@ -129,6 +129,7 @@ type worker struct {
 	side, other *side
 	r           *rand.Rand
 	who         credential
+	last        string     // what it asked last
 	left        int        // how often it asks as who
 	chats, idp  credential // of a person who asks models, and of the identity provider
 }
@@ -160,7 +161,7 @@ func (w *worker) step() {
 		w.t.Errorf("%s is told of the other tenant: %s", w.side.tenant, whole)
 	}
 	if got.status >= 500 && got.status != http.StatusNotImplemented {
-		w.t.Errorf("%d: %s", got.status, got.body)
+		w.t.Errorf("%s: %d: %s", w.last, got.status, got.body)
 	}
 }
 
@@ -239,6 +240,7 @@ func (w *worker) anything() reply {
 	if method(r) == http.MethodGet && w.r.IntN(2) == 0 {
 		target += "?limit=1000"
 	}
+	w.last = method(r) + " " + target
 	return w.ask(w.who, method(r), target, text(body), w.from()...)
 }
 

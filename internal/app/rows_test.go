@@ -159,7 +159,7 @@ type place map[string]string
 func (h *hand) place(tenant, marker string) place {
 	now := at(time.Now())
 	p := place{}
-	for _, part := range []string{"workspaces", "groups", "service-accounts", "providers", "token-requests", "notices", "limits", "prices"} {
+	for _, part := range []string{"workspaces", "groups", "service-accounts", "providers", "token-requests", "notices", "limits", "prices", "exceptions", "trust-requests", "reviews"} {
 		p[part] = id()
 	}
 	owner, person := personRow(tenant, h.name(marker, "person")+"@example.com", tenure.Member)
@@ -198,13 +198,29 @@ func (h *hand) place(tenant, marker string) place {
 			"id": p["token-requests"], "tenant_id": tenant, "workspace_id": p["workspaces"], "service_account_id": p["service-accounts"], "name": h.name(marker, "request"),
 			"scopes": "users.read", "models": "*", "cidrs": "", "life_seconds": 3600, "reason": marker, "requested_by_user": owner, "requested_by": marker, "requested_at": now, "state": "pending",
 		}},
+		row{"exceptions", map[string]any{
+			"id": p["exceptions"], "tenant_id": tenant, "title": h.name(marker, "exception"), "rule": "token_lifetime", "subject_kind": "service_account", "subject_id": p["service-accounts"],
+			"workspace_id": p["workspaces"], "for_user": owner, "reason": marker, "likelihood_before": "low", "impact_before": "low", "likelihood_after": "low", "impact_after": "low",
+			"controls": marker, "requested_by": marker, "requested_at": now, "begins_at": now, "expires_at": at(time.Now().Add(time.Hour)), "owner_user_id": owner, "plan": marker,
+			"remedy_at": at(time.Now().Add(time.Hour)),
+		}},
 		row{"model_prices", map[string]any{
 			"id": p["prices"], "tenant_id": tenant, "pattern": h.name(marker, "model"), "from_day": 1, "input": 1, "cache_read": 1, "cache_write": 1, "output": 1, "created_by": marker, "created_at": now,
+		}},
+		row{"trust_requests", map[string]any{
+			"id": p["trust-requests"], "tenant_id": tenant, "at": now, "user_id": owner, "name": marker, "email": "a@example.com", "organisation": marker,
+			"wants": "leavers", "message": marker, "address": "192.0.2.1", "state": "open",
 		}},
 		row{"usage_limits", map[string]any{
 			"id": p["limits"], "tenant_id": tenant, "workspace_id": p["workspaces"], "subject_kind": "service_account", "subject_id": p["service-accounts"],
 			"requests_per_minute": 1000, "created_by": marker, "created_at": now, "updated_at": now,
 		}},
+		row{"access_reviews", map[string]any{
+			"id": p["reviews"], "tenant_id": tenant, "title": h.name(marker, "review"), "since_at": now, "opened_at": now, "opened_by": marker, "due_at": at(time.Now().AddDate(0, 1, 0)),
+			"second_due_at": at(time.Now().AddDate(0, 2, 0)), "unanswered": "escalate", "items": 1,
+			"closed_at": now, "closed_by": marker, "report": marker, // so that nobody is reminded of it
+		}},
+		row{"access_review_items", map[string]any{"review": p["reviews"], "tenant_id": tenant, "n": 1, "kind": "person", "subject": owner, "name": h.name(marker, "item"), "person": owner}},
 		row{"notices", map[string]any{
 			"id": p["notices"], "tenant_id": tenant, "at": now, "sent_at": now, "kind": "token_expiring", "severity": "info", "user_id": owner, "object_kind": "token", "object_id": "x",
 			"object": marker, "message": marker + " expires", "dedupe": h.name(marker, "notice"),

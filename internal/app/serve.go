@@ -41,6 +41,8 @@ func (a *App) serve(ctx context.Context, ln net.Listener, h http.Handler, ready 
 	wg.Go(func() { a.Prices.Run(behind, report) })
 	wg.Go(func() { a.events.Run(behind, report) })
 	wg.Go(func() { a.Ledger.Run(behind, report) })
+	wg.Go(func() { a.Sinks.Run(behind, report) })
+	wg.Go(func() { a.Ledger.Watch(behind, report) })
 	wg.Go(func() { a.outage.Run(behind, report) })
 	wg.Go(func() { a.Connectors.Use.Run(behind, report) })
 	wg.Go(func() { a.Notices.Run(behind, report) })
@@ -49,6 +51,10 @@ func (a *App) serve(ctx context.Context, ln net.Listener, h http.Handler, ready 
 	wg.Go(func() { a.seedLater(behind) })
 	wg.Go(func() { a.Directory.KeepHouse(behind, report) })
 	wg.Go(func() { a.Vault.KeepHouse(behind, report) })
+	wg.Go(func() { a.Exceptions.KeepHouse(behind, report) })
+	if a.Config.Teams { // one person has nobody to review them
+		wg.Go(func() { a.Reviews.KeepHouse(behind, report) })
+	}
 	wg.Go(func() { a.Tokens.WatchReuse(behind, report) })
 	following := make(chan struct{})
 	failed := make(chan error, 2)
@@ -90,6 +96,9 @@ func (a *App) serve(ctx context.Context, ln net.Listener, h http.Handler, ready 
 	last, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
 	defer cancel()
 	if _, err := a.Ledger.Place(last); err != nil { // what the others have just written has its place, too
+		report(err)
+	}
+	if err := a.Sinks.End(last); err != nil {
 		report(err)
 	}
 	return a.kept(err)

@@ -6,6 +6,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/tenure-gateway/tenure/internal/web"
 )
@@ -78,7 +79,8 @@ func (s spec) fill(h *hand, method, path string, p place) map[string]any {
 	out := map[string]any{}
 	for name, field := range x.Properties {
 		ofLimit := strings.HasSuffix(path, "/limits") && slices.Contains([]string{"workspace", "subject", "requests_per_minute"}, name)
-		if slices.Contains(x.Required, name) || name == "scopes" || name == "key" || name == "unchecked" || ofLimit || len(x.Required) == 0 && slices.Contains([]string{"about", "description", "reason"}, name) {
+		ofException := strings.Contains(path, "/exceptions") && slices.Contains([]string{"title", "reason", "risk_before", "risk_after", "controls", "plan"}, name)
+		if slices.Contains(x.Required, name) || ofException || name == "scopes" || name == "key" || name == "unchecked" || ofLimit || len(x.Required) == 0 && slices.Contains([]string{"about", "description", "reason"}, name) {
 			out[name] = s.value(h, name, field, p)
 		}
 		if name == "unchecked" {
@@ -104,6 +106,10 @@ func (s spec) value(h *hand, name string, x schema, p place) any {
 		return h.name("made", "thing")
 	case "role":
 		return "member"
+	case "expires_at":
+		return time.Now().AddDate(0, 1, 0).UTC().Format(time.RFC3339)
+	case "risk_before", "risk_after":
+		return map[string]any{"likelihood": "low", "impact": "low"}
 	case "unchecked": // what there is to check with is nowhere
 		return true
 	}

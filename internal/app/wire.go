@@ -77,8 +77,8 @@ func (a *App) router() (*web.Router, error) {
 	}
 	pages := &dash.Dash{
 		Acts: dash.Acts{
-			Tokens: a.Tokens, Directory: a.Directory, Governance: a.Governance, Notices: a.Notices,
-			Connectors: a.Connectors, Policies: a.Policies, Vault: a.Vault, Limits: a.Limits, Prices: a.Prices, Ledger: a.Ledger,
+			Tokens: a.Tokens, Directory: a.Directory, Connectors: a.Connectors, Policies: a.Policies, Vault: a.Vault, Limits: a.Limits, Prices: a.Prices,
+			Oversight: dash.Oversight{Governance: a.Governance, Notices: a.Notices, Ledger: a.Ledger, Reviews: a.Reviews, Exceptions: a.Exceptions, Trust: a.Trust, Evidence: a.Evidence, Sinks: a.Sinks},
 		},
 		Doors: dash.Doors{Establish: si.Establish, WithRoot: si.WithRoot, Again: si.Again, SignOut: direct.SignOut, Direct: dash.Direct{Way: direct.Way, Own: direct.Own, Begin: direct.Begin}},
 		Base:  base, Suggest: a.suggest, Single: !cfg.Teams, System: a.system,
@@ -92,9 +92,10 @@ func (a *App) router() (*web.Router, error) {
 	if err != nil {
 		return nil, err
 	}
+	a.Evidence.Version = a.Version
 	admin := &api.API{
 		Tokens: a.Tokens, Directory: a.Directory, Feeds: api.Feeds{Connectors: a.Connectors, Connections: a.Connections}, Policies: a.Policies, Vault: a.Vault, Budgets: api.Budgets{Limits: a.Limits, Prices: a.Prices}, Live: a.Live,
-		Oversight: api.Oversight{Governance: a.Governance, Notices: a.Notices, Ledger: a.Ledger, Backups: &backup.Backups{
+		Oversight: api.Oversight{Governance: a.Governance, Notices: a.Notices, Ledger: a.Ledger, Exceptions: a.Exceptions, Reviews: a.Reviews, Evidence: a.Evidence, Sinks: a.Sinks, Trust: a.Trust, Backups: &backup.Backups{
 			DB: a.Store, Version: a.Version, Dir: cfg.Home, NoExports: cfg.NoExports, NoImports: cfg.NoImports,
 		}},
 		Answers: api.Answers{Find: a.Store.Answered, Keep: a.Store.KeepAnswer}, Single: !cfg.Teams,
@@ -237,7 +238,7 @@ func (a *App) ready(strictly bool) (string, error) {
 	switch {
 	case err == nil:
 		return a.unsealed(strictly)
-	case !strictly && a.Live.FreshFor(a.Tokens.Cache.Grace()) == nil:
+	case !strictly && a.Live.FreshFor(a.Tokens.Cache.Grace(a.Store.Now())) == nil:
 		return "degraded", nil
 	}
 	return "", err
@@ -292,6 +293,29 @@ func (a *App) registerMetrics() {
 			Help: "1 while events of the audit log wait for their places and nothing is signed, 0 otherwise.",
 		}, func() float64 {
 			if a.Ledger.Standing().Trouble != "" {
+				return 1
+			}
+			return 0
+		}),
+		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+			Name: "tenure_audit_verified",
+			Help: "Events of the audit log that a replica has verified, from the first one on.",
+		}, func() float64 { return float64(a.Ledger.Standing().Verified) }),
+		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+			Name: "tenure_audit_verified_age_seconds",
+			Help: "Seconds since a replica verified the audit log, or since this one first looked.",
+		}, func() float64 {
+			since := a.Ledger.Standing().Since
+			if since.IsZero() {
+				return 0
+			}
+			return a.Store.Now().Sub(since).Seconds()
+		}),
+		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+			Name: "tenure_audit_fault",
+			Help: "1 while the audit log is not what was signed, 0 otherwise.",
+		}, func() float64 {
+			if a.Ledger.Standing().Fault != nil {
 				return 1
 			}
 			return 0

@@ -75,6 +75,9 @@ func TokenMinted(p tenure.Principal, t tenure.Token) tenure.AuditEvent {
 	if !t.ExpiresAt.IsZero() {
 		e.Detail["expires_at"] = t.ExpiresAt.UTC().Format(time.RFC3339)
 	}
+	if t.Exception != "" {
+		e.Detail["exception"] = string(t.Exception)
+	}
 	return e
 }
 

@@ -65,15 +65,17 @@ func BackupCreated(p tenure.Principal, rows int64, digest, lock string) tenure.A
 type Restore struct {
 	At, KnownUntil                time.Time
 	Install, Version, Digest      string
+	Epoch                         string // of the log's checkpoints from then on
 	Rows, Ended, Sessions, Listed int64
 }
 
 // BackupRestored tells that the database was replaced by a backup.
 func BackupRestored(p tenure.Principal, r Restore) tenure.AuditEvent {
-	e := ofDatabase(p, "backup.restored")
+	e := ofDatabase(p, Restored)
 	e.Detail = map[string]string{
 		"snapshot_at": r.At.UTC().Format(time.RFC3339), "known_until": r.KnownUntil.UTC().Format(time.RFC3339), "install": r.Install, "version": r.Version, "sha256": r.Digest,
 		"rows": strconv.FormatInt(r.Rows, 10), "ended": strconv.FormatInt(r.Ended, 10), "sessions": strconv.FormatInt(r.Sessions, 10), "ended_by_lists": strconv.FormatInt(r.Listed, 10),
+		"epoch": r.Epoch,
 	}
 	return e
 }

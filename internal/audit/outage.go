@@ -169,7 +169,7 @@ func usedInOutage(key outageKey, u *outageUse) tenure.AuditEvent {
 			e.ActorID = string(s.Token)
 		}
 		e.ObjectID, e.Object = string(s.Token), s.Name
-		e.Detail["grace_seconds"] = wholeSeconds(s.OutageGrace)
+		e.Detail["grace_seconds"], e.Detail["exception"] = wholeSeconds(s.Outage.Grace), string(s.Outage.By)
 		if u.count == 1 {
 			e.RequestID = u.requests[0]
 		}

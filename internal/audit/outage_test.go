@@ -29,7 +29,7 @@ func TestOutage(t *testing.T) {
 	use := func(token, request string) {
 		s := &tenure.Standing{
 			Kind: tenure.PAT, Tenant: tenure.DefaultTenant, TenantActive: true, User: "u", UserName: "alice@example.com", UserActive: true,
-			Workspace: tenure.DefaultWorkspace, WorkspaceRole: tenure.Member, Token: tenure.TokenID(token), Name: "laptop", OutageGrace: 2 * time.Minute,
+			Workspace: tenure.DefaultWorkspace, WorkspaceRole: tenure.Member, Token: tenure.TokenID(token), Name: "laptop", Outage: tenure.Outage{Grace: 2 * time.Minute, By: "x"},
 		}
 		p, err := s.Admit(time.Now(), 0)
 		if err != nil {

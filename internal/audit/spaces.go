@@ -32,6 +32,9 @@ func WorkspaceUpdated(p tenure.Principal, before, after tenure.Workspace) tenure
 	if was, is := before.OutageGrace, after.OutageGrace; was != is {
 		e.Detail["outage_grace_seconds_before"], e.Detail["outage_grace_seconds"] = wholeSeconds(was), wholeSeconds(is)
 	}
+	if was, is := before.Exception, after.Exception; was != is {
+		e.Detail["exception_before"], e.Detail["exception"] = string(was), string(is)
+	}
 	if before.About != after.About {
 		e.Detail["about"] = "changed"
 	}

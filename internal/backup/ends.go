@@ -28,6 +28,8 @@ type list struct {
 	ids     []eventID // of audit events
 	backups []string  // digests of those that were made
 	vague   int       // events that say how many have left a group, and not who
+	// exceptions are the events that tell of them, in which the renewals are.
+	exceptions []event
 }
 
 // of answers Invalid when a list is of another installation.
@@ -43,7 +45,7 @@ func (e Ends) of(install string) error {
 // apply ends what the lists tell. What carried anything has it end by the database's
 // own triggers.
 func (e Ends) apply(ctx context.Context, tx *store.Tx, in Header) ([]Told, error) {
-	out := make([]Told, 0, len(e.lists))
+	out, renewed := make([]Told, 0, len(e.lists)), e.renewals()
 	for _, l := range e.lists {
 		t := Told{Name: l.name, Events: len(l.ids), Vague: l.vague}
 		for _, end := range l.ends {
@@ -51,7 +53,7 @@ func (e Ends) apply(ctx context.Context, tx *store.Tx, in Header) ([]Told, error
 				continue // the backup knows
 			}
 			t.Entries++
-			ended, known, err := tx.End(ctx, end)
+			ended, known, err := tx.End(ctx, renewed.judge(end, tx.Now()))
 			if err != nil {
 				return nil, fmt.Errorf("%s: %w", l.name, err)
 			}

@@ -32,6 +32,8 @@ func endingActions() map[string]string {
 		"group.deleted": "group", "group_mapping.removed": "mapping",
 		"oidc_connection.deleted": "oidc_connection", "user.unlinked": "oidc_subject",
 		"token_request.rejected": "token_request", "token_request.withdrawn": "token_request", "token_request.collected": "token_request",
+		"exception.revoked": "exception", "exception.remediated": "exception", "exception.renewed": "exception_renewed",
+		"exception.rejected": "exception_declined", "exception.withdrawn": "exception_declined",
 		"provider_key.retired": "provider_key", "provider_key.activated": "provider_key_before",
 	}
 }
@@ -73,6 +75,9 @@ func (l *list) addEvents(events []event) {
 	ends, states := endingActions(), stateActions()
 	for _, ev := range events {
 		l.ids = append(l.ids, eventID{ev.ID, ev.At})
+		if strings.HasPrefix(ev.Action, "exception.") && ev.succeeded() {
+			l.exceptions = append(l.exceptions, ev)
+		}
 		l.until = ev.At
 		for _, kind := range []string{states[ev.Action], ev.undone()} {
 			if kind != "" && ev.succeeded() {
@@ -142,6 +147,10 @@ func (l *list) end(kind string, ev event) {
 		e.ID, e.In, e.Less = ev.Object[strings.LastIndexByte(ev.Object, '/')+1:], ev.Detail["provider"], ev.Detail["version"]
 	case "token_request":
 		e.Less = ev.Action[len("token_request."):]
+	case "exception_declined":
+		e.Less = ev.Action[len("exception."):]
+	case "exception_renewed": // it is told of the one that took its place
+		e.ID, e.Less = ev.Detail["renews"], ev.ObjectID
 	}
 	l.ends = append(l.ends, e)
 }

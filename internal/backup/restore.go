@@ -88,6 +88,40 @@ func (r Restored) audited() audit.Restore {
 	}
 }
 
+// eraseAgain erases what had been erased from the log in the database that was replaced,
+// where an event that goes on tells so. What a hand has erased there is back.
+func eraseAgain(ctx context.Context, tx *store.Tx, was *store.Replaced) error {
+	if len(was.Unerased) == 0 {
+		return nil
+	}
+	type event struct {
+		tenant tenure.TenantID
+		id     string
+	}
+	tellers, err := tx.Tellers(ctx, 0)
+	if err != nil {
+		return err
+	}
+	told := map[event]string{}
+	for _, t := range tellers {
+		for id := range strings.FieldsSeq(t.Detail["events"]) {
+			told[event{t.Tenant, id}] = t.ID
+		}
+	}
+	for _, e := range was.Unerased {
+		teller := told[event{e.Tenant, e.ID}]
+		if teller == "" || audit.Lasts(e.Action) {
+			continue
+		}
+		if err := tx.EraseEvent(ctx, e.ID, teller, audit.Commitment(e)); err != nil {
+			return err
+		}
+		was.Ended["erased_events"]++
+	}
+	was.Unerased = nil
+	return nil
+}
+
 func (b *Backups) restore(ctx context.Context, by tenure.Principal, r io.Reader, with Unlock, o RestoreOptions, tell Progress) (Restored, error) {
 	ids, err := with.identities()
 	if err != nil {
@@ -125,10 +159,17 @@ func (b *Backups) restore(ctx context.Context, by tenure.Principal, r io.Reader,
 			if out.VouchedBy, err = o.vouches(ctx, tx, in); err != nil {
 				return err
 			}
+			if err = eraseAgain(ctx, tx, was); err != nil {
+				return err
+			}
 			if o.DryRun {
 				return errDry
 			}
-			return tx.Append(ctx, audit.BackupRestored(by, out.audited()))
+			told := out.audited()
+			if told.Epoch, err = tx.NewEpoch(ctx, audit.Tellers()...); err != nil {
+				return err
+			}
+			return tx.Append(ctx, audit.BackupRestored(by, told))
 		},
 	})
 	if o.DryRun && errors.Is(err, errDry) {

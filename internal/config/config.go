@@ -76,6 +76,7 @@ func (c *Checked) Asserted() []string { return []string{c.IdentityHeader, c.Tena
 type Serve struct {
 	Local
 	Secrets
+	Audit
 	Mode      string `env:"TENURE_MODE" default:"single" placeholder:"single|teams" help:"single: one person, the root token covers everything. teams: people sign in and make personal access tokens (default: ${default})."`
 	Listen    string `env:"TENURE_LISTEN" default:"127.0.0.1:5757" placeholder:"HOST:PORT" help:"Address to listen on; TLS when a certificate and a key are set (default: ${default})."`
 	TLSCert   string `name:"tls-cert" env:"TENURE_TLS_CERT" placeholder:"FILE" help:"Certificate chain, PEM."`
@@ -156,6 +157,7 @@ type Checked struct {
 	SessionIdle       time.Duration
 	SessionLife       time.Duration
 	Secrets           SecretSources
+	Audit             AuditFile
 	CachedTokens      int
 	CAFile            string // "": none
 	MaxInflight       int    // 0: what the machine holds
@@ -231,6 +233,7 @@ func (s Serve) CheckAll() (*Checked, []error) {
 	r.oidc(s, c)
 	r.tokens(s, c)
 	r.secrets(s.Secrets, c)
+	r.audit(s.Audit, c)
 	for name := range strings.SplitSeq(s.Admins, ",") {
 		if name = strings.TrimSpace(name); name != "" {
 			c.Admins[tenure.FoldUserName(name)] = true

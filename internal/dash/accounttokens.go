@@ -53,7 +53,15 @@ func (d *Dash) serviceTokenForm(r *http.Request) (*formPage, error) {
 	page.Fields = []field{
 		{Kind: textField, Name: "name", Label: "Name", Most: tenure.MaxTokenName, Needed: true, Example: "cluster ops-1"},
 		{Kind: manyField, Name: "scopes", Label: "Scopes", Options: scopeOptions(terms.Scopes)},
-		{Kind: pickField, Name: "expires_in", Label: "Expires", Options: lifeOptions(terms, page.Now, a.ExpiresAt)},
+		{Kind: pickField, Name: "expires_in", Label: "Expires", Options: lifeOptions(terms, page.Now, a.ExpiresAt), Hint: "Longer, or without an end, needs an exception."},
+	}
+	excepted, err := d.Exceptions.InForce(ctx, by, tenure.Deviation{Tenant: a.Tenant, Workspace: a.Workspace, Account: a.ID}, tenure.RuleTokenLifetime, tenure.RuleTokenExpires)
+	if err != nil {
+		return nil, err
+	}
+	for _, x := range excepted {
+		lives := &page.Fields[2]
+		lives.Options = append(lives.Options, option{Value: byException + string(x.ID), Label: exceptedLife(x)})
 	}
 	if terms.Approval {
 		page.Fields = append(page.Fields, field{Kind: areaField, Name: "reason", Label: "Why", Hint: why, Most: tenure.MaxText})
@@ -108,13 +116,14 @@ func (d *Dash) newServiceToken(w http.ResponseWriter, r *http.Request) error {
 func (d *Dash) mintServiceToken(w http.ResponseWriter, r *http.Request) error {
 	id := tenure.ServiceAccountID(r.PathValue("id"))
 	spec := token.Spec{Name: sent(r, "name"), Scopes: words(r, "scopes"), Models: words(r, "models"), Networks: words(r, "cidrs"), Reason: lines(r, "reason")}
-	seconds, err := strconv.ParseInt(sent(r, "expires_in"), 10, 64)
-	if err != nil || seconds <= 0 || seconds > int64(tenure.MaxTokenLife/time.Second) {
-		err = tenure.InvalidField("expires_in", "choose one of the lifetimes offered")
+	var err error
+	if exception, ok := strings.CutPrefix(sent(r, "expires_in"), byException); ok {
+		spec.Exception = tenure.ExceptionID(exception)
+	} else {
+		spec.Life, err = chosenLife(r)
 	}
 	var made token.Minted
 	if err == nil {
-		spec.Life = time.Duration(seconds) * time.Second
 		made, err = d.Tokens.MintService(r.Context(), web.Principal(r.Context()), id, spec)
 	}
 	if err != nil {
@@ -128,6 +137,15 @@ func (d *Dash) mintServiceToken(w http.ResponseWriter, r *http.Request) error {
 		return d.showRequests(w, r, fmt.Sprintf("Your request for “%s” waits for a second person. When it is approved, collect the token here.", made.Request.Name))
 	}
 	return d.showAccount(w, r, id, accountPage{Reveal: d.revealed(r, made.Token, made.Secret, "")})
+}
+
+// chosenLife reads the lifetime that was chosen, in seconds.
+func chosenLife(r *http.Request) (time.Duration, error) {
+	seconds, err := strconv.ParseInt(sent(r, "expires_in"), 10, 64)
+	if err != nil || seconds <= 0 || seconds > int64(tenure.MaxTokenLife/time.Second) {
+		return 0, tenure.InvalidField("expires_in", "choose one of the lifetimes offered")
+	}
+	return time.Duration(seconds) * time.Second, nil
 }
 
 // accountToken reads a token of the service account that the address names, for who
@@ -234,7 +252,7 @@ func (d *Dash) askRevokeServiceToken(w http.ResponseWriter, r *http.Request) err
 		},
 	}
 	page.Facts = page.tokenFacts(t)
-	if !t.Live(page.Now) {
+	if t.Over(page.Now) {
 		page.Over = "This token has ended already: it is " + t.State(page.Now) + "."
 	}
 	return d.show(w, http.StatusOK, "confirm", page)

@@ -35,10 +35,12 @@ func (d *Dash) administration() []web.Route {
 	}
 	routes = append(routes, d.usageRoutes()...)
 	routes = append(routes, d.priceRoutes()...)
+	routes = append(routes, d.evidenceRoutes()...)
+	routes = append(routes, d.sinkRoutes()...)
 	if d.Single {
 		return routes
 	}
-	for _, more := range [][]web.Route{d.accountRoutes(), d.requestRoutes(), d.workspaceRoutes(), d.memberRoutes(), d.connectorRoutes()} {
+	for _, more := range [][]web.Route{d.accountRoutes(), d.requestRoutes(), d.workspaceRoutes(), d.memberRoutes(), d.connectorRoutes(), d.trustRoutes()} {
 		routes = append(routes, more...)
 	}
 	return append(routes,
@@ -51,6 +53,18 @@ func (d *Dash) usageRoutes() []web.Route {
 	one := limitsPath + "/{id}"
 	return []web.Route{
 		d.look("GET "+usagePath, tenure.ReadUsage, d.usage),
+		d.look("GET "+reviewsPath, tenure.ListReviews, d.reviews),
+		d.look("GET "+reviewsPath+"/new", tenure.OpenReview, d.newReview),
+		d.do("POST "+reviewsPath, tenure.OpenReview, d.openReview),
+		d.look("GET "+reviewsPath+"/{id}", tenure.ReadReview, d.review),
+		d.look("GET "+reviewsPath+"/{id}/report", tenure.ReadAllReviews, d.reviewReport),
+		d.look("GET "+reviewsPath+"/{id}/close", tenure.CloseReview, d.askCloseReview),
+		d.do("POST "+reviewsPath+"/{id}/close", tenure.CloseReview, d.closeReview),
+		d.do("POST "+reviewsPath+"/{id}/keep", tenure.DecideReview, d.keepItems),
+		d.look("GET "+reviewsPath+"/{id}/items/{item}", tenure.DecideReview, d.reviewItem),
+		d.do("POST "+reviewsPath+"/{id}/items/{item}", tenure.DecideReview, d.decideItem),
+		d.look("GET "+reviewsPath+"/{id}/items/{item}/reassign", tenure.ReassignReview, d.askReassign),
+		d.do("POST "+reviewsPath+"/{id}/items/{item}/reassign", tenure.ReassignReview, d.reassignItem),
 		d.look("GET "+limitsPath, tenure.ListLimits, d.limits),
 		d.look("GET "+limitsPath+"/new", tenure.SetLimit, d.newLimit),
 		d.do("POST "+limitsPath, tenure.SetLimit, d.createLimit),
@@ -58,6 +72,22 @@ func (d *Dash) usageRoutes() []web.Route {
 		d.do("POST "+one, tenure.SetLimit, d.updateLimit),
 		d.look("GET "+one+"/remove", tenure.RemoveLimit, d.askRemoveLimit),
 		d.do("POST "+one+"/remove", tenure.RemoveLimit, d.removeLimit),
+	}
+}
+
+func (d *Dash) sinkRoutes() []web.Route {
+	one := sinksPath + "/{id}"
+	return []web.Route{
+		d.look("GET "+sinksPath, tenure.ListSinks, d.sinks),
+		d.look("GET "+sinksPath+"/new", tenure.CreateSink, d.newSink),
+		d.do("POST "+sinksPath, tenure.CreateSink, d.createSink),
+		d.look("GET "+one, tenure.ListSinks, d.sink),
+		d.do("POST "+one+"/pause", tenure.ChangeSink, d.pauseSink(true, "“%s” is paused: it keeps its place.")),
+		d.do("POST "+one+"/resume", tenure.ChangeSink, d.pauseSink(false, "“%s” goes on where it was, at once.")),
+		d.look("GET "+one+"/rotate", tenure.ChangeSink, d.askRotateSink),
+		d.do("POST "+one+"/rotate", tenure.ChangeSink, d.rotateSink),
+		d.look("GET "+one+"/delete", tenure.ChangeSink, d.askDeleteSink),
+		d.do("POST "+one+"/delete", tenure.ChangeSink, d.deleteSink),
 	}
 }
 

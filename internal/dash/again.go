@@ -53,7 +53,7 @@ func (p *failPage) keep(w http.ResponseWriter, r *http.Request) {
 	k := &kept{Action: r.URL.Path}
 	for _, name := range slices.Sorted(maps.Keys(r.PostForm)) {
 		for _, value := range r.PostForm[name] {
-			if name == "key" || tenure.MentionsToken(value) {
+			if name == "key" || name == "secret" || tenure.MentionsToken(value) {
 				p.Says = append(p.Says, "A key was typed, which no page shows again: type it anew after the sign-in.")
 				return
 			}

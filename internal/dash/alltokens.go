@@ -154,7 +154,7 @@ func (d *Dash) askRevokeAny(w http.ResponseWriter, r *http.Request) error {
 		{Name: "Expires", At: page.At(t.ExpiresAt)},
 	}
 	page.Ends = []string{atOnce, notBack}
-	if !t.Live(page.Now) {
+	if t.Over(page.Now) {
 		page.Over = "This token has ended already: it is " + t.State(page.Now) + "."
 	}
 	return d.show(w, http.StatusOK, "confirm", page)

@@ -21,6 +21,9 @@ type auditPage struct {
 	Places  spaces
 	Kept    string
 	Subject string // of whom the events are, where that was asked
+	Sinks   bool   // they may see where events are sent
+	// Verified is what is known of its verification; nil: this person may not know.
+	Verified *verifiedPart
 }
 
 // Kinds are the first words of what happens.
@@ -35,9 +38,19 @@ func (d *Dash) audit(w http.ResponseWriter, r *http.Request) error {
 	if err := d.Establish(w, r); err != nil {
 		return err
 	}
+	return d.showAudit(w, r)
+}
+
+func (d *Dash) showAudit(w http.ResponseWriter, r *http.Request) error {
 	ctx, by := r.Context(), web.Principal(r.Context())
 	page := auditPage{frame: d.frame(r, "Audit"), looking: look("/admin/audit", r.URL.Query())}
+	page.Address, page.Sinks = "/admin/audit", may(by, tenure.ListSinks)
 	var err error
+	if may(by, tenure.VerifyAudit) {
+		if page.Verified, err = d.verifiedPart(r); err != nil {
+			return err
+		}
+	}
 	if page.Places, err = d.spaces(r); err != nil {
 		return err
 	}
@@ -113,6 +126,9 @@ func facts(e tenure.AuditEvent) []fact {
 		if x.Text != "" {
 			out = append(out, x)
 		}
+	}
+	if len(e.Erased) > 0 {
+		out = append(out, fact{Name: "Erased", Text: "What may be about a person: who did it, on whom, from where, why."})
 	}
 	for _, key := range slices.Sorted(maps.Keys(e.Detail)) {
 		if e.Detail[key] != "" {

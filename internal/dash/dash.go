@@ -17,13 +17,18 @@ import (
 	"github.com/tenure-gateway/tenure"
 	"github.com/tenure-gateway/tenure/internal/connector"
 	"github.com/tenure-gateway/tenure/internal/directory"
+	"github.com/tenure-gateway/tenure/internal/evidence"
+	"github.com/tenure-gateway/tenure/internal/exception"
 	"github.com/tenure-gateway/tenure/internal/governance"
 	"github.com/tenure-gateway/tenure/internal/ledger"
 	"github.com/tenure-gateway/tenure/internal/limits"
 	"github.com/tenure-gateway/tenure/internal/notice"
 	"github.com/tenure-gateway/tenure/internal/policy"
 	"github.com/tenure-gateway/tenure/internal/price"
+	"github.com/tenure-gateway/tenure/internal/review"
+	"github.com/tenure-gateway/tenure/internal/sink"
 	"github.com/tenure-gateway/tenure/internal/token"
+	"github.com/tenure-gateway/tenure/internal/trust"
 	"github.com/tenure-gateway/tenure/internal/vault"
 	"github.com/tenure-gateway/tenure/internal/web"
 )
@@ -32,14 +37,24 @@ import (
 type Acts struct {
 	Tokens     *token.Tokens
 	Directory  *directory.Directory
-	Governance *governance.Governance
-	Notices    *notice.Notices
 	Connectors *connector.Connectors
 	Policies   *policy.Policies
 	Vault      *vault.Vault
 	Limits     *limits.Limits
 	Prices     *price.Prices
+	Oversight
+}
+
+// Oversight is who answers for what was done, and shows it.
+type Oversight struct {
+	Governance *governance.Governance
+	Notices    *notice.Notices
 	Ledger     *ledger.Ledger
+	Reviews    *review.Reviews
+	Exceptions *exception.Exceptions
+	Trust      *trust.Trust
+	Evidence   *evidence.Evidence
+	Sinks      *sink.Sinks
 }
 
 // Doors are how a browser comes in and goes out.
@@ -120,6 +135,8 @@ func (d *Dash) Routes() ([]web.Route, error) {
 		d.route("POST /admin/notices/{id}/read", tenure.ReadAnyNotice, d.readNotice("/admin/notices")),
 		d.route("POST /settings/notices/{id}/read", tenure.ReadNotice, d.readNotice("/settings")),
 		d.route("GET /admin/audit", tenure.ReadAudit, d.audit),
+		{Pattern: "GET /admin/audit/verified", Action: tenure.VerifyAudit, Fail: d.failQuietly, Handle: d.secured(d.verified)},
+		d.do("POST /admin/audit/verify", tenure.VerifyAudit, d.verifyAudit),
 		d.route("GET /login", tenure.Public, d.login),
 		d.route("POST /login/again", tenure.EndSession, d.signInAgain),
 		d.route("POST /logout", tenure.EndSession, d.logout),
@@ -134,7 +151,7 @@ func (d *Dash) Routes() ([]web.Route, error) {
 			d.route("GET /settings/root/rotate", tenure.RotateRoot, d.askRotateRoot),
 			d.route("POST /settings/root/rotate", tenure.RotateRoot, d.rotateRoot)), nil
 	}
-	routes = append(routes, d.peopleRoutes()...)
+	routes = append(append(routes, d.peopleRoutes()...), d.exceptionRoutes()...)
 	return append(routes,
 		d.route("POST /login", tenure.Public, d.signInByAddress),
 		d.route("GET /settings/tokens", tenure.ViewPages, toSettings), // the address that a generated token's page has

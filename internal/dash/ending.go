@@ -34,6 +34,8 @@ type fact struct {
 	Text string
 	Code bool // Text is an identifier
 	At   moment
+	Link string // to where Text is changed by Does, or ""
+	Does string
 }
 
 func (d *Dash) askRevoke(w http.ResponseWriter, r *http.Request) error {
@@ -53,7 +55,7 @@ func (d *Dash) askRevoke(w http.ResponseWriter, r *http.Request) error {
 		{Name: "Last used", At: page.At(t.LastUsedAt)},
 		{Name: "Expires", At: page.At(t.ExpiresAt)},
 	}
-	if t.Live(page.Now) {
+	if !t.Over(page.Now) {
 		page.Ends = []string{
 			"This token ends at once, on every replica.",
 			"So does every request and stream that it carries at that moment.",

@@ -25,6 +25,7 @@ type formPage struct {
 	Wrong   string  // what was wrong and belongs to no field
 	Action  string  // where it goes
 	Button  string
+	Asks    bool   // it only asks: what is chosen leads to another page, and changes nothing
 	Try     string // a second button, which shows what would come of it; "": there is none
 	Danger  bool   // it ends something
 	Back    string // where Cancel goes
@@ -46,6 +47,7 @@ type field struct {
 	Most    int    // bytes
 	Needed  bool
 	Code    bool // it is an identifier, an address or a pattern
+	Unshown bool // what was typed is not shown again
 	Options []option
 	Wrong   string
 	Part    string // a heading before it, or ""
@@ -102,7 +104,7 @@ func (p *formPage) typed(r *http.Request) {
 
 func (f *field) typed(r *http.Request) {
 	sent := r.PostForm[f.Name]
-	if f.Kind == secretField {
+	if f.Kind == secretField || f.Unshown {
 		return
 	}
 	f.Value = strings.Join(sent, " ")

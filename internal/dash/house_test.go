@@ -20,6 +20,8 @@ import (
 	"github.com/tenure-gateway/tenure/internal/audit"
 	"github.com/tenure-gateway/tenure/internal/connector"
 	"github.com/tenure-gateway/tenure/internal/directory"
+	"github.com/tenure-gateway/tenure/internal/evidence"
+	"github.com/tenure-gateway/tenure/internal/exception"
 	"github.com/tenure-gateway/tenure/internal/governance"
 	"github.com/tenure-gateway/tenure/internal/keys"
 	"github.com/tenure-gateway/tenure/internal/ledger"
@@ -28,8 +30,11 @@ import (
 	"github.com/tenure-gateway/tenure/internal/notice"
 	"github.com/tenure-gateway/tenure/internal/policy"
 	"github.com/tenure-gateway/tenure/internal/price"
+	"github.com/tenure-gateway/tenure/internal/review"
+	"github.com/tenure-gateway/tenure/internal/sink"
 	"github.com/tenure-gateway/tenure/internal/store"
 	"github.com/tenure-gateway/tenure/internal/token"
+	"github.com/tenure-gateway/tenure/internal/trust"
 	"github.com/tenure-gateway/tenure/internal/vault"
 	"github.com/tenure-gateway/tenure/internal/web"
 )
@@ -82,15 +87,26 @@ func open(t *testing.T, single bool) *house {
 		SessionIdle: time.Hour, SessionLife: 24 * time.Hour, RootStands: tokens.RootStands,
 	}
 	h.live = l
+	signer := &ledger.Ledger{DB: db, Sealer: key.Sealer, Open: key.Open}
 	l.Note = people.Usage.NoteEnd
 	h.Dash = &Dash{
 		Acts: Acts{
-			Tokens: tokens, Directory: people, Governance: &governance.Governance{DB: db, Live: l, SessionIdle: time.Hour},
-			Notices:    &notice.Notices{DB: db, Log: slog.New(slog.DiscardHandler), Metrics: notice.NewMetrics(reg)},
+			Tokens: tokens, Directory: people,
+			Oversight: Oversight{
+				Governance: &governance.Governance{DB: db, Live: l, SessionIdle: time.Hour},
+				Notices:    &notice.Notices{DB: db, Log: slog.New(slog.DiscardHandler), Metrics: notice.NewMetrics(reg)},
+				Exceptions: &exception.Exceptions{DB: db, Live: l},
+				Reviews:    reviewsOf(db, tokens, h),
+				Trust:      &trust.Trust{DB: db, Facts: trust.Facts{Ways: []trust.Way{{Says: "asserted by a proxy"}}, Keys: "a file"}, Sealed: func() error { return nil }, Broken: func() bool { return false }},
+				Ledger:     signer,
+				Sinks:      &sink.Sinks{DB: db, Log: slog.New(slog.DiscardHandler), Sealer: key.Sealer, Open: key.Open, Net: sink.Net{Client: http.DefaultClient, Public: http.DefaultClient, Replica: "one"}},
+				Evidence: &evidence.Evidence{DB: db, Place: signer.Place, Sign: signer.Sign, House: func(context.Context, tenure.Principal) (evidence.House, error) {
+					return evidence.House{}, nil
+				}},
+			},
 			Connectors: &connector.Connectors{DB: db, Live: l, Use: &store.ConnectorUse{DB: db}},
 			Policies:   &policy.Policies{DB: db, Live: l, Single: single},
 			Vault:      &vault.Vault{DB: db, Live: l, Key: key},
-			Ledger:     &ledger.Ledger{DB: db, Sealer: key.Sealer, Open: key.Open},
 			Limits:     bounds,
 			Prices:     price.New(db, l, use),
 		},
@@ -278,4 +294,26 @@ func (v visitor) withSession(p page) visitor {
 func (h *house) logged() string {
 	h.lines.Flush()
 	return h.log.String()
+}
+
+// reviewsOf reviews with tokens that end, and all else that stays.
+func reviewsOf(db *store.DB, tokens *token.Tokens, h *house) *review.Reviews {
+	return &review.Reviews{
+		DB: db, Log: slog.New(slog.DiscardHandler), Metrics: review.NewMetrics(prometheus.NewRegistry()), Flush: tokens.Uses.Flush,
+		Things: review.Things{
+			Beside: func(tenure.TenantID) []tenure.ReviewSubject { return nil },
+			End: func(ctx context.Context, i tenure.ReviewItem, reason string) error {
+				_, err := tokens.Revoke(ctx, h.operator(), tenure.TokenID(i.Subject), reason)
+				return err
+			},
+			Alive: func(ctx context.Context, i tenure.ReviewItem) (bool, error) {
+				return tokens.Stands(ctx, i.Tenant, tenure.TokenID(i.Subject))
+			},
+			Gone:   func(context.Context, tenure.ReviewItem) (string, error) { return "", nil },
+			Change: func(context.Context, tenure.Principal, tenure.ReviewItem, string) (bool, error) { return false, nil },
+		},
+		Sign:       func(_ context.Context, kind, text string) (string, error) { return kind + "\n" + text, nil },
+		Checkpoint: func(context.Context) (string, error) { return "", nil },
+		Version:    func() string { return "v1" },
+	}
 }

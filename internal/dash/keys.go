@@ -59,7 +59,7 @@ func (d *Dash) showKeys(w http.ResponseWriter, r *http.Request, notice string) e
 	for _, problem := range status.Problems {
 		page.Wrong = append(page.Wrong, sentence(problem))
 	}
-	names := map[string]string{"provider_keys": "Keys of providers", "webhook_secrets": "Secrets of webhooks", "oidc_connections": "Client secrets of OpenID Connect", "audit_keys": "Signing key of the audit log"}
+	names := map[string]string{"provider_keys": "Keys of providers", "webhook_secrets": "Secrets of webhooks", "oidc_connections": "Client secrets of OpenID Connect", "audit_keys": "Signing key of the audit log", "audit_sinks": "Secrets of audit sinks"}
 	for _, one := range status.Wrapped {
 		row := wrappedRow{Wrapped: one, What: names[one.Table], By: one.KEK}
 		row.By, row.Version, _ = strings.Cut(one.KEK, "#")

@@ -17,16 +17,18 @@ const perPage = 100
 // the list of one's own.
 type tokensPage struct {
 	frame
-	Notice  string  // what has just ended, "" for nothing
-	Reveal  *reveal // a token that has just been generated, in place of the form
-	Form    tokenForm
-	Offer   token.Offer
-	Notices []tenure.Notice // to oneself, unread
-	Person  bool            // who asks can have tokens
-	Live    []tenure.Token
-	Ended   []tenure.Token
-	Next    tenure.TokenID // where the next page begins, or ""
-	Older   bool           // this is not the first page
+	Notice string  // what has just ended, "" for nothing
+	Reveal *reveal // a token that has just been generated, in place of the form
+	Form   tokenForm
+	Offer  token.Offer
+	// Excepted are the exceptions by which a token may live longer.
+	Excepted []tenure.Exception
+	Notices  []tenure.Notice // to oneself, unread
+	Person   bool            // who asks can have tokens
+	Live     []tenure.Token
+	Ended    []tenure.Token
+	Next     tenure.TokenID // where the next page begins, or ""
+	Older    bool           // this is not the first page
 }
 
 // A rootPage is what single mode has in place of access tokens.
@@ -75,6 +77,9 @@ func (d *Dash) tokensPage(r *http.Request) (tokensPage, error) {
 		return page, err
 	}
 	if page.Offer, err = d.Tokens.Offer(ctx, by); err != nil {
+		return page, err
+	}
+	if page.Excepted, err = d.Exceptions.InForce(ctx, by, tenure.Deviation{Tenant: by.Tenant(), Workspace: page.Workspace, User: by.User()}, tenure.RuleTokenLifetime, tenure.RuleTokenExpires); err != nil {
 		return page, err
 	}
 	page.Form = tokenForm{Workspace: string(page.Workspace), Life: tenure.FormatSpan(page.Offer.Usual), Scopes: page.Offer.Scopes}

@@ -29,6 +29,11 @@ type navLink struct {
 	// leads shows it also to those whose role in a workspace opens it, and not to
 	// everybody who might have such a role.
 	leads bool
+	// decides shows it to whoever has something to decide in an access review and is no
+	// administrator, who has the page there.
+	decides bool
+	// published shows it where the policy has a trust page.
+	published bool
 }
 
 // nav lists the pages, in the order of the side navigation.
@@ -39,6 +44,8 @@ func nav() []navGroup {
 			{Name: "Root token", Path: "/settings", single: true},
 			{Name: "Sessions", Path: sessionsPath, teams: true, single: true},
 			{Name: "My activity", Path: "/settings/activity", teams: true},
+			{Name: "Reviews", Path: reviewsPath, action: tenure.ListReviews, teams: true, decides: true},
+			{Name: "Trust", Path: insideTrust, action: tenure.ReadTrust, teams: true, published: true},
 		}},
 		{ID: "administration", Name: "Administration", Links: []navLink{
 			{Name: "Overview", Path: "/admin", action: tenure.ReadOverview, teams: true, single: true},
@@ -46,6 +53,7 @@ func nav() []navGroup {
 			{Name: "Tokens", Path: "/admin/tokens", action: tenure.ListAllTokens, teams: true},
 			{Name: "Service accounts", Path: accountsPath, action: tenure.ListAccounts, teams: true, leads: true},
 			{Name: "Requests", Path: requestsPath, action: tenure.ListAllTokens, teams: true, leads: true},
+			{Name: "Exceptions", Path: exceptionsPath, action: tenure.ListAllExceptions, teams: true, leads: true},
 			{Name: "Workspaces", Path: workspacesPath, action: tenure.ReadWorkspace, teams: true, leads: true},
 			{Name: "Usage", Path: usagePath, action: tenure.ReadUsage, teams: true, single: true},
 			{Name: "Limits", Path: limitsPath, action: tenure.ListLimits, teams: true, single: true, leads: true},
@@ -54,7 +62,10 @@ func nav() []navGroup {
 			{Name: "SCIM connectors", Path: connectorsPath, action: tenure.ListConnectors, teams: true},
 			{Name: "Policies", Path: policiesPath, action: tenure.ReadPolicy, teams: true},
 			{Name: "Audit", Path: "/admin/audit", action: tenure.ReadAudit, teams: true, single: true},
+			{Name: "Access reviews", Path: reviewsPath, action: tenure.ReadAllReviews, teams: true},
+			{Name: "Evidence", Path: evidencePath, action: tenure.ExportEvidence, teams: true, single: true},
 			{Name: "Drift", Path: "/admin/drift", action: tenure.ListUsers, teams: true},
+			{Name: "Trust page", Path: trustPath, action: tenure.ListTrustAsks, teams: true},
 			{Name: "Notices", Path: "/admin/notices", action: tenure.ListAllNotices, teams: true},
 			{Name: "Access", Path: "/admin/access", action: tenure.ReadAccess, teams: true},
 			{Name: "Keys", Path: keysPath, action: tenure.ReadHealth, teams: true, single: true},
@@ -103,6 +114,10 @@ func (d *Dash) shows(r *http.Request, p tenure.Principal, l navLink) bool {
 	switch {
 	case l.action == "":
 		return true
+	case l.decides:
+		return d.Reviews.Waits(r.Context(), p)
+	case l.published:
+		return may(p, l.action) && d.Trust.Published(r.Context(), p)
 	case l.leads:
 		return may(p, l.action) || p.User() != "" && d.leads(r, l.action)
 	}

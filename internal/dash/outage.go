@@ -15,14 +15,17 @@ import (
 const outageField = "outage_grace_seconds"
 
 // outageGrace says what a workspace does while the database is away.
-func outageGrace(w tenure.Workspace) string {
+func outageGrace(w tenure.Workspace, now time.Time) string {
+	grace := w.BestEffort(now)
 	switch {
 	case w.OutageGrace == 0:
 		return "strict"
-	case w.BestEffort() == 0:
+	case w.GraceMax == 0:
 		return "strict: the policy does not let it go on"
+	case grace == 0:
+		return "strict: its exception is not in force"
 	}
-	return "best effort, for " + tenure.FormatSpan(w.BestEffort())
+	return "best effort, for " + tenure.FormatSpan(grace) + ", by an exception until " + day(w.ExceptionEnds)
 }
 
 // outageForm asks how long the tokens of a workspace go on while the database is away.
@@ -32,6 +35,10 @@ func (d *Dash) outageForm(r *http.Request) (*formPage, error) {
 		return nil, err
 	}
 	path := workspacesPath + "/" + string(ws.ID)
+	excepted, err := d.Exceptions.InForce(r.Context(), web.Principal(r.Context()), tenure.Deviation{Tenant: ws.Tenant, Workspace: ws.ID}, tenure.RuleBestEffort)
+	if err != nil {
+		return nil, err
+	}
 	page := &formPage{
 		frame: d.frame(r, "Without the database"), Heading: "“" + ws.Name + "” without the database", Action: path + "/outage", Button: "Save", Back: path,
 		Lead:  []string{"While Tenure cannot reach its database it cannot know whose access has ended. After a few seconds it refuses everybody, unless their workspace goes on."},
@@ -46,6 +53,14 @@ func (d *Dash) outageForm(r *http.Request) (*formPage, error) {
 		Kind: textField, Name: outageField, Label: "Seconds", Value: strconv.FormatInt(int64(ws.OutageGrace/time.Second), 10), Most: 3, Needed: true,
 		Hint: "How long its tokens that are in use go on asking models. 0: strict, as everybody. " + most + " Each use is told in the audit.",
 	}}
+	by := field{Kind: oneField, Name: "exception", Label: "By which exception?", Options: []option{{Label: "None: strict", On: ws.Exception == ""}}}
+	for _, x := range excepted {
+		by.Options = append(by.Options, option{Value: string(x.ID), Label: x.Title, Hint: "It ends on " + day(x.End()) + ", and this with it.", On: x.ID == ws.Exception})
+	}
+	if len(excepted) == 0 {
+		by.Hint = "There is none in force: ask for one of the rule best_effort."
+	}
+	page.Fields = append(page.Fields, by)
 	return page, nil
 }
 
@@ -63,8 +78,11 @@ func (d *Dash) setOutage(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		err = tenure.InvalidField(outageField, "expected a number of seconds from 0 (strict) to %d", tenure.MaxOutageGrace/time.Second)
 	} else {
-		grace := time.Duration(n) * time.Second
-		ws, err = d.Directory.UpdateWorkspace(r.Context(), web.Principal(r.Context()), r.PathValue("id"), directory.WorkspaceSpec{OutageGrace: &grace})
+		grace, by := time.Duration(n)*time.Second, tenure.ExceptionID(sent(r, "exception"))
+		if grace == 0 { // what was chosen for the time before is needless
+			by = ""
+		}
+		ws, err = d.Directory.UpdateWorkspace(r.Context(), web.Principal(r.Context()), r.PathValue("id"), directory.WorkspaceSpec{OutageGrace: &grace, Exception: &by})
 	}
 	if err != nil {
 		page, failed := d.outageForm(r)
@@ -73,5 +91,5 @@ func (d *Dash) setOutage(w http.ResponseWriter, r *http.Request) error {
 		}
 		return d.askAgain(w, r, page, err)
 	}
-	return d.showWorkspace(w, r, string(ws.ID), fmt.Sprintf("Without the database, “%s” is now %s.", ws.Name, outageGrace(ws.Workspace)))
+	return d.showWorkspace(w, r, string(ws.ID), fmt.Sprintf("Without the database, “%s” is now %s.", ws.Name, outageGrace(ws.Workspace, d.Directory.DB.Now())))
 }

@@ -122,7 +122,22 @@ func (d *Dash) warnings(ctx context.Context, by tenure.Principal, f frame, o dir
 				}
 			}
 		}
+		rows, err := d.Reviews.List(ctx, by, true, "", reviewsShown)
+		if err != nil {
+			return nil, err
+		}
+		for _, v := range rows {
+			out = append(out, warning{dueOf(v, f.Now), f.page(reviewsPath), "Review"})
+		}
 		warn(o.Orphans, accountsPath+"?state=orphaned", "Assign", "1 service account has no owner", "%d service accounts have no owner")
+		if may(by, tenure.ListAllExceptions) {
+			ending, overdue, err := d.Exceptions.Due(ctx, by, soonEnding)
+			if err != nil {
+				return nil, err
+			}
+			warn(overdue, exceptionsPath, "Review", "The remedy of 1 exception is overdue", "The remedies of %d exceptions are overdue")
+			warn(ending, exceptionsPath, "Review", "1 exception ends within 30 days", "%d exceptions end within 30 days")
+		}
 		warn(o.Unused, unusedTokens, "Review", "1 token was not used for 90 days", "%d tokens were not used for 90 days")
 		warn(o.Ending, endingTokens, "Review", "1 token ends within 7 days", "%d tokens end within 7 days")
 	}

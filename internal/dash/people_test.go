@@ -330,3 +330,31 @@ func TestAuditPage(t *testing.T) {
 	admin.get("/admin/audit?from=2025-11-22&to=2025-11-20").must(http.StatusBadRequest)
 	nothingInline(t, "audit", p.root())
 }
+
+// The page Audit says how far the log is verified, to an auditor too, who may have it
+// verified; nobody else learns of it.
+func TestAuditVerified(t *testing.T) {
+	h := open(t, false)
+	auditor := h.become("ann@example.com", tenure.Auditor)
+	if _, err := h.Ledger.Place(tenure.Everywhere(t.Context())); err != nil {
+		t.Fatal(err)
+	}
+	p := auditor.get("/admin/audit").must(http.StatusOK)
+	p.one("#verified").says("Not verified yet; checkpoint")
+	p.one("#verified button").says("Verify now")
+	p = auditor.post("/admin/audit/verify").must(http.StatusOK)
+	p.one("#verified progress")
+	p.one("#verified").says("Verifying, 0 of")
+	if err := h.Ledger.Look(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if part := auditor.with("Tenure-Background", "1").get("/admin/audit/verified").must(http.StatusOK); strings.Contains(part.body, "<html") {
+		t.Error("the part comes with a frame")
+	} else {
+		part.one("#verified").says("Verified to event")
+		part.none("#verified progress")
+	}
+	mallory := h.as("mallory@example.com")
+	mallory.get("/admin/audit/verified").must(http.StatusForbidden)
+	mallory.post("/admin/audit/verify").must(http.StatusForbidden)
+}

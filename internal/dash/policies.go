@@ -36,6 +36,7 @@ func policyParts(entries []policy.Entry) []policyPart {
 		{ID: "service", Heading: "Service accounts and their tokens"},
 		{ID: "rotation", Heading: "Rotation"},
 		{ID: "sign-in", Heading: "Sign-in and sessions"},
+		{ID: "trust", Heading: "Trust page"},
 		{ID: "others", Heading: "Members, notices and the rest"},
 	}
 	keys := [][]string{
@@ -43,6 +44,7 @@ func policyParts(entries []policy.Entry) []policyPart {
 		{"service_token_", "admin_scope_approval", "orphan_grace"},
 		{"rotat", "reuse"},
 		{"session_", "admin_idle", "reauth", "root_token"},
+		{"trust_"},
 		{""},
 	}
 	for _, e := range entries {

@@ -4,6 +4,7 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/tenure-gateway/tenure"
 	"github.com/tenure-gateway/tenure/internal/connector"
@@ -41,7 +42,7 @@ func TestEachRoleSeesItsOwn(t *testing.T) {
 	} {
 		mallory.get(path).must(http.StatusNotFound)
 	}
-	for _, path := range []string{"/admin/workspaces/new", "/admin/providers", "/admin/connectors", "/admin/policies", "/admin/workspaces/" + other + "/groups/add"} {
+	for _, path := range []string{"/admin/workspaces/new", "/admin/providers", "/admin/connectors", "/admin/policies", "/admin/audit/sinks", "/admin/workspaces/" + other + "/groups/add"} {
 		mallory.get(path).must(http.StatusForbidden)
 	}
 	mallory.get("/admin/workspaces/" + other).must(http.StatusOK).none(".act, .button.primary")
@@ -49,7 +50,7 @@ func TestEachRoleSeesItsOwn(t *testing.T) {
 
 	// Who administers a workspace sees that one, and looks after its accounts.
 	wanda := h.as("wanda@example.com")
-	if got := wanda.pagesOf(); !strings.HasSuffix(got, "Service accounts, Requests, Workspaces, Limits") {
+	if got := wanda.pagesOf(); !strings.HasSuffix(got, "Service accounts, Requests, Exceptions, Workspaces, Limits") {
 		t.Errorf("a workspace's administrator sees %s", got)
 	}
 	if n := len(wanda.get("/admin/service-accounts").all("tbody tr")); n != 1 {
@@ -72,11 +73,15 @@ func TestEachRoleSeesItsOwn(t *testing.T) {
 		t.Fatal(err)
 	}
 	iris := h.as("iris@example.com")
+	root := h.as("root@example.com")
+	root.post("/admin/audit/sinks", "kind", "webhook", "name", "Hook", "address", "https://hooks.example.com/x").must(http.StatusOK)
+	hook := root.get("/admin/audit/sinks").one("tbody th a").attrs["href"]
 	for _, path := range []string{
-		"/admin/service-accounts", "/admin/service-accounts/" + mine, "/admin/requests", "/admin/workspaces", "/admin/workspaces/" + space,
-		"/admin/providers", "/admin/connectors", "/admin/policies",
+		"/admin/service-accounts", "/admin/service-accounts/" + mine, "/admin/requests", "/admin/exceptions", "/admin/workspaces", "/admin/workspaces/" + space,
+		"/admin/providers", "/admin/connectors", "/admin/policies", "/admin/audit/sinks", hook,
 	} {
 		p := iris.get(path).must(http.StatusOK)
+		p.none("main section form[method=post]")
 		for _, b := range p.all("main a.button") {
 			t.Errorf("%s offers an auditor %q", path, b.text())
 		}
@@ -93,6 +98,12 @@ func TestEachRoleSeesItsOwn(t *testing.T) {
 		}
 	}
 	iris.get("/admin/policies/edit").must(http.StatusForbidden)
+	for _, path := range []string{"/admin/audit/sinks/new", hook + "/rotate", hook + "/delete"} {
+		iris.get(path).must(http.StatusForbidden)
+	}
+	for _, path := range []string{"/admin/audit/sinks", hook + "/pause", hook + "/resume", hook + "/rotate", hook + "/delete"} {
+		iris.post(path).must(http.StatusForbidden)
+	}
 	iris.post("/admin/providers", "name", "x").must(http.StatusForbidden)
 }
 
@@ -128,6 +139,61 @@ func TestRequestPages(t *testing.T) {
 	if p := h.as("alice@example.com").get(request + "/withdraw"); p.StatusCode != http.StatusNotFound {
 		t.Errorf("somebody else's request: %d", p.StatusCode)
 	}
+}
+
+// One asks on a page, another approves, the token is made by the exception and dies with it.
+func TestExceptionPages(t *testing.T) {
+	h := open(t, false)
+	root, alice := h.as("root@example.com"), h.as("alice@example.com")
+	root.get("/settings")
+	alice.get("/settings")
+	end := h.now.Add(100 * 24 * time.Hour).Format(time.DateOnly)
+	wish := []string{
+		"rule", "token_never_expires", "subject_kind", "user", "subject", "alice@example.com", "title", "Lab robot", "reason", "The lab is offline.", "expires_at", end,
+		"likelihood_before", "medium", "impact_before", "high", "likelihood_after", "low", "impact_after", "high", "controls", "Its network.", "owner", "", "plan", "A new robot.", "remedy_by", "",
+	}
+	alice.get("/admin/exceptions").must(http.StatusOK).one(".empty").says("Every rule holds for everything of yours")
+	alice.get("/admin/exceptions/new").must(http.StatusOK).one("#subject")
+	alice.post("/admin/exceptions", "rule", "token_never_expires", "title", "x").must(http.StatusBadRequest).one(".wrong")
+	alice.post("/admin/exceptions", wish...).must(http.StatusOK).one(".notice").says("another person decides")
+	one := alice.get("/admin/exceptions").must(http.StatusOK).one("tbody th a").attrs["href"]
+	p := alice.get(one).must(http.StatusOK)
+	p.one(".state").says("waits for approval")
+	p.one("section[aria-labelledby=what] .buttons").says("Withdraw")
+	p.none("section[aria-labelledby=history]")
+	alice.get(one + "/approve").must(http.StatusForbidden)
+	of := "option[value=exception:" + strings.TrimPrefix(one, "/admin/exceptions/") + "]"
+	alice.get("/settings").none(of)
+
+	root.get(one + "/approve").must(http.StatusOK).one(".facts").says("high, with controls medium")
+	root.post(one+"/approve", "reason", "").must(http.StatusBadRequest).one("#reason-wrong").says("An approval needs a reason")
+	root.post(one+"/approve", "reason", "The network is enough.").must(http.StatusOK).one(".state").says("active")
+
+	life := alice.get("/settings").one(of)
+	life.says("by “Lab robot”")
+	secret := alice.post("/settings/tokens", "name", "robot", "workspace", "default", "scope", "chat", "expires_in", life.attrs["value"]).must(http.StatusOK).one("#secret").text()
+	if by, err := h.Tokens.Resolve(t.Context(), secret); err != nil || by.Standing().ExpiresAt.IsZero() {
+		t.Error(err)
+	}
+	alice.get("/settings").one("td a[href=" + one + "]").says("by an exception")
+	root.get(one + "/revoke").must(http.StatusOK).one(".facts").says("1 token")
+	p = root.post(one+"/revoke", "reason", "broken into").must(http.StatusOK)
+	p.one(".state").says("revoked")
+	p.one("section[aria-labelledby=history]").says("exception.revoked")
+	if _, err := h.Tokens.Resolve(t.Context(), secret); err == nil {
+		t.Error("the token lives without its exception")
+	}
+	for i := range wish { // another one, that ends soon
+		if wish[i] == end {
+			wish[i] = h.now.Add(10 * 24 * time.Hour).Format(time.DateOnly)
+		}
+	}
+	alice.post("/admin/exceptions", wish...).must(http.StatusOK)
+	soon := root.get("/admin/exceptions").all("tbody th a")[0].attrs["href"]
+	root.post(soon+"/approve", "reason", "For a week.").must(http.StatusOK)
+	root.get("/admin").one(".warnings").says("1 exception ends within 30 days")
+	h.join("mallory@example.com")
+	h.as("mallory@example.com").get(one).must(http.StatusNotFound)
 }
 
 func TestPolicyPages(t *testing.T) {

@@ -39,6 +39,7 @@ type lifeOption struct {
 	Words string
 	Until string
 	Now   bool // it is the one chosen
+	By    bool // an exception opens it
 }
 
 // Lives are the lifetimes to choose from: the usual ones, and those that the policy
@@ -57,7 +58,22 @@ func (p tokensPage) Lives() []lifeOption {
 		value := tenure.FormatSpan(l)
 		out = append(out, lifeOption{Value: value, Words: lasting(l), Until: p.Now.UTC().Add(l).Format(form), Now: value == p.Form.Life})
 	}
+	for _, x := range p.Excepted {
+		value := byException + string(x.ID)
+		out = append(out, lifeOption{Value: value, Words: exceptedLife(x), Now: value == p.Form.Life, By: true})
+	}
 	return out
+}
+
+// byException is what comes before the id of the exception that a choice of lifetimes names.
+const byException = "exception:"
+
+// exceptedLife says to people how long a token lives by an exception.
+func exceptedLife(x tenure.Exception) string {
+	if x.Rule == tenure.RuleTokenExpires {
+		return "without an end of its own, by “" + x.Title + "”, which ends on " + day(x.End())
+	}
+	return "by “" + x.Title + "”, on " + day(x.End())
 }
 
 // A scopeOption is one scope that the form offers.
@@ -130,8 +146,11 @@ func (d *Dash) mintAs(r *http.Request, asked tokenForm) (tenure.Token, tenure.Se
 	if fields := strings.Fields(asked.Networks); len(fields) > 0 {
 		spec.Networks = fields
 	}
-	var err error
-	if spec.Life, err = tenure.ParseLifetime(asked.Life); err != nil || spec.Life <= 0 {
+	if id, ok := strings.CutPrefix(asked.Life, byException); ok {
+		spec.Exception = tenure.ExceptionID(id)
+	} else if life, err := tenure.ParseLifetime(asked.Life); err == nil && life > 0 {
+		spec.Life = life
+	} else {
 		return tenure.Token{}, tenure.Secret{}, tenure.InvalidField("expires_in", "choose one of the lifetimes offered")
 	}
 	return d.Tokens.Mint(r.Context(), web.Principal(r.Context()), spec)

@@ -121,7 +121,7 @@ func (d *Dash) showWorkspace(w http.ResponseWriter, r *http.Request, id, notice 
 	page := workspacePage{frame: d.frame(r, ws.Name), listing: d.listing(r, workspacesPath+"/"+string(ws.ID)), Notice: notice, Space: ws}
 	page.Address, page.Start = page.Path, ws.Name == string(tenure.DefaultWorkspace)
 	page.Edit, page.Delete = may(by, tenure.UpdateWorkspace), may(by, tenure.DeleteWorkspace) && !page.Start
-	page.SetOutage, page.Outage = may(by, tenure.SetOutageGrace), outageGrace(ws.Workspace)
+	page.SetOutage, page.Outage = may(by, tenure.SetOutageGrace), outageGrace(ws.Workspace, page.Now)
 	page.Add, page.Remove = mayIn(by, tenure.SetMember, ws.Role), mayIn(by, tenure.RemoveMember, ws.Role)
 	page.Map, page.Unmap = may(by, tenure.SetMapping), may(by, tenure.RemoveMapping)
 	page.Accounts = d.looksAfter(r, tenure.ListAccounts, ws.ID)

@@ -27,6 +27,8 @@ type WorkspaceSpec struct {
 	// OutageGrace is how long the tokens go on while the database is away: whole
 	// seconds. It is set of a workspace that is there.
 	OutageGrace *time.Duration
+	// Exception is the one of tenure.RuleBestEffort by which they do.
+	Exception *tenure.ExceptionID
 }
 
 // apply writes what the spec says into w.
@@ -52,6 +54,11 @@ func (s WorkspaceSpec) apply(w *tenure.Workspace) error {
 	}
 	if s.OutageGrace != nil {
 		w.OutageGrace = *s.OutageGrace
+	}
+	if s.Exception != nil {
+		w.Exception = *s.Exception
+	} else if w.OutageGrace == 0 {
+		w.Exception = ""
 	}
 	return nil
 }
@@ -226,7 +233,7 @@ func isDefault(w tenure.Workspace, what string) error {
 
 // mayGoOn judges who says how long a workspace's tokens go on while the database is
 // away: it is how long somebody who was deactivated meanwhile may go on, too.
-func mayGoOn(by tenure.Principal, w tenure.Workspace) error {
+func mayGoOn(ctx context.Context, tx *store.Tx, by tenure.Principal, w *tenure.Workspace) error {
 	const field = "outage_grace_seconds"
 	if err := access.Check(by, tenure.SetOutageGrace); err != nil {
 		return err
@@ -245,7 +252,29 @@ func mayGoOn(by tenure.Principal, w tenure.Workspace) error {
 			Msg: fmt.Sprintf("the tenant's policy best_effort_max lets a workspace go on for %s at most", tenure.FormatSpan(w.GraceMax)),
 		}
 	}
-	return nil
+	return excepted(ctx, tx, w)
+}
+
+// excepted answers Invalid when the exception of a workspace does not let its tokens go on
+// while the database is away, and why not; it reads when it does.
+func excepted(ctx context.Context, tx *store.Tx, w *tenure.Workspace) error {
+	switch {
+	case w.OutageGrace == 0 && w.Exception == "":
+		return nil
+	case w.OutageGrace == 0:
+		return tenure.InvalidField("exception", "a workspace that is strict needs no exception")
+	case w.Exception == "":
+		return tenure.InvalidField("exception", "to go on while the database is away needs an exception of the rule %s; ask for one, and name it", tenure.RuleBestEffort)
+	}
+	x, err := tx.Exception(ctx, w.Tenant, w.Exception)
+	if tenure.IsKind(err, tenure.NotFound) {
+		return tenure.InvalidField("exception", "there is no exception %s", tenure.Shown(string(w.Exception)))
+	}
+	if err != nil {
+		return err
+	}
+	w.ExceptionFrom, w.ExceptionEnds = x.From, x.End()
+	return x.Opens(tenure.RuleBestEffort, tenure.Deviation{Tenant: w.Tenant, Workspace: w.ID}, tx.Now())
 }
 
 // UpdateWorkspace changes a workspace. Models that it does not list any more are
@@ -270,8 +299,8 @@ func (d *Directory) UpdateWorkspace(ctx context.Context, by tenure.Principal, id
 				return err
 			}
 		}
-		if w.OutageGrace != before.OutageGrace {
-			if err := mayGoOn(by, w.Workspace); err != nil {
+		if w.OutageGrace != before.OutageGrace || w.Exception != before.Exception {
+			if err := mayGoOn(ctx, tx, by, &w.Workspace); err != nil {
 				return err
 			}
 		}

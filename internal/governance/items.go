@@ -21,6 +21,11 @@ func (r *reporting) token(t tenure.Token) Item {
 	case !t.RevokedAt.IsZero():
 	case !t.Live(r.now):
 		i.EndedAt, i.Reason = t.ExpiresAt, "it expired"
+		if !t.Over(r.now) {
+			if i.EndedAt, i.Reason = t.ExceptionEnds, "its exception ended"; i.EndedAt.After(r.now) {
+				i.EndedAt, i.Reason = time.Time{}, "its exception has not begun"
+			}
+		}
 	case account != nil && !accountLives(*account, r.now):
 		i.State, i.EndedAt, i.Reason = stateLate, accountEnd(*account), "its service account ended"
 	case own:

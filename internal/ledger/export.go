@@ -2,6 +2,7 @@ package ledger
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -38,7 +39,8 @@ type exportLine struct {
 
 // Export writes the whole log, of all tenants, with its tree: a line of JSON for each
 // place and each checkpoint, as VerifyExport reads them. tell is told how many of how
-// many places are written.
+// many places are written. Conflict: events were erased or removed meanwhile, and what tells
+// of it has a place behind the export, or none yet.
 func (l *Ledger) Export(ctx context.Context, by tenure.Principal, w io.Writer, tell func(done, all int64)) (int64, error) {
 	if err := access.Check(by, tenure.ExportAudit); err != nil {
 		return 0, err
@@ -53,7 +55,7 @@ func (l *Ledger) Export(ctx context.Context, by tenure.Principal, w io.Writer, t
 	if err := enc.Encode(head); err != nil {
 		return 0, err
 	}
-	notes, done := checkpoints{db: l.DB, until: head.Signed}, int64(0)
+	notes, done, seen := checkpoints{db: l.DB, until: head.Signed}, int64(0), &verifier{}
 	for from := int64(0); from < head.Places; {
 		places, err := l.DB.PlacedEvents(ctx, from, page)
 		if err != nil {
@@ -71,6 +73,7 @@ func (l *Ledger) Export(ctx context.Context, by tenure.Principal, w io.Writer, t
 				e := showEvent(*p.Event)
 				line.Event = &e
 			}
+			seen.notes(p)
 			if err := enc.Encode(line); err != nil {
 				return done, err
 			}
@@ -83,7 +86,29 @@ func (l *Ledger) Export(ctx context.Context, by tenure.Principal, w io.Writer, t
 		}
 		tell(done, head.Places)
 	}
+	if err := seen.whole(ctx, l.DB, head.Places); err != nil {
+		return done, err
+	}
 	return done, out.Flush()
+}
+
+// whole is why what was read does not tell by itself of all that is missing in it, though
+// the log does; nil: it does, or nothing tells.
+func (v *verifier) whole(ctx context.Context, db *store.DB, size int64) error {
+	if !v.waits() {
+		return nil
+	}
+	tellers, err := db.Tellers(ctx, size)
+	for i := range tellers {
+		before := len(v.Told)
+		if v.told(&tellers[i]); len(v.Told) > before {
+			return &tenure.Error{
+				Kind: tenure.Conflict, Code: "audit_changed_meanwhile", RetryAfter: 5 * time.Second,
+				Msg: "events were erased or removed, and the event that tells of it is not in the export: export again once it has its place, in some seconds",
+			}
+		}
+	}
+	return err
 }
 
 func (l *Ledger) head(ctx context.Context) (exportHead, error) {
@@ -93,10 +118,12 @@ func (l *Ledger) head(ctx context.Context) (exportHead, error) {
 		return h, err
 	}
 	h.Signed = last.Size
-	if h.Places, err = l.DB.TreeSize(ctx); err != nil {
+	tree, err := l.DB.Tree(ctx)
+	if err != nil {
 		return h, err
 	}
-	if h.Waiting, err = l.DB.CountUnplaced(ctx, 0); err != nil {
+	h.Places = tree.Size
+	if h.Waiting, err = l.DB.CountUnplaced(ctx, h.Places); err != nil {
 		return h, err
 	}
 	rows, err := l.DB.AuditKeys(ctx)
@@ -109,9 +136,9 @@ func (l *Ledger) head(ctx context.Context) (exportHead, error) {
 // VerifyExport verifies an export as Verify does a database, and needs none. Without keys
 // in the question those that the export names are believed. Invalid: it is no export.
 func VerifyExport(r io.Reader, q Question) (Answer, error) {
-	in := json.NewDecoder(bufio.NewReaderSize(r, 1<<20))
+	in := &exportLines{from: bufio.NewReaderSize(r, 1<<20)}
 	var head exportHead
-	if err := in.Decode(&head); err != nil || head.Version != exportVersion {
+	if err := in.next(&head); err != nil || head.Version != exportVersion {
 		return Answer{}, tenure.InvalidField("file", "that is no export of \"tenure audit export\"")
 	}
 	v, err := newVerifier(head.Keys, q)
@@ -119,15 +146,21 @@ func VerifyExport(r io.Reader, q Question) (Answer, error) {
 		return Answer{}, err
 	}
 	v.Waiting = head.Waiting
-	for v.Fault == nil {
+	for v.Fault == nil || v.waits() {
 		var line exportLine
-		err := in.Decode(&line)
-		if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
+		err := in.next(&line)
+		if errors.Is(err, io.EOF) {
 			break
 		}
 		if err != nil {
-			v.fault(v.tree.Size, "", "the line of the export cannot be read: %v", err)
+			if v.Fault == nil {
+				v.fault(v.tree.Size, "", "the line of the export cannot be read: %v", err)
+			}
 			break
+		}
+		if v.Fault != nil { // what comes may tell of something that is missing before it
+			v.toldBy(line)
+			continue
 		}
 		v.line(line)
 		if q.Tell != nil && v.tree.Size%page == 0 {
@@ -136,6 +169,51 @@ func VerifyExport(r io.Reader, q Question) (Answer, error) {
 	}
 	v.end(head.Places, head.Signed)
 	return v.Answer, nil
+}
+
+// exportLines reads an export line by line.
+type exportLines struct {
+	from *bufio.Reader
+	line []byte
+	back bytes.Buffer
+}
+
+// errOtherwise is why a line is refused that says what nobody verifies.
+var errOtherwise = errors.New("it is not as \"tenure audit export\" writes it")
+
+// next reads a line. What the line says is what is verified, and no more: a field that is
+// unknown, or there twice, or written otherwise, is refused. io.EOF: there is none, or one
+// that is cut off.
+func (e *exportLines) next(to any) error {
+	e.line = e.line[:0]
+	for {
+		part, err := e.from.ReadSlice('\n')
+		e.line = append(e.line, part...)
+		if err == nil {
+			break
+		}
+		if !errors.Is(err, bufio.ErrBufferFull) {
+			return err
+		}
+	}
+	if err := json.Unmarshal(e.line, to); err != nil {
+		return err
+	}
+	e.back.Reset()
+	if err := json.NewEncoder(&e.back).Encode(to); err != nil {
+		return err
+	}
+	if !bytes.Equal(e.back.Bytes(), e.line) {
+		return errOtherwise
+	}
+	return nil
+}
+
+func (v *verifier) toldBy(line exportLine) {
+	if line.Event != nil {
+		e := eventOf(*line.Event)
+		v.told(&e)
+	}
 }
 
 func (v *verifier) line(line exportLine) {

@@ -2,7 +2,10 @@ package ledger
 
 import (
 	"context"
+	"crypto/ed25519"
 	"crypto/rand"
+	"encoding/base64"
+	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -74,21 +77,49 @@ func (l *Ledger) RotateKey(ctx context.Context, by tenure.Principal) (Key, error
 	return Key{ID: k.ID, Public: k.Public, Name: nameOf(k.Public), CreatedAt: k.CreatedAt, CreatedBy: k.CreatedBy, Checkpoints: 1}, nil
 }
 
-// Begin makes the first signing key, if there is none. Unavailable: the vault is sealed;
-// it is made when that is over.
+// Begin makes the first signing key, if there is none, and looks whether the tree is the
+// one that was signed last. Unavailable: the vault is sealed; it is made when that is
+// over.
 func (l *Ledger) Begin(ctx context.Context) error {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	_, err := l.keys(tenure.Everywhere(ctx))
+	done, err := l.turn.take(ctx)
+	if err != nil {
+		return err
+	}
+	defer done()
+	ctx = tenure.Everywhere(ctx)
+	if _, err = l.keys(ctx); err == nil {
+		err = l.resume(ctx)
+	}
 	l.note(err)
 	return err
 }
 
-// signing is a key that signs.
+// signing is a key that signs. Its public half is that of its secret: the one of its row can
+// be changed by whoever can write to the database.
 type signing struct {
-	id     string
-	public string
-	signer note.Signer
+	note.Signer
+	id       string
+	public   string
+	verifier note.Verifier
+}
+
+// newSigning reads the secret of a key, as note.GenerateKey makes it.
+func newSigning(id string, secret tenure.Secret) (signing, error) {
+	s := signing{id: id}
+	var err error
+	if s.Signer, err = note.NewSigner(secret.Reveal()); err != nil {
+		return s, err
+	}
+	parts := strings.SplitN(secret.Reveal(), "+", 5) // PRIVATE+KEY+name+number+key, which may have more of them
+	seed, err := base64.StdEncoding.DecodeString(parts[len(parts)-1])
+	if err != nil || len(seed) != 1+ed25519.SeedSize { // the first byte is the kind of key
+		return s, errors.New("the signing key of the audit log is none of Ed25519")
+	}
+	public, _ := ed25519.NewKeyFromSeed(seed[1:]).Public().(ed25519.PublicKey)
+	if s.public, err = note.NewEd25519VerifierKey(s.Name(), public); err == nil {
+		s.verifier, err = note.NewVerifier(s.public)
+	}
+	return s, err
 }
 
 // keys gives the keys that sign, the newest first: one, or two after a rotation. One is
@@ -104,7 +135,7 @@ func (l *Ledger) keys(ctx context.Context) ([]signing, error) {
 		}
 	}
 	var all []signing
-	known := make(map[string]note.Signer)
+	known := make(map[string]signing)
 	for _, row := range rows {
 		s, ok := l.signers[row.ID]
 		if !ok {
@@ -112,12 +143,12 @@ func (l *Ledger) keys(ctx context.Context) ([]signing, error) {
 			if err != nil {
 				return nil, err
 			}
-			if s, err = note.NewSigner(secret.Reveal()); err != nil {
+			if s, err = newSigning(row.ID, secret); err != nil {
 				return nil, err
 			}
 		}
 		known[row.ID] = s
-		all = append(all, signing{row.ID, row.Public, s})
+		all = append(all, s)
 	}
 	l.signers = known
 	return all, nil
@@ -150,7 +181,7 @@ func (l *Ledger) generate(ctx context.Context, maker string) (store.AuditKey, er
 	if err != nil {
 		return store.AuditKey{}, err
 	}
-	private, public, err := note.GenerateKey(rand.Reader, "tenure/"+install)
+	private, public, err := note.GenerateKey(rand.Reader, keyName(install))
 	if err != nil {
 		return store.AuditKey{}, err
 	}

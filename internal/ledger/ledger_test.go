@@ -26,6 +26,8 @@ type log struct {
 	t    *testing.T
 	ctx  context.Context
 	hand func(sql string) // the operator's, by the database's own shell
+	// super is the URL of PostgreSQL for who owns the tables.
+	super string
 }
 
 // plain seals nothing: what the vault does is its own tests'.
@@ -47,16 +49,19 @@ func of(db *store.DB) *ledger.Ledger { return &ledger.Ledger{DB: db, Sealer: pla
 
 // onBoth runs a test on either database.
 func onBoth(t *testing.T, test func(*testing.T, *log)) {
-	t.Run("sqlite", func(t *testing.T) {
-		path := filepath.Join(t.TempDir(), "tenure.db")
-		db, err := store.OpenSQLite(t.Context(), path, nil)
-		run(t, db, err, test, "sqlite3", path)
-	})
+	t.Run("sqlite", func(t *testing.T) { onSQLite(t, test) })
 	t.Run("postgres", func(t *testing.T) {
 		serve, super := storetest.Postgres(t)
 		db, err := store.OpenPostgres(t.Context(), serve, nil)
 		run(t, db, err, test, "psql", "-XqAt", "-v", "ON_ERROR_STOP=1", super, "-c")
 	})
+}
+
+// onSQLite runs a test on SQLite alone, where the database makes no difference.
+func onSQLite(t *testing.T, test func(*testing.T, *log)) {
+	path := filepath.Join(t.TempDir(), "tenure.db")
+	db, err := store.OpenSQLite(t.Context(), path, nil)
+	run(t, db, err, test, "sqlite3", path)
 }
 
 func run(t *testing.T, db *store.DB, err error, test func(*testing.T, *log), shell ...string) {
@@ -65,7 +70,11 @@ func run(t *testing.T, db *store.DB, err error, test func(*testing.T, *log), she
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = db.Close() })
-	test(t, &log{Ledger: of(db), t: t, ctx: tenure.Everywhere(t.Context()), hand: func(sql string) {
+	super := ""
+	if shell[0] == "psql" {
+		super = shell[len(shell)-2]
+	}
+	test(t, &log{Ledger: of(db), super: super, t: t, ctx: tenure.Everywhere(t.Context()), hand: func(sql string) {
 		t.Helper()
 		if out, err := exec.Command(shell[0], append(shell[1:], sql)...).CombinedOutput(); err != nil {
 			t.Fatalf("%s: %v\n%s", sql, err, out)
@@ -233,7 +242,7 @@ func TestWhatAHandDoesIsNamed(t *testing.T) {
 		"a time changed":           {"UPDATE audit_events SET at = (SELECT at FROM audit_events WHERE seq = " + of(0) + ") WHERE seq = " + of(9), 9, "was changed"},
 		"a detail changed":         {`UPDATE audit_events SET detail = '{"n":"1"}' WHERE seq = ` + of(12), 12, "was changed"},
 		"erased by hand":           {"UPDATE audit_events SET actor = '', erased = salt WHERE seq = " + of(3), 3, "was changed"},
-		"erased by hand, by a MAC": {"UPDATE audit_events SET erased = hash FROM audit_leaves l WHERE l.seq = audit_events.seq AND audit_events.seq = " + of(3), 3, "nothing erases it"},
+		"erased by hand, by a MAC": {"UPDATE audit_events SET erased = hash FROM audit_leaves l WHERE l.seq = audit_events.seq AND audit_events.seq = " + of(3), 3, "there is something in its place"},
 		"a leaf outside the tree":  {"UPDATE audit_leaves SET place = -1 WHERE place = 19; UPDATE meta SET value = '19' WHERE key = 'audit.tree'; DELETE FROM audit_checkpoints WHERE size > 19", 19, "none of the tree"},
 		"removed":                  {"DELETE FROM audit_events WHERE seq = " + of(5), 5, "was removed"},
 		"removed with its leaf":    {"DELETE FROM audit_events WHERE seq = " + of(5) + "; DELETE FROM audit_leaves WHERE place = 5", 5, "its leaf was removed"},

@@ -11,6 +11,7 @@ import (
 	"github.com/tenure-gateway/tenure"
 	"github.com/tenure-gateway/tenure/internal/access"
 	"github.com/tenure-gateway/tenure/internal/audit"
+	"github.com/tenure-gateway/tenure/internal/store"
 )
 
 // Proof is an event with all that shows that it is in the log: its place, the hashes
@@ -21,6 +22,15 @@ type Proof struct {
 	Place      int64    `json:"place" doc:"In the tree, from 0"`
 	Hashes     []string `json:"hashes" doc:"From the leaf to the root, in base64"`
 	Checkpoint string   `json:"checkpoint" doc:"A C2SP signed note"`
+
+	ErasedBy *Included `json:"erased_by,omitempty" doc:"What tells that what may be about a person was erased from the event"`
+}
+
+// Included is an event that is in the log under the same checkpoint.
+type Included struct {
+	Event  Event    `json:"event"`
+	Place  int64    `json:"place" doc:"In the tree, from 0"`
+	Hashes []string `json:"hashes" doc:"From the leaf to the root, in base64"`
 }
 
 // Event is an event with every field that its leaf is made of.
@@ -78,18 +88,46 @@ func (l *Ledger) Prove(ctx context.Context, by tenure.Principal, id string) (Pro
 	if err != nil {
 		return Proof{}, err
 	}
-	if last.Size <= placed.Place {
-		return Proof{}, tenure.ErrNotFound // the next checkpoint has it
-	}
-	hashes, err := tlog.ProveRecord(last.Size, placed.Place, reading(ctx, l.DB))
+	hashes, err := l.hashes(ctx, placed.Place, last)
 	if err != nil {
 		return Proof{}, err
 	}
-	p := Proof{Event: showEvent(*placed.Event), Place: placed.Place, Checkpoint: last.Note}
-	for _, h := range hashes {
-		p.Hashes = append(p.Hashes, h.String())
+	p := Proof{Event: showEvent(*placed.Event), Place: placed.Place, Hashes: hashes, Checkpoint: last.Note}
+	if len(placed.Event.Erased) > 0 {
+		p.ErasedBy, err = l.erasedBy(ctx, *placed.Event, last)
 	}
-	return p, nil
+	return p, err
+}
+
+// hashes lead from a place to the root of a checkpoint. NotFound: the next one has it.
+func (l *Ledger) hashes(ctx context.Context, place int64, last store.Checkpoint) ([]string, error) {
+	if last.Size <= place {
+		return nil, tenure.ErrNotFound
+	}
+	hashes, err := tlog.ProveRecord(last.Size, place, reading(ctx, l.DB))
+	out := make([]string, len(hashes))
+	for i, h := range hashes {
+		out[i] = h.String()
+	}
+	return out, err
+}
+
+// erasedBy shows what tells of an erasure; nil: nothing does. NotFound: the next checkpoint
+// has it.
+func (l *Ledger) erasedBy(ctx context.Context, e tenure.AuditEvent, last store.Checkpoint) (*Included, error) {
+	teller, err := l.DB.ErasureOf(ctx, e)
+	if tenure.IsKind(err, tenure.NotFound) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	placed, err := l.DB.PlaceOf(ctx, teller.ID)
+	if err != nil {
+		return nil, err
+	}
+	hashes, err := l.hashes(ctx, placed.Place, last)
+	return &Included{Event: showEvent(teller), Place: placed.Place, Hashes: hashes}, err
 }
 
 // Check verifies a proof by itself: that its event is in the log whose root the key has
@@ -103,22 +141,42 @@ func (p Proof) Check(keys ...string) (int64, error) {
 	if err != nil {
 		return 0, fmt.Errorf("the checkpoint of the proof is not to be trusted: %w", err)
 	}
-	if len(p.Event.Erased) > 0 {
-		return 0, errors.New("the event was changed: what may be about a person stands as erased in it, and nothing erases that")
+	if err := (Included{p.Event, p.Place, p.Hashes}).check(c); err != nil {
+		return 0, err
 	}
+	if len(p.Event.Erased) == 0 {
+		return c.size, nil
+	}
+	e, why := eventOf(p.Event), errors.New("the event was changed: what may be about a person stands as erased in it, and nothing in the proof tells who did it")
+	if p.ErasedBy == nil || !audit.Bare(e) {
+		return 0, why
+	}
+	if err := p.ErasedBy.check(c); err != nil {
+		return 0, err
+	}
+	teller, seen := eventOf(p.ErasedBy.Event), &verifier{}
+	seen.missing.met(p.Place, &e)
+	if seen.told(&teller); seen.waits() {
+		return 0, why
+	}
+	return c.size, nil
+}
+
+// check verifies that the event is under a checkpoint.
+func (p Included) check(c signedRoot) (err error) {
 	hashes := make(tlog.RecordProof, len(p.Hashes))
 	for i, text := range p.Hashes {
 		if hashes[i], err = tlog.ParseHash(text); err != nil {
-			return 0, tenure.InvalidField("hashes", "hash %d of the proof is none", i)
+			return tenure.InvalidField("hashes", "hash %d of the proof is none", i)
 		}
 	}
 	if p.Place < 0 || p.Place >= c.size {
-		return 0, tenure.InvalidField("place", "the checkpoint has %d places, and the proof is about place %d", c.size, p.Place)
+		return tenure.InvalidField("place", "the checkpoint has %d places, and the proof is about place %d", c.size, p.Place)
 	}
 	if err := tlog.CheckRecord(hashes, c.size, c.root, p.Place, audit.Leaf(eventOf(p.Event))); err != nil {
-		return 0, fmt.Errorf("the event is not the one at place %d of the log: it was changed, or never there", p.Place)
+		return fmt.Errorf("the event is not the one at place %d of the log: it was changed, or never there", p.Place)
 	}
-	return c.size, nil
+	return nil
 }
 
 // Checkpoint gives what waits its places, and is the signed root over all of it, for

@@ -96,10 +96,10 @@ func (l *Live) endStale() {
 	if lag <= l.Options.StreamStaleness {
 		return
 	}
-	news := l.clock.heard.Load()
+	now, news := l.Options.Now(), l.clock.heard.Load()
 	var spared []*Flight
 	n := l.flights.cut(func(f *Flight) bool {
-		if int64(lag) > f.grace.Load() {
+		if lag > f.outage.Load().GraceAt(now) {
 			return true
 		}
 		if f.told != news {
@@ -160,7 +160,7 @@ func (l *Live) poll(ctx context.Context, feed *store.Feed) error {
 	if err := l.settle(ctx); err != nil {
 		l.unknown = true // these news are not told again
 		for _, f := range flights {
-			f.grace.Store(0) // until it is known again
+			f.outage.Store(&tenure.Outage{}) // until it is known again
 		}
 		return err
 	}
@@ -260,7 +260,7 @@ func subjectOf(c store.Change) Subject {
 		return Session(tenure.SessionID(c.ID))
 	case "workspace":
 		return Workspace(tenure.WorkspaceID(c.ID))
-	case "tenant", "policy":
+	case "tenant", "policy", "exception":
 		return Tenant(tenure.TenantID(c.ID))
 	case "service_account":
 		return Account(tenure.ServiceAccountID(c.ID))

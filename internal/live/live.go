@@ -110,8 +110,8 @@ type Flight struct {
 	prev, next *Flight
 	in, cut    bool
 
-	grace atomic.Int64 // nanoseconds for which it goes on without news, if that is longer than others do
-	told  *time.Time   // the last news before the outage of which it is told that it goes on by its grace
+	outage atomic.Pointer[tenure.Outage] // for how long it goes on without news, if that is longer than others do
+	told   *time.Time                    // the last news before the outage of which it is told that it goes on by its grace
 }
 
 // Generation is the number of the change feed: take it before a look-up, and
@@ -159,7 +159,6 @@ func (l *Live) Enter(ctx context.Context, p tenure.Principal, action tenure.Acti
 		Listens: action == tenure.ViewPages, cancel: cancel, unblock: unblock,
 	}
 	f.endAt(p)
-	f.grace.Store(int64(p.Standing().OutageGrace))
 	if p.BestEffort() {
 		f.told = l.clock.heard.Load()
 	}
@@ -175,13 +174,15 @@ func (l *Live) Enter(ctx context.Context, p tenure.Principal, action tenure.Acti
 	return ctx, f, nil
 }
 
-// endAt notes when the principal's credential ends by itself.
+// endAt notes when the principal's credential ends by itself, and for how long it goes on
+// without news.
 func (f *Flight) endAt(p tenure.Principal) {
 	end := int64(0)
 	if at := p.Standing().ExpiresAt; !at.IsZero() {
 		end = at.UnixMilli()
 	}
 	f.expires.Store(end)
+	f.outage.Store(&p.Standing().Outage)
 }
 
 // again asks whether the flight still stands, and may go on.
@@ -194,7 +195,6 @@ func (l *Live) again(ctx context.Context, f *Flight) error {
 	}
 	if err == nil {
 		f.endAt(now)
-		f.grace.Store(int64(now.Standing().OutageGrace))
 		err = l.Check(now, f.Action)
 	}
 	if err == nil {
@@ -345,7 +345,7 @@ func (l *Live) recheck(ctx context.Context, flights []*Flight, byFeed bool) (cut
 	wg.Wait()
 	for i, f := range flights {
 		if !stands[i] {
-			f.grace.Store(0) // until it is known again
+			f.outage.Store(&tenure.Outage{}) // until it is known again
 		}
 	}
 	return int(ended.Load()), unknown.Load() == 0

@@ -26,6 +26,9 @@ type outage struct {
 	grace atomic.Int64
 }
 
+// forever is longer than any outage here.
+func forever() time.Time { return time.Now().Add(24 * time.Hour) }
+
 func newOutage(t *testing.T) *outage {
 	o := &outage{t: t, told: map[string]int{}}
 	o.world = newWorld(t, live.Options{
@@ -43,7 +46,7 @@ func newOutage(t *testing.T) *outage {
 		p, err := recheck(ctx, p)
 		if grace := o.grace.Load(); err == nil && grace >= 0 {
 			s := *p.Standing()
-			s.OutageGrace = time.Duration(grace)
+			s.Outage = tenure.Outage{Grace: time.Duration(grace), Until: forever()}
 			return s.Admit(time.Now(), o.Generation())
 		}
 		return p, err
@@ -61,7 +64,7 @@ func (o *outage) spared(user string) int {
 // of gives a principal whose workspace goes on for so long.
 func (o *outage) of(user tenure.UserID, grace time.Duration) tenure.Principal {
 	s := *o.principal(o.t, user, time.Time{}).Standing()
-	s.OutageGrace = grace
+	s.Outage = tenure.Outage{Grace: grace, Until: forever()}
 	p, err := s.Admit(time.Now(), o.Generation())
 	if err != nil {
 		o.t.Fatal(err)

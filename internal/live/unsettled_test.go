@@ -42,7 +42,7 @@ func TestNewsThatCannotBeSettled(t *testing.T) {
 	}
 	s := &tenure.Standing{
 		Kind: tenure.PAT, Tenant: "default", TenantActive: true, User: "alice", UserActive: true, Token: "t",
-		Workspace: "default", WorkspaceRole: tenure.Member, OutageGrace: 5 * time.Minute,
+		Workspace: "default", WorkspaceRole: tenure.Member, Outage: tenure.Outage{Grace: 5 * time.Minute, Until: time.Now().Add(time.Hour)},
 	}
 	p, err := s.Admit(time.Now(), l.Generation())
 	if err != nil {
@@ -69,7 +69,7 @@ func TestNewsThatCannotBeSettled(t *testing.T) {
 	if forgot == 0 || l.Generation() == p.AsOf() {
 		t.Error("what was told to have changed is still cached")
 	}
-	if grace := time.Duration(f.grace.Load()); grace != 0 {
+	if grace := f.outage.Load().GraceAt(time.Now()); grace != 0 {
 		t.Errorf("the flight goes on for %v", grace)
 	}
 }

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/tenure-gateway/tenure"
+	"github.com/tenure-gateway/tenure/internal/audit"
 	"github.com/tenure-gateway/tenure/internal/store"
 )
 
@@ -35,7 +36,7 @@ const (
 // any time: each matter is told once. Of stages that passed while nothing ran,
 // only the nearest is told.
 func (n *Notices) Sweep(ctx context.Context) error {
-	return errors.Join(n.expiring(ctx), n.rotation(ctx), n.keys(ctx), n.accounts(ctx), n.alerts(ctx))
+	return errors.Join(n.expiring(ctx), n.rotation(ctx), n.keys(ctx), n.accounts(ctx), n.exceptions(ctx), n.reviews(ctx), n.alerts(ctx), n.sinks(ctx))
 }
 
 // A window is a span of ends that have come into a stage since the last sweep,
@@ -85,7 +86,7 @@ func (n *Notices) expiring(ctx context.Context) error {
 	}
 	var all []tenure.Notice
 	for _, w := range windows(instant(unix), now, endStages) {
-		tokens, err := n.DB.TokensEnding(ctx, w.from, w.to)
+		tokens, err := n.DB.TokensEnding(ctx, w.from, w.to, now)
 		if err != nil {
 			return err
 		}
@@ -217,7 +218,7 @@ func (n *Notices) accounts(ctx context.Context) error {
 }
 
 // alerts are what the audit log has that cannot wait.
-var alerts = []string{"token.reuse_detected", "token.leaked", "root_token.used", "policy.changed", "database.went_back", "vault.sealed", "vault.tampered", "provider.key_refused"}
+var alerts = []string{"token.reuse_detected", "token.leaked", "root_token.used", "policy.changed", "database.went_back", "vault.sealed", "vault.tampered", "provider.key_refused", audit.BegunAnew, audit.HistoryReplaced, audit.FaultFound, "trust.requested", "exception.failed"}
 
 // alerts turns events into notices, each once; uses of the root token once an hour
 // and actor.
@@ -298,10 +299,18 @@ func (n *Notices) alert(ctx context.Context, e tenure.AuditEvent) (tenure.Notice
 		one.Kind, one.ObjectKind = tenure.NoticeTampered, "vault"
 		one.Dedupe = fmt.Sprintf("vault_tampered:%s:%d", e.ObjectID, e.At.Unix()/86400)
 		one.Message = fmt.Sprintf("At %s a sealed secret (%s, %s) did not open though the key is right: its row was changed or moved in the database. Find out by whom, and store the secret anew.", at(e.At), e.Object, e.ObjectID)
+	case "trust.requested":
+		one.Kind, one.ObjectKind, one.Severity = tenure.NoticeTrustRequested, "trust_request", tenure.Warning
+		one.Message = fmt.Sprintf("%s (%s) asked for evidence on the trust page at %s. Answer or decline it there.", e.Object, e.Detail["email"], at(e.At))
 	case "provider.key_refused":
 		one.Kind, one.ObjectKind = tenure.NoticeKeyRefused, "provider"
 		one.Dedupe = fmt.Sprintf("key_refused:%s:%d", e.Detail["key_id"], e.At.Unix()/86400)
 		one.Message = fmt.Sprintf("Since %s the provider %s does not accept its key %q, version %s, any more: it answered 401. Rotate the key.", at(e.At), e.Object, e.Detail["key"], e.Detail["version"])
+	case audit.BegunAnew, audit.HistoryReplaced, audit.FaultFound:
+		ofAudit(e, &one)
+	case "exception.failed":
+		one.Kind, one.ObjectKind, one.User = tenure.NoticeControlFailed, "exception", tenure.UserID(e.Detail["owner"])
+		one.Message = fmt.Sprintf("The exception %q is out of force since %s: %s. Mend that, and have it approved again.", e.Object, at(e.At), e.Reason)
 	case "token.leaked":
 		one.Kind = tenure.NoticeTokenLeaked
 		one.Message = fmt.Sprintf("The token %q was reported as leaked at %s.", e.Object, at(e.At))
@@ -312,6 +321,21 @@ func (n *Notices) alert(ctx context.Context, e tenure.AuditEvent) (tenure.Notice
 		one.User, err = n.DB.TokenOwner(ctx, e.Tenant, tenure.TokenID(e.ObjectID))
 	}
 	return one, err
+}
+
+// ofAudit tells that the audit log is not what it was.
+func ofAudit(e tenure.AuditEvent, one *tenure.Notice) {
+	one.Kind, one.ObjectKind = tenure.NoticeAuditReplaced, "audit"
+	switch e.Action {
+	case audit.BegunAnew:
+		one.Message = fmt.Sprintf("%s began the tree of the audit log anew at %s: %s. What was wrong: %s. What is before is vouched for since then only.", e.Actor, at(e.At), e.Reason, e.Detail["fault"])
+	case audit.HistoryReplaced:
+		one.Message = fmt.Sprintf("At %s %s found another history of the audit log than the one of which it had signed %s events. If nobody restored a backup or began anew, find out who wrote to the database.",
+			at(e.At), e.Actor, e.Detail["size"])
+	default:
+		one.Kind = tenure.NoticeAuditFault
+		one.Message = fmt.Sprintf("At %s the audit log was found changed: at place %s %s. Find out by whom; \"tenure audit verify\" names it.", at(e.At), e.Detail["place"], e.Reason)
+	}
 }
 
 func (n *Notices) remember(ctx context.Context, key, value string) error {

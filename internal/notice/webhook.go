@@ -1,19 +1,10 @@
 package notice
 
 import (
-	"bytes"
 	"context"
-	"crypto/hmac"
-	"crypto/rand"
-	"crypto/sha256"
-	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
-	"net/http"
-	"strconv"
-	"strings"
 	"sync"
 	"time"
 
@@ -21,6 +12,7 @@ import (
 	"github.com/tenure-gateway/tenure/internal/access"
 	"github.com/tenure-gateway/tenure/internal/audit"
 	"github.com/tenure-gateway/tenure/internal/store"
+	"github.com/tenure-gateway/tenure/internal/webhook"
 )
 
 // How the webhook tries.
@@ -34,18 +26,13 @@ const (
 	tenantsAtOne = 8
 )
 
-// secretPrefix is how Standard Webhooks marks a secret.
-const secretPrefix = "whsec_"
-
 // NewSecret makes the secret that the tenant's webhook signs with; it is returned
 // once. The one before is good no more.
 func (n *Notices) NewSecret(ctx context.Context, by tenure.Principal) (tenure.Secret, error) {
 	if err := access.Check(by, tenure.MakeHookSecret); err != nil {
 		return tenure.Secret{}, err
 	}
-	raw := make([]byte, 32)
-	_, _ = rand.Read(raw) // crypto/rand never fails (Go 1.24 and later)
-	secret := tenure.NewSecret(secretPrefix + base64.StdEncoding.EncodeToString(raw))
+	secret := webhook.NewSecret()
 	seal, err := n.Sealer(ctx)
 	if err != nil {
 		return tenure.Secret{}, err
@@ -115,7 +102,7 @@ func (n *Notices) Test(ctx context.Context, by tenure.Principal) (int, time.Dura
 	})
 	took := time.Since(start)
 	if err != nil {
-		return status, took, &tenure.Error{Kind: tenure.BadGateway, Code: "webhook_failed", Msg: "the webhook did not accept: " + reason(err), Err: err}
+		return status, took, &tenure.Error{Kind: tenure.BadGateway, Code: "webhook_failed", Msg: "the webhook did not accept: " + webhook.Reason(err), Err: err}
 	}
 	return status, took, nil
 }
@@ -199,7 +186,7 @@ func (n *Notices) settle(ctx context.Context, one tenure.Notice, failed error) e
 			if err := tx.SettleNotice(ctx, one); err != nil {
 				return err
 			}
-			return tx.Append(ctx, audit.WebhookGivenUp(one, reason(failed)))
+			return tx.Append(ctx, audit.WebhookGivenUp(one, webhook.Reason(failed)))
 		default:
 			outcome = "failed"
 			return tx.PostponeNotices(ctx, one, tx.Now().Add(rest))
@@ -210,7 +197,7 @@ func (n *Notices) settle(ctx context.Context, one tenure.Notice, failed error) e
 	}
 	n.Metrics.sent.WithLabelValues(outcome).Inc()
 	if failed != nil {
-		n.Log.Warn("webhook", "tenant", one.Tenant, "notice", one.ID, "attempts", one.Attempts, "outcome", outcome, "error", reason(failed))
+		n.Log.Warn("webhook", "tenant", one.Tenant, "notice", one.ID, "attempts", one.Attempts, "outcome", outcome, "error", webhook.Reason(failed))
 	}
 	return nil
 }
@@ -221,66 +208,14 @@ func (n *Notices) post(ctx context.Context, to sink, one tenure.Notice) (int, er
 	if err != nil {
 		return 0, err
 	}
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, to.url, bytes.NewReader(body))
-	if err != nil {
-		return 0, err
-	}
-	stamp := strconv.FormatInt(n.DB.Now().Unix(), 10)
-	signature, err := sign(to.secret, string(one.ID), stamp, body)
-	if err != nil {
-		return 0, err
-	}
-	req.Header.Set("Content-Type", "application/cloudevents+json; charset=utf-8")
-	req.Header.Set("User-Agent", "Tenure")
-	req.Header.Set("Webhook-Id", string(one.ID))
-	req.Header.Set("Webhook-Timestamp", stamp)
-	req.Header.Set("Webhook-Signature", signature)
 	client := n.Public
 	if one.Tenant == tenure.DefaultTenant {
 		client = n.Client
 	}
-	res, err := client.Do(req)
-	if err != nil {
-		return 0, err
-	}
-	defer func() { _ = res.Body.Close() }()
-	_, _ = io.CopyN(io.Discard, res.Body, 64<<10) // so that the connection can be used again
-	if res.StatusCode < 200 || res.StatusCode > 299 {
-		return res.StatusCode, statusError(res.StatusCode)
-	}
-	return res.StatusCode, nil
-}
-
-// statusError is an answer that is no acceptance. Redirects are not followed.
-type statusError int
-
-// Error implements error.
-func (e statusError) Error() string { return fmt.Sprintf("it answered %d", int(e)) }
-
-// reason is why an attempt failed, without the URL, whose path may be a secret.
-func reason(err error) string {
-	var own *tenure.Error
-	if errors.As(err, &own) {
-		return own.Msg
-	}
-	text := err.Error()
-	if _, after, ok := strings.Cut(text, "\": "); ok { // net/url: Post "https://…": what
-		text = after
-	}
-	return text
-}
-
-// sign is Standard Webhooks' signature: HMAC-SHA256 over id, time and body, with
-// dots between, under the secret's bytes.
-func sign(secret tenure.Secret, id, stamp string, body []byte) (string, error) {
-	key, err := base64.StdEncoding.DecodeString(strings.TrimPrefix(secret.Reveal(), secretPrefix))
-	if err != nil {
-		return "", errors.New("the webhook's secret is not base64")
-	}
-	mac := hmac.New(sha256.New, key)
-	mac.Write([]byte(id + "." + stamp + "."))
-	mac.Write(body)
-	return "v1," + base64.StdEncoding.EncodeToString(mac.Sum(nil)), nil
+	status, _, err := webhook.Post(ctx, client, webhook.Message{
+		URL: to.url, ID: string(one.ID), ContentType: "application/cloudevents+json; charset=utf-8", Body: body, Secret: to.secret,
+	}, n.DB.Now())
+	return status, err
 }
 
 // cloudEvent is the envelope of CloudEvents 1.0 in structured mode.

@@ -8,13 +8,15 @@ import (
 	"github.com/tenure-gateway/tenure"
 )
 
-// accountColumns count the tokens that live at $1.
-const accountColumns = `a.id, a.tenant_id, a.workspace_id, a.name, a.description, a.owner_user_id, COALESCE(u.user_name, ''),
+// accountColumns count the tokens that live at $1, longestBefore which is $2.
+func accountColumns() string {
+	return `a.id, a.tenant_id, a.workspace_id, a.name, a.description, a.owner_user_id, COALESCE(u.user_name, ''),
 	CASE WHEN u.deleted_at IS NULL THEN COALESCE(u.active, FALSE) ELSE FALSE END, a.active, a.expires_at, a.orphaned_at, a.created_at, a.created_by, a.ended_at, COALESCE(a.ended_by, ''),
 	COALESCE(a.ended_reason, ''),
 	COALESCE((SELECT value FROM policies WHERE tenant_id = a.tenant_id AND key = 'orphan_grace'), ''),
-	(SELECT count(*) FROM api_tokens t WHERE t.service_account_id = a.id AND t.revoked_at IS NULL AND (t.expires_at IS NULL OR t.expires_at > $1))
+	(SELECT count(*) FROM api_tokens t WHERE t.service_account_id = a.id AND ` + tokenLives("$1", "$2") + `)
 	FROM service_accounts a LEFT JOIN users u ON u.id = a.owner_user_id AND u.tenant_id = a.tenant_id`
+}
 
 func scanAccount(row scanner) (tenure.ServiceAccount, error) {
 	var a tenure.ServiceAccount
@@ -39,7 +41,7 @@ func accountName(name string, id tenure.ServiceAccountID) string {
 
 // Account reads a service account. NotFound: the tenant has no such account.
 func (r reads) Account(ctx context.Context, tenant tenure.TenantID, id tenure.ServiceAccountID, now time.Time) (tenure.ServiceAccount, error) {
-	return one(ctx, r.run, scanAccount, `SELECT `+accountColumns+` WHERE a.tenant_id = $2 AND a.id = $3`, stamp(now), tenant, id)
+	return one(ctx, r.run, scanAccount, `SELECT `+accountColumns()+` WHERE a.tenant_id = $3 AND a.id = $4`, stamp(now), longestBefore(now), tenant, id)
 }
 
 // AccountFilter chooses service accounts of one tenant; zero fields choose all
@@ -63,6 +65,7 @@ type AccountFilter struct {
 func (r reads) Accounts(ctx context.Context, f AccountFilter, now time.Time) ([]tenure.ServiceAccount, error) {
 	var w where
 	w.arg(stamp(now))
+	w.arg(longestBefore(now))
 	w.and(`a.tenant_id = ?`, f.Tenant)
 	if f.Workspace != "" {
 		w.and(`a.workspace_id = ?`, f.Workspace)
@@ -92,7 +95,7 @@ func (r reads) Accounts(ctx context.Context, f AccountFilter, now time.Time) ([]
 		w.and(`a.id > ?`, f.After)
 	}
 	limit := w.arg(f.Limit)
-	return many(ctx, r.run, scanAccount, `SELECT `+accountColumns+w.String()+` ORDER BY a.id LIMIT `+limit, w.args...)
+	return many(ctx, r.run, scanAccount, `SELECT `+accountColumns()+w.String()+` ORDER BY a.id LIMIT `+limit, w.args...)
 }
 
 // rankOf is the rank of a role in the view workspace_roles.
@@ -113,9 +116,9 @@ func (r reads) AccountsDue(ctx context.Context, tenant tenure.TenantID, now time
 	// some zone is read, and what is no time at all, which sorts behind every year.
 	seen := map[tenure.ServiceAccountID]bool{}
 	var due []tenure.ServiceAccount
-	for _, near := range [...]string{`a.expires_at <= $2`, `a.expires_at > '9999-12-31 23:59:59' AND $2 <> ''`, `a.orphaned_at IS NOT NULL AND $2 <> ''`} {
-		rows, err := many(ctx, r.run, scanAccount, `SELECT `+accountColumns+` WHERE a.active = TRUE AND a.ended_at IS NULL AND ($3 = '' OR a.tenant_id = $3) AND `+near,
-			stamp(now), stamp(now.Add(24*time.Hour)), tenant)
+	for _, near := range [...]string{`a.expires_at <= $3`, `a.expires_at > '9999-12-31 23:59:59' AND $3 <> ''`, `a.orphaned_at IS NOT NULL AND $3 <> ''`} {
+		rows, err := many(ctx, r.run, scanAccount, `SELECT `+accountColumns()+` WHERE a.active = TRUE AND a.ended_at IS NULL AND ($4 = '' OR a.tenant_id = $4) AND `+near,
+			stamp(now), longestBefore(now), stamp(now.Add(24*time.Hour)), tenant)
 		if err != nil {
 			return nil, err
 		}

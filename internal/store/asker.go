@@ -65,7 +65,13 @@ func (tx *Tx) tokenStands(ctx context.Context, s *tenure.Standing) error {
 	return ask(ctx, tx, func(row scanner) (time.Time, error) {
 		var revoked bool
 		var ends time.Time
-		err := row.Scan(&revoked, into(&ends))
+		var on held
+		err := row.Scan(append([]any{&revoked, into(&ends), &on.id}, on.dest()...)...)
+		if on.id != "" {
+			from, until, ok := on.lets(tenure.Deviation{Tenant: s.Tenant, Workspace: s.Workspace, User: s.User, Account: s.ServiceAccount},
+				tenure.RuleTokenLifetime, tenure.RuleTokenExpires)
+			revoked, ends = revoked || !ok || tx.now.Before(from), earlier(ends, until)
+		}
 		if revoked {
 			ends = time.Unix(0, 0)
 		}
@@ -75,7 +81,8 @@ func (tx *Tx) tokenStands(ctx context.Context, s *tenure.Standing) error {
 			return orInvalid(err)
 		}
 		return nil
-	}, `SELECT revoked_at IS NOT NULL, expires_at FROM api_tokens WHERE tenant_id = $1 AND id = $2`, s.Tenant, s.Token)
+	}, `SELECT t.revoked_at IS NOT NULL, t.expires_at, t.exception_id, `+heldColumns+` FROM api_tokens t
+		LEFT JOIN exceptions x ON x.id = t.exception_id AND x.tenant_id = t.tenant_id WHERE t.tenant_id = $1 AND t.id = $2`, s.Tenant, s.Token)
 }
 
 // stand is the verdict on what must be true for a credential to be good.

@@ -1,6 +1,7 @@
 package store
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"encoding/json"
@@ -14,8 +15,8 @@ import (
 )
 
 // Append writes an audit event in the transaction of what it tells of. The
-// event's id and time, and the request id and address of ctx's origin, are
-// filled in.
+// event's time, and its id, the request id and address of ctx's origin where it has none,
+// are filled in.
 func (tx *Tx) Append(ctx context.Context, e tenure.AuditEvent) error {
 	origin := tenure.OriginOf(ctx)
 	if e.RequestID == "" {
@@ -34,7 +35,7 @@ func (tx *Tx) Append(ctx context.Context, e tenure.AuditEvent) error {
 	return tx.later(ctx, nil, `INSERT INTO audit_events (id, at, tenant_id, workspace_id, action, actor_kind, actor_id, actor,
 		object_id, object, outcome, reason, request_id, address, detail, salt)
 		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)`,
-		tenure.NewID(tx.now), stamp(tx.now), e.Tenant, e.Workspace, e.Action, e.ActorKind, e.ActorID, e.Actor,
+		cmp.Or(e.ID, tenure.NewID(tx.now)), stamp(tx.now), e.Tenant, e.Workspace, e.Action, e.ActorKind, e.ActorID, e.Actor,
 		e.ObjectID, e.Object, e.Outcome, e.Reason, e.RequestID, e.Address, string(detail), salt())
 }
 
@@ -47,9 +48,15 @@ func scanAudit(row scanner) (tenure.AuditEvent, error) {
 	err := row.Scan(&e.Seq, &e.ID, into(&e.At), &e.Tenant, &e.Workspace, &e.Action, &e.ActorKind, &e.ActorID, &e.Actor,
 		&e.ObjectID, &e.Object, &e.Outcome, &e.Reason, &e.RequestID, &e.Address, &detail, &e.Salt, &e.Erased)
 	if err == nil {
-		err = json.Unmarshal(detail, &e.Detail)
+		e.Detail, err = detailOf(detail)
 	}
 	return e, err
+}
+
+func detailOf(text []byte) (map[string]string, error) {
+	var detail map[string]string
+	err := json.Unmarshal(text, &detail)
+	return detail, err
 }
 
 // AuditFilter chooses audit events of one tenant; zero fields choose all.

@@ -1,8 +1,11 @@
 package store
 
 import (
+	"cmp"
 	"context"
+	"fmt"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/tenure-gateway/tenure"
@@ -24,30 +27,132 @@ type Placed struct {
 	Event *tenure.AuditEvent // nil: it is not there any more
 }
 
-// metaTree is how many leaves the tree has, which is taken by whoever adds to it.
+// metaTree has the tree that there is, which is taken by whoever adds to it.
 const metaTree = "audit.tree"
+
+// Tree is how far the tree goes.
+type Tree struct {
+	Size int64  // leaves
+	Root string // over them, in base64; "" where nobody noted it
+	// Epoch is what the tree's checkpoints tell after the installation: since when its
+	// history is another than that which was signed before, by a restore or because it
+	// was begun anew. "": the first.
+	Epoch string
+}
+
+// text is the tree as it is stored; of a version before, its size alone.
+func (t Tree) text() string {
+	if t.Root == "" && t.Epoch == "" {
+		return strconv.FormatInt(t.Size, 10)
+	}
+	return strings.TrimSuffix(strconv.FormatInt(t.Size, 10)+" "+cmp.Or(t.Root, unnoted)+" "+t.Epoch, " ")
+}
+
+// unnoted stands for a root that nobody noted.
+const unnoted = "-"
+
+// Tree reads how far the tree goes.
+func (r reads) Tree(ctx context.Context) (Tree, error) {
+	text, err := r.Meta(ctx, metaTree)
+	if err != nil || text == "" {
+		return Tree{}, err
+	}
+	parts := append(strings.Split(text, " "), "", "")
+	n, err := strconv.ParseInt(parts[0], 10, 64)
+	if err != nil {
+		return Tree{}, fmt.Errorf("what is noted of the audit log's tree is no number: %w", err)
+	}
+	return Tree{n, strings.TrimPrefix(parts[1], unnoted), parts[2]}, nil
+}
 
 // TreeSize is how many leaves the tree has.
 func (r reads) TreeSize(ctx context.Context) (int64, error) {
-	n, _, err := r.MetaNumber(ctx, metaTree)
-	return n, err
+	t, err := r.Tree(ctx)
+	return t.Size, err
 }
 
-// TakeTree lets the transaction add to the tree from a size to another. Conflict:
-// another one has added to it.
-func (tx *Tx) TakeTree(ctx context.Context, from, to int64) error {
-	if _, err := tx.FirstMeta(ctx, metaTree, "0"); err != nil {
+// TakeTree lets the transaction add to the tree, from what it was to what it is then.
+// Conflict: another one has added to it.
+func (tx *Tx) TakeTree(ctx context.Context, from, to Tree) error {
+	if _, err := tx.FirstMeta(ctx, metaTree, Tree{}.text()); err != nil {
 		return err
 	}
-	taken, err := tx.SwapMeta(ctx, metaTree, strconv.FormatInt(from, 10), strconv.FormatInt(to, 10))
+	taken, err := tx.SwapMeta(ctx, metaTree, from.text(), to.text())
 	if err == nil && !taken {
 		err = &tenure.Error{Kind: tenure.Conflict, Code: "audit_tree_taken", Msg: "another replica has added to the tree of the audit log"}
 	}
 	return err
 }
 
-// Unplaced lists events that have no place in the tree, in the order of writing, behind
-// the event of number after.
+// epochForm is an epoch: the instant when it began. A later one sorts behind.
+const epochForm = "20060102T150405.000000Z"
+
+// EpochAfter reports whether an epoch is one, and later than another.
+func EpochAfter(epoch, before string) bool {
+	_, err := time.Parse(epochForm, epoch)
+	return err == nil && epoch > before
+}
+
+// NewEpoch says that the tree's history is another from now on than what may have been
+// signed before, and gives the epoch. The event that tells why has it in its detail. It is
+// later than any that the tree had, and that an event of the given actions tells of,
+// whatever the clock says.
+func (tx *Tx) NewEpoch(ctx context.Context, tellers ...string) (string, error) {
+	t, err := tx.Tree(ctx)
+	if err != nil {
+		return "", err
+	}
+	known := []string{t.Epoch}
+	for _, action := range tellers {
+		events, err := tx.AuditEvents(ctx, AuditFilter{Tenant: tenure.DefaultTenant, Action: action, Limit: tellersRead})
+		if err != nil {
+			return "", err
+		}
+		for _, e := range events {
+			known = append(known, e.Detail["epoch"])
+		}
+	}
+	at := tx.now.UTC()
+	for _, epoch := range known { // what is none was never accepted
+		if other, err := time.Parse(epochForm, epoch); err == nil && at.Truncate(time.Microsecond).Compare(other) <= 0 {
+			at = other.Add(time.Microsecond)
+		}
+	}
+	t.Epoch = at.Format(epochForm)
+	return t.Epoch, tx.SetMeta(ctx, metaTree, t.text())
+}
+
+// tellersRead is how many events that tell of an epoch are read, the newest first.
+const tellersRead = 1000
+
+// BeginTree empties the tree. Its checkpoints are kept apart, under the epoch in which
+// they were made. It gives the new epoch, as NewEpoch does. Forbidden: the database's role may only add.
+func (tx *Tx) BeginTree(ctx context.Context, tellers ...string) (string, error) {
+	was, err := tx.Tree(ctx)
+	if err != nil {
+		return "", err
+	}
+	if err := tx.SetMeta(ctx, metaTree, Tree{Epoch: was.Epoch}.text()); err != nil { // whoever adds to it now waits
+		return "", err
+	}
+	if _, err := tx.exec(ctx, `INSERT INTO audit_checkpoints_before (epoch, size, at, note) SELECT $1, size, at, note FROM audit_checkpoints WHERE true
+		ON CONFLICT (epoch, size) DO NOTHING`, was.Epoch); err != nil {
+		return "", ownersAct(err)
+	}
+	for _, table := range []string{"audit_checkpoints", "audit_subtrees", "audit_leaves"} {
+		if _, err := tx.exec(ctx, `DELETE FROM `+table); err != nil {
+			return "", ownersAct(err)
+		}
+	}
+	// Places are given anew, and other events may have those that were sent: all is sent again.
+	if _, err := tx.exec(ctx, `UPDATE audit_sinks SET cursor = 0, signed = 0, holder = '', lease_ends_at = NULL`); err != nil {
+		return "", err
+	}
+	return tx.NewEpoch(ctx, tellers...)
+}
+
+// Unplaced lists events that have no leaf, in the order of writing, behind the event of
+// number after.
 func (r reads) Unplaced(ctx context.Context, after int64, limit int) ([]tenure.AuditEvent, error) {
 	return many(ctx, r.run, scanAudit, `SELECT `+auditColumns+` WHERE seq > $1
 		AND NOT EXISTS (SELECT 1 FROM audit_leaves l WHERE l.seq = audit_events.seq) ORDER BY seq LIMIT $2`, after, limit)
@@ -58,26 +163,56 @@ func (r reads) LastEvent(ctx context.Context) (int64, error) {
 	return one(ctx, r.run, scalar[int64], `SELECT COALESCE(MAX(seq), 0) FROM audit_events`)
 }
 
-// Settled is a number up to which every event has its place: that of the last event under
-// a checkpoint which another has followed after more than a transaction takes. What had
-// a lower number, and was committed later, has been given its place by then, for places
-// are given in the order of numbers.
-func (r reads) Settled(ctx context.Context, after time.Duration) (int64, error) {
-	last, err := r.LastCheckpoint(ctx)
-	if tenure.IsKind(err, tenure.NotFound) {
-		return 0, nil
-	}
+// CountUnplaced counts the events that have no place in a tree of a size.
+func (r reads) CountUnplaced(ctx context.Context, size int64) (int64, error) {
+	return one(ctx, r.run, scalar[int64], `SELECT count(*) FROM audit_events
+		WHERE NOT EXISTS (SELECT 1 FROM audit_leaves l WHERE l.seq = audit_events.seq AND l.place >= 0 AND l.place < $1)`, size)
+}
+
+// FirstUnplaced is the event of the lowest number that has no place. NotFound: each has one.
+func (r reads) FirstUnplaced(ctx context.Context) (tenure.AuditEvent, error) {
+	return one(ctx, r.run, scanAudit, `SELECT `+auditColumns+`
+		WHERE NOT EXISTS (SELECT 1 FROM audit_leaves l WHERE l.seq = audit_events.seq) ORDER BY seq LIMIT 1`)
+}
+
+// Overtaken is the first event written after an instant that has no place, though one of a
+// higher number has. NotFound: there is none.
+func (r reads) Overtaken(ctx context.Context, after time.Time) (tenure.AuditEvent, error) {
+	return one(ctx, r.run, scanAudit, `SELECT `+auditColumns+` WHERE at > $1 AND seq < (SELECT COALESCE(MAX(seq), 0) FROM audit_leaves)
+		AND NOT EXISTS (SELECT 1 FROM audit_leaves l WHERE l.seq = audit_events.seq) ORDER BY seq LIMIT 1`, stamp(after))
+}
+
+// PlacedBefore is the number of the last event under the newest checkpoint that was signed
+// before an instant; 0: none was.
+func (r reads) PlacedBefore(ctx context.Context, at time.Time) (int64, error) {
+	return one(ctx, r.run, scalar[int64], `SELECT COALESCE((SELECT seq FROM audit_leaves
+		WHERE place = (SELECT size - 1 FROM audit_checkpoints WHERE at < $1 ORDER BY size DESC LIMIT 1)), 0)`, stamp(at))
+}
+
+// metaSettled has up to which number every event has its place, and the epoch of which that
+// is so.
+const metaSettled = "audit.settled"
+
+// Settled is up to which number every event has its place for good, in the history of a
+// tree, as it was noted last; 0: it never was. It is never beyond the event that has the
+// last place, whatever is noted: what is behind that waits.
+func (r reads) Settled(ctx context.Context, t Tree) (int64, error) {
+	text, err := r.Meta(ctx, metaSettled)
 	if err != nil {
 		return 0, err
 	}
-	return one(ctx, r.run, scalar[int64], `SELECT COALESCE(MAX(seq), 0) FROM audit_leaves WHERE place =
-		(SELECT size - 1 FROM audit_checkpoints WHERE at < $1 ORDER BY size DESC LIMIT 1)`, stamp(last.At.Add(-after)))
+	number, of, _ := strings.Cut(text, " ")
+	n, err := strconv.ParseInt(number, 10, 64)
+	if err != nil || of != t.Epoch {
+		return 0, nil //nolint:nilerr // nothing is noted: all is looked at
+	}
+	last, err := one(ctx, r.run, scalar[int64], `SELECT COALESCE((SELECT seq FROM audit_leaves WHERE place = $1), 0)`, t.Size-1)
+	return min(n, last), err
 }
 
-// CountUnplaced counts the events behind one that have no place in the tree.
-func (r reads) CountUnplaced(ctx context.Context, after int64) (int64, error) {
-	return one(ctx, r.run, scalar[int64], `SELECT count(*) FROM audit_events WHERE seq > $1
-		AND NOT EXISTS (SELECT 1 FROM audit_leaves l WHERE l.seq = audit_events.seq)`, after)
+// NoteSettled notes up to which number every event has its place for good.
+func (tx *Tx) NoteSettled(ctx context.Context, epoch string, upTo int64) error {
+	return tx.SetMeta(ctx, metaSettled, strconv.FormatInt(upTo, 10)+" "+epoch)
 }
 
 // PutLeaf stores the leaf of an event.
@@ -145,8 +280,18 @@ func (r reads) PlacedEvents(ctx context.Context, from int64, limit int) ([]Place
 // StrayLeaf gives the number of an event whose leaf is at no place of the tree; "": there
 // is none.
 func (r reads) StrayLeaf(ctx context.Context) (string, error) {
-	return one(ctx, r.run, scalar[string], `SELECT COALESCE(MIN('number ' || seq), '') FROM audit_leaves
-		WHERE place < 0 OR place >= COALESCE((SELECT CAST(value AS bigint) FROM meta WHERE key = $1), 0)`, metaTree)
+	for size := int64(-1); ; {
+		tree, err := r.Tree(ctx)
+		if err != nil {
+			return "", err
+		}
+		stray, err := one(ctx, r.run, scalar[string], `SELECT COALESCE((SELECT 'number ' || seq FROM audit_leaves WHERE place < 0 ORDER BY place LIMIT 1),
+			(SELECT 'number ' || seq FROM audit_leaves WHERE place >= $1 ORDER BY place LIMIT 1), '')`, tree.Size)
+		if err != nil || stray == "" || tree.Size == size {
+			return stray, err
+		}
+		size = tree.Size // it may have been given its place since that was read
+	}
 }
 
 // PlaceOf is the place of an event, by its id. NotFound: it has none, or is not there.

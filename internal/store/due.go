@@ -23,7 +23,7 @@ type Due struct {
 const dueColumns = `t.id, t.tenant_id, t.name, t.token_prefix, t.created_at, t.expires_at,
 	CASE WHEN t.user_id <> '' THEN t.user_id ELSE COALESCE(a.owner_user_id, '') END
 	FROM api_tokens t LEFT JOIN service_accounts a ON a.id = t.service_account_id AND a.tenant_id = t.tenant_id
-	WHERE t.revoked_at IS NULL AND t.rotated_at IS NULL AND t.kind IN ('pat', 'svc')`
+	WHERE t.rotated_at IS NULL AND t.kind IN ('pat', 'svc')`
 
 func scanDue(row scanner) (Due, error) {
 	var d Due
@@ -31,29 +31,30 @@ func scanDue(row scanner) (Due, error) {
 	return d, err
 }
 
-// TokensEnding lists the newest secrets of all tenants that expire after from,
-// and until to. It reads by an index, whatever else there is.
-func (r reads) TokensEnding(ctx context.Context, from, to time.Time) ([]Due, error) {
-	return many(ctx, r.run, scanDue, `SELECT `+dueColumns+` AND t.expires_at > $1 AND t.expires_at <= $2 ORDER BY t.expires_at, t.id`, stamp(from), stamp(to))
+// TokensEnding lists the newest secrets of all tenants that live at now and expire after
+// from, and until to. It reads by an index, whatever else there is.
+func (r reads) TokensEnding(ctx context.Context, from, to, now time.Time) ([]Due, error) {
+	return many(ctx, r.run, scanDue, `SELECT `+dueColumns+` AND t.expires_at > $1 AND t.expires_at <= $2 AND `+tokenLives("$3", "$4")+` ORDER BY t.expires_at, t.id`,
+		stamp(from), stamp(to), stamp(now), longestBefore(now))
 }
 
 // TokensMade lists the newest secrets of a tenant that were made after from, and
 // until to, and live at now; likewise by an index.
 func (r reads) TokensMade(ctx context.Context, tenant tenure.TenantID, from, to, now time.Time) ([]Due, error) {
 	return many(ctx, r.run, scanDue, `SELECT `+dueColumns+` AND t.tenant_id = $1 AND t.created_at > $2 AND t.created_at <= $3
-		AND (t.expires_at IS NULL OR t.expires_at > $4) ORDER BY t.created_at, t.id`, tenant, stamp(from), stamp(to), stamp(now))
+		AND `+tokenLives("$4", "$5")+` ORDER BY t.created_at, t.id`, tenant, stamp(from), stamp(to), stamp(now), longestBefore(now))
 }
 
 // AccountsNear lists the service accounts of all tenants that go on and have no
 // owner, or end until an instant.
 func (r reads) AccountsNear(ctx context.Context, now, until time.Time) ([]tenure.ServiceAccount, error) {
-	ending, err := many(ctx, r.run, scanAccount, `SELECT `+accountColumns+` WHERE a.ended_at IS NULL AND a.active = $2
-		AND a.orphaned_at IS NULL AND a.expires_at > $1 AND a.expires_at <= $3 ORDER BY a.id`, stamp(now), true, stamp(until))
+	ending, err := many(ctx, r.run, scanAccount, `SELECT `+accountColumns()+` WHERE a.ended_at IS NULL AND a.active = TRUE
+		AND a.orphaned_at IS NULL AND a.expires_at > $1 AND a.expires_at <= $3 ORDER BY a.id`, stamp(now), longestBefore(now), stamp(until))
 	if err != nil {
 		return nil, err
 	}
-	orphaned, err := many(ctx, r.run, scanAccount, `SELECT `+accountColumns+` WHERE a.ended_at IS NULL AND a.active = $2
-		AND a.orphaned_at IS NOT NULL ORDER BY a.id`, stamp(now), true)
+	orphaned, err := many(ctx, r.run, scanAccount, `SELECT `+accountColumns()+` WHERE a.ended_at IS NULL AND a.active = TRUE
+		AND a.orphaned_at IS NOT NULL ORDER BY a.id`, stamp(now), longestBefore(now))
 	return append(ending, orphaned...), err
 }
 

@@ -26,7 +26,7 @@ type Ending struct {
 
 // A byList is the end of a thing of which only a list tells. args says what the $1, $2
 // and so on of the statement are: the id, now, until when what ends may have been made,
-// what it was in, what is less.
+// what it was in, what is less, and that as a time.
 type byList struct{ args, statement string }
 
 // listed are those ends, by kind.
@@ -47,6 +47,11 @@ func listed() map[string]byList {
 		"oidc_connection": {"id", `DELETE FROM oidc_connections WHERE id = $1`},
 		"orphan":          {"now id", `UPDATE service_accounts SET orphaned_at = $1 WHERE id = $2 AND orphaned_at IS NULL`},
 		"token_request":   {"id less", `UPDATE token_requests SET state = $2 WHERE id = $1 AND state IN ('pending', 'approved')`},
+		"exception": {"now id", `UPDATE exceptions SET revoked_at = $1, revoked_by = 'database', revoked_why = 'ended before the database went back'
+			WHERE id = $2 AND revoked_at IS NULL AND remediated_at IS NULL`},
+		"exception_declined":  {"id less", `UPDATE exceptions SET decision = $2 WHERE id = $1 AND decision = ''`},
+		"exception_shortened": {"id when", `UPDATE exceptions SET expires_at = $2 WHERE id = $1 AND expires_at > $2`},
+		"exception_renewed":   {"id less", `UPDATE exceptions SET successor = $2 WHERE id = $1 AND successor = ''`},
 		// What ended with a role that was given again: the tokens of those who had no other there.
 		"membership_tokens": {"now until id in", revoke + `user_id = $3 AND workspace_id = $4`},
 		"mapping_tokens": {"now until id in", revoke + `workspace_id = $4 AND user_id IN (SELECT user_id FROM group_members WHERE group_id = $3)
@@ -61,7 +66,7 @@ func listed() map[string]byList {
 
 // endListed does what a list tells.
 func (tx *Tx) endListed(ctx context.Context, e Ending, l byList) (ended, known bool, err error) {
-	all := map[string]any{"id": e.ID, "now": stamp(tx.now), "until": stamp(e.At.Add(clockSlack)), "in": e.In, "less": e.Less}
+	all := map[string]any{"id": e.ID, "now": stamp(tx.now), "until": stamp(e.At.Add(clockSlack)), "in": e.In, "less": e.Less, "when": stamp(parseStamp(e.Less))}
 	var args []any
 	for name := range strings.FieldsSeq(l.args) {
 		args = append(args, all[name])

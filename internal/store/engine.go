@@ -20,6 +20,8 @@ type engine struct {
 	horizon func(ctx context.Context) (string, error)
 	facts   func(ctx context.Context) (Facts, error)
 	lease   func() error
+	// still holds the present state, to be read until its end.
+	still func(ctx context.Context) (stilled, error)
 	// snapshot is DB.Snapshot, and replace DB.Replace's transaction.
 	snapshot func(ctx context.Context) (*Snapshot, error)
 	replace  func(ctx context.Context, alone bool, fn func(context.Context, *replacing) error) error

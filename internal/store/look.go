@@ -49,7 +49,8 @@ func onlyLooks(context.Context, func(*Tx) error) error {
 	return errors.New("store: a write to a database that is only looked at")
 }
 
-// Endless counts the tokens of a tenant that live and have no end, by kind.
+// Endless counts the tokens of a tenant that live and have no end, by kind. One that hangs
+// on an exception ends with that.
 func (r reads) Endless(ctx context.Context, tenant tenure.TenantID) (map[tenure.TokenKind]int, error) {
 	out := map[tenure.TokenKind]int{}
 	err := r.run.each(ctx, true, func(row scanner) error {
@@ -58,6 +59,6 @@ func (r reads) Endless(ctx context.Context, tenant tenure.TenantID) (map[tenure.
 		err := row.Scan(&kind, &n)
 		out[kind] = n
 		return err
-	}, `SELECT kind, count(*) FROM api_tokens WHERE tenant_id = $1 AND revoked_at IS NULL AND expires_at IS NULL GROUP BY kind`, tenant)
+	}, `SELECT kind, count(*) FROM api_tokens WHERE tenant_id = $1 AND revoked_at IS NULL AND expires_at IS NULL AND exception_id = '' GROUP BY kind`, tenant)
 	return out, err
 }

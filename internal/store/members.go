@@ -110,19 +110,19 @@ func (f MembershipFilter) where(tenant, ws, user string) where {
 
 // TokensIn counts the tokens of a person that live in a workspace at now.
 func (r reads) TokensIn(ctx context.Context, tenant tenure.TenantID, ws tenure.WorkspaceID, user tenure.UserID, now time.Time) (int, error) {
-	return one(ctx, r.run, scalar[int], `SELECT COUNT(*) FROM api_tokens WHERE tenant_id = $1 AND workspace_id = $2 AND user_id = $3
-		AND revoked_at IS NULL AND (expires_at IS NULL OR expires_at > $4)`, tenant, ws, user, stamp(now))
+	return one(ctx, r.run, scalar[int], `SELECT COUNT(*) FROM api_tokens t WHERE t.tenant_id = $1 AND t.workspace_id = $2 AND t.user_id = $3
+		AND `+tokenLives("$4", "$5"), tenant, ws, user, stamp(now), longestBefore(now))
 }
 
 // TokensThrough counts the tokens that live in a workspace at now and whose owners
 // have a role there through this group alone.
 func (r reads) TokensThrough(ctx context.Context, tenant tenure.TenantID, ws tenure.WorkspaceID, group tenure.GroupID, now time.Time) (int, error) {
-	return one(ctx, r.run, scalar[int], `SELECT COUNT(*) FROM api_tokens WHERE tenant_id = $1 AND workspace_id = $2
-		AND revoked_at IS NULL AND (expires_at IS NULL OR expires_at > $3)
-		AND user_id IN (SELECT user_id FROM group_members WHERE group_id = $4)
-		AND NOT EXISTS (SELECT 1 FROM memberships WHERE workspace_id = $2 AND user_id = api_tokens.user_id)
+	return one(ctx, r.run, scalar[int], `SELECT COUNT(*) FROM api_tokens t WHERE t.tenant_id = $1 AND t.workspace_id = $2
+		AND `+tokenLives("$3", "$5")+`
+		AND t.user_id IN (SELECT user_id FROM group_members WHERE group_id = $4)
+		AND NOT EXISTS (SELECT 1 FROM memberships WHERE workspace_id = $2 AND user_id = t.user_id)
 		AND NOT EXISTS (SELECT 1 FROM workspace_groups g JOIN group_members m ON m.group_id = g.group_id
-			WHERE g.workspace_id = $2 AND g.group_id <> $4 AND m.user_id = api_tokens.user_id)`, tenant, ws, stamp(now), group)
+			WHERE g.workspace_id = $2 AND g.group_id <> $4 AND m.user_id = t.user_id)`, tenant, ws, stamp(now), group, longestBefore(now))
 }
 
 // Memberships lists what people are in workspaces, by themselves and through

@@ -21,16 +21,17 @@ func (r reads) Overview(ctx context.Context, tenant tenure.TenantID, now, unused
 		return o, err
 	}, `SELECT COUNT(DISTINCT CASE WHEN t.kind = 'pat' THEN t.user_id END), COUNT(DISTINCT CASE WHEN t.kind = 'svc' THEN t.service_account_id END),
 		COUNT(*), COALESCE(SUM(CASE WHEN COALESCE(t.last_used_at, t.created_at) < $1 THEN 1 ELSE 0 END), 0),
-		COALESCE(SUM(CASE WHEN t.expires_at < $2 THEN 1 ELSE 0 END), 0),
+		COALESCE(SUM(CASE WHEN t.expires_at < $2 OR x.expires_at < $2 OR x.begins_at < $11 THEN 1 ELSE 0 END), 0),
 		COALESCE(SUM(CASE WHEN t.created_at > $5 THEN 1 ELSE 0 END), 0), COALESCE(SUM(CASE WHEN t.created_at > $6 THEN 1 ELSE 0 END), 0),
 		COALESCE(SUM(CASE WHEN t.created_at > $7 THEN 1 ELSE 0 END), 0), COALESCE(SUM(CASE WHEN t.created_at > $8 THEN 1 ELSE 0 END), 0),
 		COALESCE(SUM(CASE WHEN t.created_at > $9 THEN 1 ELSE 0 END), 0)
 		FROM api_tokens t
 		LEFT JOIN users u ON u.id = t.user_id AND u.tenant_id = t.tenant_id AND u.active = TRUE AND u.deleted_at IS NULL
 		LEFT JOIN service_accounts a ON a.id = t.service_account_id AND a.tenant_id = t.tenant_id AND a.active = TRUE
-		WHERE t.tenant_id = $3 AND t.kind IN ('pat', 'svc') AND t.revoked_at IS NULL AND (t.expires_at IS NULL OR t.expires_at > $4)
+		LEFT JOIN exceptions x ON x.id = t.exception_id AND x.tenant_id = t.tenant_id
+		WHERE t.tenant_id = $3 AND t.kind IN ('pat', 'svc') AND `+tokenLives("$4", "$10")+`
 		AND (u.id IS NOT NULL OR a.id IS NOT NULL)`,
-		stamp(unused), stamp(soon), tenant, stamp(now), since[0], since[1], since[2], since[3], since[4])
+		stamp(unused), stamp(soon), tenant, stamp(now), since[0], since[1], since[2], since[3], since[4], longestBefore(now), longestBefore(soon))
 	if err != nil {
 		return o, err
 	}

@@ -30,9 +30,10 @@ type PersonRow struct {
 	Spaces     int      // how many workspaces there are
 }
 
-// liveToken is the condition on a token of a person, u being their row: now is
-// the next argument.
-const liveToken = `FROM api_tokens t WHERE t.user_id = u.id AND t.revoked_at IS NULL AND (t.expires_at IS NULL OR t.expires_at > ?)`
+// liveTokens are those of a person that live at now, u being their row.
+func (w *where) liveTokens(now time.Time) string {
+	return `FROM api_tokens t WHERE t.user_id = u.id AND ` + w.lives(now)
+}
 
 // where chooses the rows of users, called u.
 func (f PersonFilter) where(w *where, now time.Time) {
@@ -59,7 +60,7 @@ func (f PersonFilter) where(w *where, now time.Time) {
 		w.and(`COALESCE(u.last_seen_at, u.created_at) < ?`, stamp(f.UnseenSince))
 	}
 	if f.WithTokens {
-		w.and(`EXISTS (SELECT 1 `+liveToken+`)`, stamp(now))
+		w.and(`EXISTS (SELECT 1 ` + w.liveTokens(now) + `)`)
 	}
 }
 
@@ -71,7 +72,7 @@ func likeText(text string) string {
 // People lists people in the order of their userNames, with what they have at now.
 func (r reads) People(ctx context.Context, f PersonFilter, now time.Time) ([]PersonRow, error) {
 	var w where
-	count := strings.Replace(`(SELECT COUNT(*) `+liveToken+`)`, "?", w.arg(stamp(now)), 1)
+	count := `(SELECT COUNT(*) ` + w.liveTokens(now) + `)`
 	f.where(&w, now)
 	if f.After != "" {
 		last, err := one(ctx, r.run, scalar[string], `SELECT user_name_fold FROM users WHERE tenant_id = $1 AND id = $2`, f.Tenant, f.After)

@@ -43,3 +43,33 @@ func TestTokensOfAConnectorAreFoundByIt(t *testing.T) {
 		t.Error(plan)
 	}
 }
+
+// What is asked about every token, its exception with it, and what is asked about those
+// who look at lists, finds each row by an index: nothing is searched through.
+func TestStandingsAreFoundByIndexes(t *testing.T) {
+	ctx := tenure.Everywhere(t.Context())
+	db, err := OpenSQLite(ctx, filepath.Join(t.TempDir(), "tenure.db"), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = db.Close() })
+	for what, ask := range map[string]func(reads) error{
+		"standing": func(r reads) error {
+			_, err := r.TokenStanding(ctx, tenure.Digest{})
+			return err
+		},
+		"tokens of a workspace": func(r reads) error {
+			_, err := r.TokensIn(ctx, tenure.DefaultTenant, "w", "u", db.Now())
+			return err
+		},
+	} {
+		e := &explains{runner: db.run}
+		if err := ask(reads{run: e}); err != nil && !tenure.IsKind(err, tenure.NotFound) {
+			t.Fatal(err)
+		}
+		plan := strings.Join(e.plan, "\n")
+		if strings.Contains(plan, "SCAN") || !strings.Contains(plan, "SEARCH x USING INDEX ") || !strings.Contains(plan, "t USING INDEX") {
+			t.Errorf("%s:\n%s", what, plan)
+		}
+	}
+}

@@ -101,7 +101,7 @@ func openPostgres(ctx context.Context, url string, now func() time.Time, prepare
 	}
 	return &DB{
 		reads: reads{run: p}, now: now,
-		engine: engine{write: p.write, share: p.share, feed: p.feed, horizon: p.horizon, facts: p.facts, lease: func() error { return nil }, snapshot: p.snapshot, replace: p.replace, close: p.close},
+		engine: engine{write: p.write, share: p.share, feed: p.feed, horizon: p.horizon, facts: p.facts, lease: func() error { return nil }, still: p.still, snapshot: p.snapshot, replace: p.replace, close: p.close},
 	}, nil
 }
 

@@ -33,6 +33,8 @@ const (
 	INSERT INTO api_tokens (id, tenant_id, workspace_id, user_id, name, kind, token_hash, token_prefix, created_at) SELECT 't' || t, t, 'w' || t, 'u' || t, '', 'pat', t, '', now() FROM unnest('{a,b}'::text[]) t;
 	INSERT INTO token_requests (id, tenant_id, workspace_id, service_account_id, name, scopes, models, cidrs, life_seconds, requested_by_user, requested_by, requested_at, state)
 		SELECT 'r' || t, t, '', '', '', '', '', '', 0, '', '', now(), 'pending' FROM unnest('{a,b}'::text[]) t;
+	INSERT INTO exceptions (id, tenant_id, title, rule, subject_kind, subject_id, reason, likelihood_before, impact_before, likelihood_after, impact_after, requested_at, begins_at, expires_at, owner_user_id, plan, remedy_at)
+		SELECT 'e' || t, t, '', '', 'user', 'u' || t, '', 'low', 'low', 'low', 'low', now(), now(), now(), 'u' || t, '', now() FROM unnest('{a,b}'::text[]) t;
 	INSERT INTO sessions (id, tenant_id, user_id, session_hash, via, created_at, last_seen_at, expires_at) SELECT 's' || t, t, 'u' || t, t, 'proxy', now(), now(), now() FROM unnest('{a,b}'::text[]) t;
 	INSERT INTO oidc_connections (id, tenant_id, name, issuer, client_id, secret_sealed, data_key, scopes, user_name_claim, created_at)
 		SELECT 'o' || t, t, t, '', '', '', '', '', '', now() FROM unnest('{a,b}'::text[]) t;
@@ -47,6 +49,7 @@ const (
 	INSERT INTO provider_keys (id, tenant_id, workspace_id, provider_id, name, version, state, key_sealed, data_key, created_at)
 		SELECT 'k' || t, t, 'w' || t, 'p' || t, t, 1, 'active', '', '', now() FROM unnest('{a,b}'::text[]) t;
 	INSERT INTO policies (tenant_id, key, value, updated_at) SELECT t, 'k', 'v', now() FROM unnest('{a,b}'::text[]) t;
+	INSERT INTO audit_sinks (id, tenant_id, name, kind, address, format, sealed, data_key, cursor, signed, created_at) SELECT 's' || t, t, 'n', 'webhook', '', 'native', '', '', 0, 0, now() FROM unnest('{a,b}'::text[]) t;
 	INSERT INTO webhook_secrets (tenant_id, sealed, data_key, created_at) SELECT t, '', '', now() FROM unnest('{a,b}'::text[]) t;
 	INSERT INTO notices (id, tenant_id, at, kind, severity, message, dedupe) SELECT 'n' || t, t, now(), '', 'info', '', '' FROM unnest('{a,b}'::text[]) t;
 	INSERT INTO past_holdings (tenant_id, user_id, kind, object_id, via, name, workspace_id, role, created_at, ended_at) SELECT t, 'u' || t, 'group', 'h', '', '', '', '', now(), now() FROM unnest('{a,b}'::text[]) t;
@@ -56,8 +59,12 @@ const (
 	INSERT INTO model_usage (tenant_id, day, token_id, workspace_id, provider_id, model, user_id, service_account_id, provider, requests, input, cache_reads, cache_writes, output, last_at)
 		SELECT t, 1, '', 'w' || t, '', '', '', '', '', 0, 0, 0, 0, 0, now() FROM unnest('{a,b}'::text[]) t;
 	INSERT INTO model_prices (id, tenant_id, pattern, from_day, input, cache_read, cache_write, output, created_at) SELECT 'q' || t, t, '*', 1, 1, 1, 1, 1, now() FROM unnest('{a,b}'::text[]) t;
+	INSERT INTO trust_reviews (tenant_id, reviewed_at, reviewed_by) SELECT t, now(), '' FROM unnest('{a,b}'::text[]) t;
+	INSERT INTO trust_requests (id, tenant_id, at, user_id, name, email, organisation, wants, message, address, state) SELECT 'd' || t, t, now(), '', '', '', '', '', '', '', 'open' FROM unnest('{a,b}'::text[]) t;
 	INSERT INTO usage_limits (id, tenant_id, subject_kind, subject_id, created_at, updated_at) SELECT 'l' || t, t, 'tenant', t, now(), now() FROM unnest('{a,b}'::text[]) t;
 	INSERT INTO usage_limit_requests (limit_id, span, replica, tenant_id, requests) SELECT 'l' || t, 1, '', t, 1 FROM unnest('{a,b}'::text[]) t;
+	INSERT INTO access_reviews (id, tenant_id, title, since_at, opened_at, opened_by, due_at, second_due_at, unanswered) SELECT 'z' || t, t, t, now(), now(), '', now(), now(), 'escalate' FROM unnest('{a,b}'::text[]) t;
+	INSERT INTO access_review_items (review, tenant_id, n, kind, subject) SELECT 'z' || t, t, 1, 'person', 'u' || t FROM unnest('{a,b}'::text[]) t;
 	INSERT INTO revocations (id, tenant_id, at, what, took_us) SELECT 'v' || t, t, now(), '', 0 FROM unnest('{a,b}'::text[]) t`
 )
 
@@ -271,6 +278,7 @@ func appBound(t *testing.T, app *sql.DB) {
 		`DELETE FROM audit_subtrees`,
 		`UPDATE audit_checkpoints SET note = ''`,
 		`DELETE FROM audit_checkpoints`,
+		`INSERT INTO audit_checkpoints_before (epoch, size, at, note) VALUES ('', 1, now(), '')`,
 		`DELETE FROM audit_keys`,
 		`INSERT INTO changes (kind, id) VALUES ('user', 'x')`,
 		`INSERT INTO goose_db_version (version_id, is_applied) VALUES (999, true)`,

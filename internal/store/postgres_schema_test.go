@@ -388,6 +388,9 @@ func endings() []ending {
 		{`INSERT INTO usage_limits (id, tenant_id, subject_kind, subject_id, created_at, updated_at) VALUES ('l', 'default', 'tenant', 'default', now(), now())`, aftermath{told: "limit default"}},
 		{`INSERT INTO model_prices (id, tenant_id, pattern, from_day, input, cache_read, cache_write, output, created_at) VALUES ('q', 'default', '*', 1, 1, 1, 1, 1, now())`, aftermath{told: "price default"}},
 		{`TRUNCATE model_prices`, aftermath{told: "everything"}},
+		{`INSERT INTO exceptions (id, tenant_id, title, rule, subject_kind, subject_id, reason, likelihood_before, impact_before, likelihood_after, impact_after, requested_at, begins_at, expires_at, owner_user_id, plan, remedy_at)
+			VALUES ('x', 'default', '', '', 'tenant', 'default', '', 'low', 'low', 'low', 'low', now(), now(), now(), 'u', '', now())`, aftermath{}},
+		{`TRUNCATE exceptions`, aftermath{told: "everything"}},
 		{`TRUNCATE usage_limits`, aftermath{told: "everything"}},
 	}
 }
@@ -507,7 +510,7 @@ func TestPostgresFunctionsAreTheOwners(t *testing.T) {
 // Every table is under row-level security, by its tenant or by name here.
 func TestPostgresTablesHaveTenants(t *testing.T) {
 	// They belong to the installation: of the audit log's tree, hashes and their signatures.
-	free := []string{"audit_checkpoints", "audit_keys", "audit_leaves", "audit_subtrees", "meta", "oidc_seen", "usage_batches"}
+	free := []string{"audit_checkpoints", "audit_checkpoints_before", "audit_keys", "audit_leaves", "audit_subtrees", "meta", "oidc_seen", "usage_batches"}
 	special := []string{"changes", "goose_db_version"} // their policies are about writing
 	db := postgres(t, postgrestest.URL(t))
 	for _, r := range rows(t, db, `SELECT relname, relrowsecurity, relforcerowsecurity, COALESCE((SELECT string_agg(polname, ' ' ORDER BY polname)

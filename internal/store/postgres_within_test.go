@@ -22,11 +22,13 @@ var theirs = map[string][]string{
 	"connection_id":      {`connection_id = 'ob'`},
 	"connector_id":       {`connector_id = 'cb'`},
 	"provider_id":        {`provider_id = 'pb'`},
+	"exception_id":       {`exception_id = 'eb'`},
 	"key_id":             {`key_id = 'kb'`},
 	"limit_id":           {`limit_id = 'lb'`},
 	"subject_id": {
 		`subject_kind = 'tenant', subject_id = 'b'`, `subject_kind = 'workspace', subject_id = 'wb'`, `subject_kind = 'user', subject_id = 'ub'`,
 		`subject_kind = 'service_account', subject_id = 'ab'`, `subject_kind = 'token', subject_id = 'tb'`,
+		`subject_kind = 'provider', subject_id = 'pb'`,
 	},
 }
 
@@ -72,6 +74,9 @@ func TestPostgresRowsNameTheirOwnTenantsThings(t *testing.T) {
 		`INSERT INTO user_emails (user_id, n, type_fold, value_fold) VALUES ('ub', 9, '', '')`,
 		`INSERT INTO usage_limits (id, tenant_id, subject_kind, subject_id, created_at, updated_at) VALUES ('n', 'a', 'user', 'ub', now(), now())`,
 		`INSERT INTO usage_limit_requests (limit_id, span, replica, tenant_id, requests) VALUES ('lb', 2, 'x', 'a', 1000000)`,
+		`UPDATE exceptions SET for_user = 'ub'`,
+		`UPDATE exceptions SET renews = 'eb'`,
+		`UPDATE exceptions SET successor = 'eb'`,
 	} {
 		refused(t, app, statement)
 	}

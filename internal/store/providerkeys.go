@@ -149,3 +149,9 @@ func (tx *Tx) FingerprintKey(ctx context.Context, id tenure.KeyID, fingerprint s
 	_, err := tx.exec(ctx, `UPDATE provider_keys SET fingerprint = $1 WHERE id = $2 AND fingerprint = ''`, fingerprint, id)
 	return err
 }
+
+// ProviderKeyByID reads a version of a key of whichever provider. NotFound: the tenant has
+// none such.
+func (r reads) ProviderKeyByID(ctx context.Context, tenant tenure.TenantID, id tenure.KeyID) (ProviderKeyRow, error) {
+	return one(ctx, r.run, scanProviderKey, `SELECT `+providerKeyColumns+fromProviderKeys+` WHERE p.tenant_id = $1 AND k.id = $2`, tenant, id)
+}

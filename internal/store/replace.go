@@ -32,6 +32,8 @@ type Replaced struct {
 	Lost               map[string]int64 // what was made since, and is no more, by table
 	Sessions           int64            // that were open
 	AuditKept          int64            // events that go on beside those that came in
+	// Unerased are the events that stood as erased in what was there, and do not in what came in.
+	Unerased []tenure.AuditEvent
 }
 
 // ReplaceOptions say how far a replacement may go.
@@ -263,7 +265,9 @@ func (k kind) read(v any) (any, error) {
 			return base64.StdEncoding.DecodeString(v)
 		}
 		return v, nil
-	case nil, int64, float64, []byte:
+	case []byte:
+		return blob(v), nil // a driver may read one of no bytes as nil, which would be NULL
+	case nil, int64, float64:
 		return v, nil
 	}
 	return nil, fmt.Errorf("a value of %T", v)

@@ -208,7 +208,7 @@ func ownersAct(err error) error {
 	if errors.As(err, &denied) && denied.Code == "42501" {
 		return &tenure.Error{
 			Kind: tenure.Forbidden, Code: "not_the_owner", Err: err,
-			Msg: "the database's role may not replace the tables: restore at the command line, as the role that owns them and migrates",
+			Msg: "the database's role may not replace the tables: do it at the command line, as the role that owns them and migrates",
 		}
 	}
 	return err

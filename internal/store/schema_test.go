@@ -33,7 +33,7 @@ var ofPostgres = []string{
 }
 
 // booleans are columns that have 0 and 1 in SQLite.
-var booleans = []string{"oidc_connections.trust_email", "service_accounts.active", "tenants.active", "users.active"}
+var booleans = []string{"access_review_items.given", "access_reviews.automatic", "audit_sinks.everywhere", "audit_sinks.paused", "oidc_connections.trust_email", "service_accounts.active", "tenants.active", "users.active"}
 
 // A relation is a table or a view as both databases can tell it.
 type relation struct {
@@ -160,6 +160,7 @@ var (
 	liteWatch   = regexp.MustCompile(`(?s)AFTER UPDATE(?: OF ([a-z_, ]+?))? ON \w+`)
 	literal     = regexp.MustCompile(`'[^']*'`)
 	condition   = regexp.MustCompile(`(?s) WHERE (.*)$`)
+	oneOf       = regexp.MustCompile(`=ANYARRAY\[([^\]]*)\]`) // as PostgreSQL writes IN
 	punctuation = regexp.MustCompile(`::[a-z]+|[() ]`)
 )
 
@@ -265,7 +266,7 @@ func typeOf(table, col, liteType string) string {
 	switch {
 	case slices.Contains(booleans, table+"."+col):
 		return "boolean"
-	case liteType == "TEXT" && (strings.HasSuffix(col, "_at") || col == "at" || col == "until"):
+	case liteType == "TEXT" && (strings.HasSuffix(col, "_at") || col == "at" || col == "until" || strings.HasSuffix(col, "_until")):
 		return "timestamp with time zone"
 	}
 	return cmp.Or(map[string]string{"TEXT": "text", "INTEGER": "bigint", "BLOB": "bytea", "REAL": "double precision"}[liteType], liteType)
@@ -292,7 +293,7 @@ func indexOf(unique bool, columns, statement string) string {
 		for _, name := range []string{"active = true", "active = TRUE"} {
 			where = strings.ReplaceAll(where, name, "active = 1")
 		}
-		where = " where " + punctuation.ReplaceAllString(where, "")
+		where = " where " + oneOf.ReplaceAllString(punctuation.ReplaceAllString(where, ""), "IN$1")
 	}
 	return fmt.Sprintf("%s %s%s", kind, columns, where)
 }

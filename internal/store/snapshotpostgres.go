@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+
+	"github.com/tenure-gateway/tenure"
 )
 
 // apart is a connection beside the pool, in a transaction without limits of time: a
@@ -29,6 +31,23 @@ func closeApart(ctx context.Context, conn *pgx.Conn) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), lockTimeout)
 	defer cancel()
 	return conn.Close(ctx)
+}
+
+// still holds the state that the context's reach has, in a transaction of its own.
+func (p *postgres) still(ctx context.Context) (stilled, error) {
+	conn, err := p.apart(ctx, "REPEATABLE READ READ ONLY")
+	if err != nil {
+		return stilled{}, classifyPostgres(err)
+	}
+	end := func() error { return closeApart(ctx, conn) }
+	reach := func(ctx context.Context, to string) error {
+		_, err := conn.Exec(ctx, setTenant, to)
+		return classifyPostgres(err)
+	}
+	if err := reach(ctx, tenure.ReachOf(ctx)); err != nil {
+		return stilled{}, errors.Join(err, end())
+	}
+	return stilled{&postgresTx{conn: conn, begun: true}, reach, end}, nil
 }
 
 func (p *postgres) snapshot(ctx context.Context) (*Snapshot, error) {

@@ -11,26 +11,39 @@ import (
 	"github.com/pressly/goose/v3"
 )
 
-// snapshot holds a read transaction open, on a connection of its own. Nobody waits
+// still holds a read transaction open, on a connection of its own. Nobody waits
 // for it; the write-ahead log grows meanwhile.
-func (s *sqliteFile) snapshot(ctx context.Context) (*Snapshot, error) {
+func (s *sqliteFile) still(ctx context.Context) (stilled, error) {
 	pool, err := sql.Open("sqlite", dsn(s.path, "_pragma=query_only(1)"))
 	if err != nil {
-		return nil, err
+		return stilled{}, err
 	}
 	conn, err := pool.Conn(ctx)
 	if err != nil {
-		return nil, errors.Join(classify(err), pool.Close())
+		return stilled{}, errors.Join(classify(err), pool.Close())
 	}
 	run := &cachedConn{conn: conn, stmts: map[string]*sql.Stmt{}}
-	out := &Snapshot{Kind: "sqlite", At: time.Now().UTC(), run: run, close: func() error {
+	end := func() error {
 		run.close() // which ends the transaction
 		return pool.Close()
-	}}
-	if _, err = conn.ExecContext(ctx, `BEGIN`); err == nil {
-		out.Tables, err = tablesOfSQLite(ctx, run)
 	}
-	if err == nil {
+	if _, err = conn.ExecContext(ctx, `BEGIN`); err == nil { // the state is that of the first read
+		_, err = one(ctx, run, scalar[int64], `SELECT count(*) FROM tenants`)
+	}
+	if err != nil {
+		return stilled{}, errors.Join(classify(err), end())
+	}
+	return stilled{run, func(context.Context, string) error { return nil }, end}, nil
+}
+
+func (s *sqliteFile) snapshot(ctx context.Context) (*Snapshot, error) {
+	h, err := s.still(ctx)
+	if err != nil {
+		return nil, err
+	}
+	run := h.run
+	out := &Snapshot{Kind: "sqlite", At: time.Now().UTC(), run: run, close: h.end}
+	if out.Tables, err = tablesOfSQLite(ctx, run); err == nil {
 		err = out.begin(ctx, feedEnd)
 	}
 	if err != nil {
@@ -75,7 +88,7 @@ func tablesOfSQLite(ctx context.Context, run runner) ([]Table, error) {
 // holds them to it.
 func kindOfSQLite(name, declared, text string) kind {
 	switch {
-	case declared == "TEXT" && (strings.HasSuffix(name, "_at") || name == "at" || name == "until"):
+	case declared == "TEXT" && (strings.HasSuffix(name, "_at") || name == "at" || name == "until" || strings.HasSuffix(name, "_until")):
 		return ofTime
 	case declared == "BLOB":
 		return ofBytes

@@ -66,7 +66,7 @@ func openSQLite(ctx context.Context, path string, now func() time.Time, prepare 
 	}
 
 	// The writer comes first: it turns on the write-ahead log.
-	wdb, err := sql.Open("sqlite", dsn(path, "_pragma=journal_mode(WAL)", "_pragma=synchronous(FULL)", "_pragma=foreign_keys(1)"))
+	wdb, err := sql.Open("sqlite", dsn(path, "_pragma=journal_mode(WAL)", "_pragma=synchronous(FULL)", "_pragma=foreign_keys(1)", "_pragma=secure_delete(1)")) // what is erased is not in the file any more
 	if err != nil {
 		return nil, err
 	}
@@ -93,7 +93,7 @@ func openSQLite(ctx context.Context, path string, now func() time.Time, prepare 
 	s.writer = newWriter(wdb, conn, now, s.inPlace)
 	return &DB{
 		reads: reads{run: s}, now: now,
-		engine: engine{write: s.writer.do, share: s.writer.do, feed: s.feed, horizon: func(context.Context) (string, error) { return "", nil }, facts: s.facts, lease: s.claim, snapshot: s.snapshot, replace: s.replace, close: s.close, unsafe: s.writer.unsafe},
+		engine: engine{write: s.writer.do, share: s.writer.do, feed: s.feed, horizon: func(context.Context) (string, error) { return "", nil }, facts: s.facts, lease: s.claim, still: s.still, snapshot: s.snapshot, replace: s.replace, close: s.close, unsafe: s.writer.unsafe},
 	}, nil
 }
 

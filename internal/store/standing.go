@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"encoding/hex"
 	"time"
 
 	"github.com/tenure-gateway/tenure"
@@ -10,7 +11,7 @@ import (
 // standingColumns read everything that Standing.Admit decides by, in one row. The
 // role in the workspace is read from the tables behind the view workspace_roles:
 // no database pushes the token's own columns down into a view.
-const standingColumns = `SELECT t.id, COALESCE(NULLIF(t.family_id, ''), t.id), t.kind, t.tenant_id, COALESCE(n.active, FALSE), t.workspace_id, t.user_id, COALESCE(u.user_name, ''),
+var standingColumns = `SELECT t.id, COALESCE(NULLIF(t.family_id, ''), t.id), t.kind, t.tenant_id, COALESCE(n.active, FALSE), t.workspace_id, t.user_id, COALESCE(u.user_name, ''),
 	COALESCE(u.active, FALSE), COALESCE(u.role, ''),
 	COALESCE(m.role, ''), COALESCE((SELECT MIN(CASE g.role WHEN 'workspace_admin' THEN 1 WHEN 'member' THEN 2 WHEN 'viewer' THEN 3 END)
 		FROM workspace_groups g JOIN group_members gm ON gm.group_id = g.group_id AND gm.user_id = t.user_id
@@ -21,7 +22,8 @@ const standingColumns = `SELECT t.id, COALESCE(NULLIF(t.family_id, ''), t.id), t
 	COALESCE((SELECT value FROM policies WHERE tenant_id = t.tenant_id AND key = 'extra_scopes'), ''),
 	COALESCE((SELECT value FROM policies WHERE tenant_id = t.tenant_id AND key = 'orphan_grace'), ''),
 	COALESCE((SELECT value FROM policies WHERE tenant_id = t.tenant_id AND key = 'root_token'), ''),
-	COALESCE(w.outage_grace_seconds, 0), COALESCE((SELECT value FROM policies WHERE tenant_id = t.tenant_id AND key = 'best_effort_max'), '')
+	COALESCE(w.outage_grace_seconds, 0), COALESCE((SELECT value FROM policies WHERE tenant_id = t.tenant_id AND key = 'best_effort_max'), ''),
+	t.exception_id, ` + heldColumns + `, COALESCE(w.exception_id, ''), ` + heldBySpace() + `
 	FROM api_tokens t
 	LEFT JOIN tenants n ON n.id = t.tenant_id
 	LEFT JOIN workspaces w ON w.id = t.workspace_id AND w.tenant_id = t.tenant_id AND w.deleted_at IS NULL
@@ -29,7 +31,9 @@ const standingColumns = `SELECT t.id, COALESCE(NULLIF(t.family_id, ''), t.id), t
 	LEFT JOIN users u ON u.id = t.user_id AND u.tenant_id = t.tenant_id AND u.deleted_at IS NULL
 	LEFT JOIN service_accounts a ON a.id = t.service_account_id AND a.tenant_id = t.tenant_id AND a.workspace_id = t.workspace_id
 	LEFT JOIN scim_connector_tokens ct ON ct.token_id = t.id
-	LEFT JOIN scim_connectors c ON c.id = ct.connector_id AND c.tenant_id = t.tenant_id AND c.deleted_at IS NULL`
+	LEFT JOIN scim_connectors c ON c.id = ct.connector_id AND c.tenant_id = t.tenant_id AND c.deleted_at IS NULL
+	LEFT JOIN exceptions x ON x.id = t.exception_id AND x.tenant_id = t.tenant_id
+	LEFT JOIN exceptions o ON o.id = w.exception_id AND o.tenant_id = w.tenant_id`
 
 // standingRow is what of the row is not the standing's as it is.
 type standingRow struct {
@@ -42,18 +46,21 @@ type standingRow struct {
 	scopes, models, spaceModels string
 	connector, networks         string
 	outage                      int64 // seconds
+	exception, spaceException   held
 	policy                      struct{ extra, grace, root, bestEffort string }
 }
 
 func scanTokenStanding(row scanner) (*tenure.Standing, error) {
 	var s tenure.Standing
 	var r standingRow
-	err := row.Scan(&s.Token, &s.Line, &r.kind, &s.Tenant, &s.TenantActive, &s.Workspace, &s.User, &s.UserName,
+	err := row.Scan(append([]any{
+		&s.Token, &s.Line, &r.kind, &s.Tenant, &s.TenantActive, &s.Workspace, &s.User, &s.UserName,
 		&s.UserActive, &s.Role, &r.direct, &r.rank,
 		&s.ServiceAccount, &s.AccountActive, &r.account, into(&r.accountEnds), into(&r.orphaned), &r.accountEnded,
 		&s.Name, &r.scopes, &r.models, &r.spaceModels, &r.spaceThere, into(&s.ExpiresAt), into(&s.RotatedAt), &s.Ended,
 		&s.Connector, &r.connector, &r.networks, &r.policy.extra, &r.policy.grace, &r.policy.root,
-		&r.outage, &r.policy.bestEffort)
+		&r.outage, &r.policy.bestEffort, &r.exception.id,
+	}, append(append(r.exception.dest(), &r.spaceException.id), r.spaceException.dest()...)...)...)
 	if err != nil {
 		return nil, err
 	}
@@ -63,8 +70,9 @@ func scanTokenStanding(row scanner) (*tenure.Standing, error) {
 	open, _ := tenure.ParseScopes(r.policy.extra)
 	s.Scopes &^= tenure.ExtraScopes &^ open
 	if r.outage != 0 && (r.kind == tenure.KindPAT || r.kind == tenure.KindService) {
-		s.OutageGrace = tenure.OutageGrace(seconds(r.outage), graceMax(r.policy.bestEffort))
+		r.goesOn(&s)
 	}
+	r.bound(&s)
 	switch r.kind {
 	case tenure.KindPAT:
 		s.Kind, s.Ended = tenure.PAT, s.Ended || !r.spaceThere
@@ -79,6 +87,30 @@ func scanTokenStanding(row scanner) (*tenure.Standing, error) {
 		s.Ended = s.Ended || r.policy.root == "off"
 	}
 	return &s, nil
+}
+
+// goesOn fills in how long a token goes on without the database: while the exception of
+// its workspace is in force, for that.
+func (r *standingRow) goesOn(s *tenure.Standing) {
+	from, until, ok := r.spaceException.lets(tenure.Deviation{Tenant: s.Tenant, Workspace: s.Workspace}, tenure.RuleBestEffort)
+	if grace := tenure.OutageGrace(seconds(r.outage), graceMax(r.policy.bestEffort)); ok && grace > 0 {
+		s.Outage = tenure.Outage{Grace: grace, By: r.spaceException.id, From: from, Until: until}
+	}
+}
+
+// bound fills in what holds for a token that hangs on an exception: it is good while that
+// is in force, for it. One that is not there, or is of something else, lets nothing live.
+func (r *standingRow) bound(s *tenure.Standing) {
+	if r.exception.id == "" {
+		return
+	}
+	of := tenure.Deviation{Tenant: s.Tenant, Workspace: s.Workspace, User: s.User, Account: s.ServiceAccount}
+	from, until, ok := r.exception.lets(of, tenure.RuleTokenLifetime, tenure.RuleTokenExpires)
+	if !ok {
+		s.Ended = true
+		return
+	}
+	s.NotBefore, s.ExpiresAt = from, earlier(s.ExpiresAt, until)
 }
 
 // service fills in what holds for a token of a service account: it ends with the
@@ -137,4 +169,17 @@ func (r reads) TokenStanding(ctx context.Context, d tenure.Digest) (*tenure.Stan
 		s.Digest = d
 	}
 	return s, err
+}
+
+// TokenDigest gives the digest of a token by its id. NotFound: the tenant has none such.
+func (r reads) TokenDigest(ctx context.Context, tenant tenure.TenantID, id tenure.TokenID) (tenure.Digest, error) {
+	var d tenure.Digest
+	text, err := one(ctx, r.run, scalar[string], `SELECT token_hash FROM api_tokens WHERE tenant_id = $1 AND id = $2`, tenant, id)
+	if err != nil {
+		return d, err
+	}
+	if n, err := hex.Decode(d[:], []byte(text)); err != nil || n != len(d) {
+		return d, tenure.ErrNotFound // a hand wrote it: nobody presents it
+	}
+	return d, nil
 }

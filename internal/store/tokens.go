@@ -10,16 +10,23 @@ import (
 
 const tokenColumns = `t.id, t.tenant_id, t.workspace_id, t.user_id, COALESCE(u.user_name, ''), t.service_account_id, COALESCE(a.name, ''),
 	t.name, t.kind, t.token_prefix, t.scopes, t.models, t.cidrs, t.family_id, t.created_at, t.created_by, t.created_by_user, t.rotated_at, t.rotated_to,
-	t.expires_at, t.last_used_at, t.revoked_at, COALESCE(t.revoked_by, ''), COALESCE(t.revoked_reason, '')
+	t.expires_at, t.last_used_at, t.revoked_at, COALESCE(t.revoked_by, ''), COALESCE(t.revoked_reason, ''),
+	t.exception_id, ` + heldColumns + `
 	FROM api_tokens t LEFT JOIN users u ON u.id = t.user_id AND u.tenant_id = t.tenant_id
-	LEFT JOIN service_accounts a ON a.id = t.service_account_id AND a.tenant_id = t.tenant_id`
+	LEFT JOIN service_accounts a ON a.id = t.service_account_id AND a.tenant_id = t.tenant_id
+	LEFT JOIN exceptions x ON x.id = t.exception_id AND x.tenant_id = t.tenant_id`
 
 func scanToken(row scanner) (tenure.Token, error) {
 	var t tenure.Token
 	var scopes, models, networks string
-	err := row.Scan(&t.ID, &t.Tenant, &t.Workspace, &t.User, &t.UserName, &t.ServiceAccount, &t.AccountName, &t.Name, &t.Kind,
+	var on held
+	err := row.Scan(append([]any{
+		&t.ID, &t.Tenant, &t.Workspace, &t.User, &t.UserName, &t.ServiceAccount, &t.AccountName, &t.Name, &t.Kind,
 		&t.Prefix, &scopes, &models, &networks, &t.Family, into(&t.CreatedAt), &t.CreatedBy, &t.MadeBy, into(&t.RotatedAt), &t.RotatedTo,
-		into(&t.ExpiresAt), into(&t.LastUsedAt), into(&t.RevokedAt), &t.RevokedBy, &t.RevokedReason)
+		into(&t.ExpiresAt), into(&t.LastUsedAt), into(&t.RevokedAt), &t.RevokedBy, &t.RevokedReason, &t.Exception,
+	}, on.dest()...)...)
+	t.ExceptionFrom, t.ExceptionEnds, _ = on.lets(tenure.Deviation{Tenant: t.Tenant, Workspace: t.Workspace, User: t.User, Account: t.ServiceAccount},
+		tenure.RuleTokenLifetime, tenure.RuleTokenExpires)
 	t.Scopes, _ = tenure.ParseScopes(scopes) // a name that is not known grants nothing
 	t.Models, t.Networks = tenure.StoredModels(models), parseNetworks(networks)
 	t.AccountName = accountName(t.AccountName, t.ServiceAccount)
@@ -62,9 +69,9 @@ func (l TokenLook) where(w *where) {
 	w.and(`t.kind IN ('pat', 'svc')`)
 	switch l.State {
 	case "active":
-		w.and(`t.revoked_at IS NULL AND (t.expires_at IS NULL OR t.expires_at > ?)`, stamp(l.Now))
+		w.and(w.lives(l.Now))
 	case "expired":
-		w.and(`t.revoked_at IS NULL AND t.expires_at <= ?`, stamp(l.Now))
+		w.and(`t.revoked_at IS NULL AND NOT (` + w.lives(l.Now) + `)`)
 	case "revoked":
 		w.and(`t.revoked_at IS NOT NULL`)
 	}
@@ -78,7 +85,7 @@ func (l TokenLook) where(w *where) {
 		w.and(`COALESCE(t.last_used_at, t.created_at) < ?`, stamp(l.UnusedSince))
 	}
 	if !l.EndsBefore.IsZero() {
-		w.and(`t.expires_at < ?`, stamp(l.EndsBefore))
+		w.and(`(t.expires_at < ? OR x.expires_at < ? OR x.begins_at < ?)`, stamp(l.EndsBefore), stamp(l.EndsBefore), longestBefore(l.EndsBefore))
 	}
 }
 
@@ -130,10 +137,10 @@ func (tx *Tx) InsertToken(ctx context.Context, t tenure.Token, d tenure.Digest) 
 		models = tenure.Models{tenure.AnyModel}
 	}
 	_, err := tx.exec(ctx, `INSERT INTO api_tokens (id, tenant_id, workspace_id, user_id, service_account_id, name, kind,
-		token_hash, token_prefix, scopes, models, cidrs, family_id, created_at, created_by, created_by_user, expires_at)
-		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17)`,
+		token_hash, token_prefix, scopes, models, cidrs, family_id, created_at, created_by, created_by_user, expires_at, exception_id)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18)`,
 		t.ID, t.Tenant, t.Workspace, t.User, t.ServiceAccount, t.Name, t.Kind,
-		d.String(), t.Prefix, t.Scopes.String(), models.String(), formatNetworks(t.Networks), t.Family, stamp(t.CreatedAt), t.CreatedBy, t.MadeBy, stamp(t.ExpiresAt))
+		d.String(), t.Prefix, t.Scopes.String(), models.String(), formatNetworks(t.Networks), t.Family, stamp(t.CreatedAt), t.CreatedBy, t.MadeBy, stamp(t.ExpiresAt), t.Exception)
 	return err
 }
 

@@ -3,6 +3,7 @@ package store
 import (
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/tenure-gateway/tenure"
 )
@@ -37,6 +38,11 @@ func (w *where) part(part string, columns ...string) {
 		conds[i] = `LOWER(` + column + `) LIKE ` + like + ` ESCAPE '!'`
 	}
 	w.conds = append(w.conds, `(`+strings.Join(conds, ` OR `)+`)`)
+}
+
+// lives is tokenLives at now.
+func (w *where) lives(now time.Time) string {
+	return tokenLives(w.arg(stamp(now)), w.arg(longestBefore(now)))
 }
 
 // String is the WHERE clause, or nothing.

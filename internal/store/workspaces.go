@@ -7,15 +7,19 @@ import (
 	"github.com/tenure-gateway/tenure"
 )
 
-const workspaceColumns = `w.id, w.tenant_id, w.name, w.description, w.models, w.outage_grace_seconds,
-	COALESCE((SELECT value FROM policies WHERE tenant_id = w.tenant_id AND key = 'best_effort_max'), ''), w.created_at FROM workspaces w`
+const workspaceColumns = `w.id, w.tenant_id, w.name, w.description, w.models, w.outage_grace_seconds, w.exception_id, ` + heldColumns + `,
+	COALESCE((SELECT value FROM policies WHERE tenant_id = w.tenant_id AND key = 'best_effort_max'), ''), w.created_at
+	FROM workspaces w LEFT JOIN exceptions x ON x.id = w.exception_id AND x.tenant_id = w.tenant_id`
 
 // scanWorkspace reads workspaceColumns, and what more was asked for before them.
 func scanWorkspace(row scanner, before ...any) (tenure.Workspace, error) {
 	var w tenure.Workspace
 	var models, most string
 	var grace int64
-	err := row.Scan(append(before, &w.ID, &w.Tenant, &w.Name, &w.About, &models, &grace, &most, into(&w.CreatedAt))...)
+	var on held
+	dest := append(append(before, &w.ID, &w.Tenant, &w.Name, &w.About, &models, &grace, &w.Exception), on.dest()...)
+	err := row.Scan(append(dest, &most, into(&w.CreatedAt))...)
+	w.ExceptionFrom, w.ExceptionEnds, _ = on.lets(tenure.Deviation{Tenant: w.Tenant, Workspace: w.ID}, tenure.RuleBestEffort)
 	w.Models = tenure.StoredModels(models)
 	w.OutageGrace, w.GraceMax = seconds(grace), graceMax(most)
 	return w, err
@@ -107,9 +111,9 @@ func (r reads) CountWorkspace(ctx context.Context, tenant tenure.TenantID, ws te
 		(SELECT COUNT(DISTINCT x.user_id) FROM workspace_roles x JOIN users u ON u.id = x.user_id AND u.deleted_at IS NULL
 			WHERE x.tenant_id = $1 AND x.workspace_id = $2),
 		(SELECT COUNT(*) FROM workspace_groups WHERE tenant_id = $1 AND workspace_id = $2),
-		(SELECT COUNT(*) FROM api_tokens WHERE tenant_id = $1 AND workspace_id = $2 AND revoked_at IS NULL AND (expires_at IS NULL OR expires_at > $3)),
+		(SELECT COUNT(*) FROM api_tokens t WHERE t.tenant_id = $1 AND t.workspace_id = $2 AND `+tokenLives("$3", "$4")+`),
 		(SELECT COUNT(*) FROM service_accounts WHERE tenant_id = $1 AND workspace_id = $2 AND active = TRUE AND ended_at IS NULL),
-		(SELECT COUNT(*) FROM provider_credentials WHERE tenant_id = $1 AND workspace_id = $2)`, tenant, ws, stamp(now))
+		(SELECT COUNT(*) FROM provider_credentials WHERE tenant_id = $1 AND workspace_id = $2)`, tenant, ws, stamp(now), longestBefore(now))
 }
 
 // InsertWorkspace stores a new workspace. Conflict: the name is taken.
@@ -123,15 +127,16 @@ func (tx *Tx) InsertWorkspace(ctx context.Context, w tenure.Workspace) error {
 	return workspaceTaken(err, w.Name)
 }
 
-// UpdateWorkspace stores name, description, models and grace of a workspace. Conflict:
+// UpdateWorkspace stores name, description, models and grace of a workspace, with the
+// exception of that. Conflict:
 // the name is taken. As in InsertWorkspace, nobody else gives a name meanwhile.
 func (tx *Tx) UpdateWorkspace(ctx context.Context, w tenure.Workspace) error {
 	if err := tx.alone(ctx, "workspaces", w.Tenant); err != nil {
 		return err
 	}
-	err := tx.execOne(ctx, `UPDATE workspaces SET name = $1, description = $2, models = $3, outage_grace_seconds = $4
-		WHERE tenant_id = $5 AND id = $6 AND deleted_at IS NULL`,
-		w.Name, w.About, w.Models.String(), int64(w.OutageGrace/time.Second), w.Tenant, w.ID)
+	err := tx.execOne(ctx, `UPDATE workspaces SET name = $1, description = $2, models = $3, outage_grace_seconds = $4, exception_id = $5
+		WHERE tenant_id = $6 AND id = $7 AND deleted_at IS NULL`,
+		w.Name, w.About, w.Models.String(), int64(w.OutageGrace/time.Second), w.Exception, w.Tenant, w.ID)
 	return workspaceTaken(err, w.Name)
 }
 

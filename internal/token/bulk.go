@@ -125,7 +125,7 @@ func (s Selection) still(ctx context.Context, tx *store.Tx, by tenure.Principal,
 			return nil, err
 		}
 		moved := row.Kind != was.Kind || row.Workspace != was.Workspace || row.User != was.User || row.ServiceAccount != was.ServiceAccount
-		if moved || !row.Live(tx.Now()) || !s.fits(row) {
+		if moved || row.Over(tx.Now()) || !s.fits(row) {
 			return nil, errSelectionChanged
 		}
 		rows = append(rows, row)
@@ -198,7 +198,7 @@ func (s Selection) live(ctx context.Context, r *store.DB, tenant tenure.TenantID
 	}
 	chosen := rows[:0]
 	for _, row := range rows { // times that a hand wrote compare as times, not as text
-		if row.Live(now) && s.fits(row) {
+		if !row.Over(now) && s.fits(row) {
 			chosen = append(chosen, row)
 		}
 	}

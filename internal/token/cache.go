@@ -18,7 +18,7 @@ type Cache struct {
 	mu     sync.RWMutex
 	known  map[tenure.Digest]*tenure.Standing
 	byID   map[string][]tenure.Digest // of the token, its user, its service account
-	graces map[time.Duration]int      // how many go on for how long in an outage of the database
+	graces map[tenure.Outage]int      // how many go on for how long in an outage of the database
 	// refused counts, for some digests together, how often one was seen to have changed:
 	// a row that was read before is not cached after.
 	refused [4096]uint64
@@ -28,17 +28,17 @@ type Cache struct {
 
 // NewCache makes a cache of at most limit standings, about 600 bytes each.
 func NewCache(limit int) *Cache {
-	return &Cache{max: limit, known: make(map[tenure.Digest]*tenure.Standing), byID: make(map[string][]tenure.Digest), graces: make(map[time.Duration]int)}
+	return &Cache{max: limit, known: make(map[tenure.Digest]*tenure.Standing), byID: make(map[string][]tenure.Digest), graces: make(map[tenure.Outage]int)}
 }
 
-// Grace is the longest time for which a token that the cache holds goes on in an
+// Grace is the longest time for which a token that the cache holds goes on at now in an
 // outage of the database; 0: none goes on for longer than everything.
-func (c *Cache) Grace() time.Duration {
+func (c *Cache) Grace(now time.Time) time.Duration {
 	c.mu.RLock()
 	defer c.mu.RUnlock()
 	longest := time.Duration(0)
-	for grace := range c.graces {
-		longest = max(longest, grace)
+	for outage := range c.graces {
+		longest = max(longest, outage.GraceAt(now))
 	}
 	return longest
 }
@@ -96,8 +96,8 @@ func (c *Cache) put(d tenure.Digest, s *tenure.Standing, seen uint64, current fu
 		}
 	}
 	c.known[d] = s
-	if s.OutageGrace > 0 {
-		c.graces[s.OutageGrace]++
+	if s.Outage.Grace > 0 {
+		c.graces[s.Outage]++
 	}
 	for _, id := range ids(s) {
 		c.byID[id] = append(c.byID[id], d)
@@ -136,8 +136,8 @@ func (c *Cache) remove(d tenure.Digest) {
 		return
 	}
 	delete(c.known, d)
-	if c.graces[s.OutageGrace]--; c.graces[s.OutageGrace] <= 0 {
-		delete(c.graces, s.OutageGrace)
+	if c.graces[s.Outage]--; c.graces[s.Outage] <= 0 {
+		delete(c.graces, s.Outage)
 	}
 	for _, id := range ids(s) {
 		rest := slices.DeleteFunc(c.byID[id], func(o tenure.Digest) bool { return o == d })

@@ -83,7 +83,7 @@ func (t *Tokens) RevokeHeld(ctx context.Context, presented string) (tenure.Ended
 		return tenure.Ended{}, cannotKnow(err)
 	}
 	const reason = "revoked by its holder (RFC 7009)"
-	return t.end(ctx, s.Tenant, s.Token, s.Label(), reason, ifLive, func(row tenure.Token) tenure.AuditEvent {
+	return t.end(ctx, s.Tenant, s.Token, s.Label(), reason, unlessOver, func(row tenure.Token) tenure.AuditEvent {
 		return audit.TokenRevokedByHolder(s, row, reason)
 	})
 }
@@ -94,9 +94,9 @@ type judge func(context.Context, *store.Tx, tenure.Token) error
 // errEnded tells end that there is nothing to do.
 var errEnded = &tenure.Error{Kind: tenure.Conflict, Code: "token_ended", Msg: "this token has ended"}
 
-// ifLive lets a live token be ended.
-func ifLive(_ context.Context, tx *store.Tx, row tenure.Token) error {
-	if !row.Live(tx.Now()) {
+// unlessOver lets a token be ended that is not over: it may be good again.
+func unlessOver(_ context.Context, tx *store.Tx, row tenure.Token) error {
+	if row.Over(tx.Now()) {
 		return errEnded
 	}
 	return nil
@@ -130,17 +130,17 @@ func (t *Tokens) end(ctx context.Context, tenant tenure.TenantID, id tenure.Toke
 	return t.cut(row, by, tenure.Ended{Tokens: len(rows), Streams: t.cutMany(rows)}, start), nil
 }
 
-// endLine revokes a token that is not revoked and, if it lives, what else lives of
-// its line. It gives those that it has ended.
+// endLine revokes a token that is not revoked and, if it is not over, what else is not
+// of its line. It gives those that it has ended.
 func endLine(ctx context.Context, tx *store.Tx, row tenure.Token, by, reason string, event func(tenure.Token) tenure.AuditEvent) ([]tenure.Token, error) {
 	line := []tenure.Token{row}
-	if row.Live(tx.Now()) {
+	if !row.Over(tx.Now()) {
 		family, err := tx.Family(ctx, row.Tenant, row.Family)
 		if err != nil {
 			return nil, err
 		}
 		for _, other := range family {
-			if other.ID != row.ID && other.Live(tx.Now()) {
+			if other.ID != row.ID && !other.Over(tx.Now()) {
 				line = append(line, other)
 			}
 		}

@@ -16,13 +16,15 @@ import (
 // Spec says what token to mint.
 type Spec struct {
 	Name      string
-	Workspace string        // id or name; "" is the default workspace. A service token is of its account's
-	Scopes    []string      // nil: what the policy gives a personal token; a service token needs them said
-	Models    []string      // patterns that narrow what the workspace allows; nil: all of it
-	Networks  []string      // from where it is good; nil: from anywhere
-	Life      time.Duration // 0: what the policy gives
-	For       string        // userName of the owner; only an operator may name another person
-	Reason    string        // for whoever decides on scopes of administration
+	Workspace string             // id or name; "" is the default workspace. A service token is of its account's
+	Scopes    []string           // nil: what the policy gives a personal token; a service token needs them said
+	Models    []string           // patterns that narrow what the workspace allows; nil: all of it
+	Networks  []string           // from where it is good; nil: from anywhere
+	Life      time.Duration      // 0: what the policy gives
+	Never     bool               // it has no end of its own, by an exception
+	Exception tenure.ExceptionID // that lets it live for longer than the policy does, or without an end
+	For       string             // userName of the owner; only an operator may name another person
+	Reason    string             // for whoever decides on scopes of administration
 }
 
 // terms are a spec that has been read.
@@ -31,13 +33,15 @@ type terms struct {
 	scopes   tenure.Scopes // 0: none were asked for
 	models   tenure.Models
 	networks []netip.Prefix
-	life     time.Duration // 0: none was asked for
+	life     time.Duration      // 0: none was asked for
+	never    bool               // it has no end of its own
+	by       tenure.ExceptionID // the exception that lets it live for so long, or empty
 }
 
 // read checks what can be checked without the tenant's policy. Empty lists are
 // refused: they would permit nothing, and are never meant so.
 func (s *Spec) read() (terms, error) {
-	t := terms{name: s.Name, models: tenure.Models{tenure.AnyModel}, life: s.Life}
+	t := terms{name: s.Name, models: tenure.Models{tenure.AnyModel}, life: s.Life, never: s.Never, by: s.Exception}
 	if err := tenure.CheckName(s.Name, tenure.MaxTokenName, "VS Code on my laptop"); err != nil {
 		return t, err
 	}
@@ -76,11 +80,50 @@ func (t *terms) allowed(p tenure.Policy, usual, longest time.Duration, key strin
 	if closed := t.scopes & tenure.ExtraScopes &^ p.ExtraScopes; closed != 0 {
 		return tenure.InvalidField("scopes", "the tenant's policy extra_scopes does not open %s", strings.Join(closed.Names(), ", "))
 	}
-	if t.life == 0 {
+	if t.life == 0 && t.by == "" {
 		t.life = min(usual, longest)
 	}
-	if t.life > longest {
-		return tenure.InvalidField("expires_in", "the lifetime must be between one minute and %s, by the tenant's policy %s", tenure.FormatSpan(longest), key)
+	switch {
+	case t.by != "" && !t.never && t.life != 0 && t.life <= longest:
+		return tenure.InvalidField("exception", "a life of %s needs no exception: the tenant's policy %s lets every token have it", tenure.FormatSpan(t.life), key)
+	case t.by != "":
+	case t.never:
+		return tenure.InvalidField("expires_in", "a token without an end needs an exception of the rule %s; ask for one, and name it", tenure.RuleTokenExpires)
+	case t.life > longest:
+		return tenure.InvalidField("expires_in", "the lifetime must be between one minute and %s, by the tenant's policy %s; longer needs an exception of the rule %s",
+			tenure.FormatSpan(longest), key, tenure.RuleTokenLifetime)
+	}
+	return nil
+}
+
+// excepted answers Invalid when the exception that the terms name does not let such a
+// token of that owner live so long, and why not. It fills in the life that the exception
+// lets it have when none was asked for.
+func (t *terms) excepted(ctx context.Context, tx *store.Tx, d tenure.Deviation) error {
+	if t.by == "" {
+		return nil
+	}
+	x, err := tx.Exception(ctx, d.Tenant, t.by)
+	if tenure.IsKind(err, tenure.NotFound) {
+		return tenure.InvalidField("exception", "there is no exception %s", tenure.Shown(string(t.by)))
+	}
+	if err != nil {
+		return err
+	}
+	rule := tenure.RuleTokenLifetime
+	if t.never = t.never || t.life == 0 && x.Rule == tenure.RuleTokenExpires; t.never {
+		rule = tenure.RuleTokenExpires
+	}
+	if err := x.Opens(rule, d, tx.Now()); err != nil {
+		return err
+	}
+	left := x.End().Sub(tx.Now())
+	if t.life == 0 {
+		t.life = left
+	}
+	if !t.never && t.life > left {
+		return tenure.InvalidField("expires_in", "the exception %s ends on %s: ask for a life until then at most, or for an exception of the rule %s",
+			x.ID, x.End().UTC().Format(time.RFC3339), tenure.RuleTokenExpires)
 	}
 	return nil
 }
@@ -104,6 +147,9 @@ func (t terms) row(by tenure.Principal, now time.Time, kind tenure.TokenKind, se
 	row := newRow(now, kind, t.name, secret)
 	row.Tenant, row.CreatedBy, row.MadeBy, row.Family = by.Tenant(), by.Label(), by.User(), row.ID
 	row.Scopes, row.Models, row.Networks, row.ExpiresAt = t.scopes, t.models, t.networks, now.Add(t.life)
+	if row.Exception = t.by; t.never {
+		row.ExpiresAt = time.Time{}
+	}
 	return row
 }
 
@@ -139,6 +185,9 @@ func (t *Tokens) Mint(ctx context.Context, by tenure.Principal, spec Spec) (tenu
 			return err
 		}
 		if err := asked.personal(policy); err != nil {
+			return err
+		}
+		if err := asked.excepted(ctx, tx, tenure.Deviation{Tenant: by.Tenant(), Workspace: ws.ID, User: owner.ID}); err != nil {
 			return err
 		}
 		row = asked.row(by, tx.Now(), tenure.KindPAT, secret)

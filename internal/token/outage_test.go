@@ -19,7 +19,18 @@ func (f *fixture) choose(t *testing.T, grace time.Duration) {
 		if err != nil {
 			return err
 		}
-		w.OutageGrace = grace
+		w.OutageGrace, w.Exception = grace, tenure.ExceptionID(tenure.NewID(tx.Now()))
+		low := tenure.Risk{Likelihood: "low", Impact: "low"}
+		x := tenure.Exception{
+			ID: w.Exception, Tenant: w.Tenant, Title: "x", Rule: tenure.RuleBestEffort, Kind: tenure.SubjectWorkspace, Subject: string(w.ID), Before: low, After: low,
+			From: tx.Now(), ExpiresAt: tx.Now().Add(time.Hour), RemedyBy: tx.Now(), RequestedAt: tx.Now(), Decider: "x", DecidedAt: tx.Now(),
+		}
+		if err := tx.InsertException(ctx, x); err != nil {
+			return err
+		}
+		if err := tx.ApproveException(ctx, x); err != nil {
+			return err
+		}
 		if err := tx.UpdateWorkspace(ctx, w); err != nil {
 			return err
 		}
@@ -56,8 +67,8 @@ func TestBestEffort(t *testing.T) {
 	if p, err := f.ResolveForModels(f.ctx, cached); err != nil || p.BestEffort() {
 		t.Fatal(p, err)
 	}
-	if f.Cache.Grace() != 4*time.Minute {
-		t.Errorf("the cache says %v", f.Cache.Grace())
+	if f.Cache.Grace(f.DB.Now()) != 4*time.Minute {
+		t.Errorf("the cache says %v", f.Cache.Grace(f.DB.Now()))
 	}
 	f.late()
 	ahead := time.Duration(0)

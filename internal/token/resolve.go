@@ -49,7 +49,7 @@ func (t *Tokens) byDigest(ctx context.Context, digest tenure.Digest, bestEffort 
 	}
 	grace := time.Duration(0)
 	if bestEffort && hit {
-		grace = known.OutageGrace
+		grace = known.Outage.GraceAt(t.DB.Now())
 	}
 	if stale != nil && (!hit || t.Live.FreshFor(grace) != nil) {
 		return tenure.Principal{}, stale

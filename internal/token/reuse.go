@@ -163,7 +163,7 @@ func (t *Tokens) tellReuseOf(ctx context.Context, p presented, id tenure.TokenID
 
 func (t *Tokens) diedOfRotation(ctx context.Context, row tenure.Token) (bool, error) {
 	now := t.DB.Now()
-	if row.RotatedAt.IsZero() || row.Live(now) || !row.RevokedAt.IsZero() && row.RevokedReason != store.RotatedReason {
+	if row.RotatedAt.IsZero() || !row.Over(now) || !row.RevokedAt.IsZero() && row.RevokedReason != store.RotatedReason {
 		return false, nil
 	}
 	if row.Kind == tenure.KindService {
@@ -184,7 +184,7 @@ func endFamily(ctx context.Context, tx *store.Tx, row tenure.Token) ([]tenure.To
 	}
 	ended := rows[:0]
 	for _, r := range rows {
-		if !r.Live(tx.Now()) {
+		if r.Over(tx.Now()) {
 			continue
 		}
 		if _, err := tx.RevokeToken(ctx, r.Tenant, r.ID, "policy", reason); err != nil {

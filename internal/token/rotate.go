@@ -151,6 +151,10 @@ func (r *rotation) run(ctx context.Context, tx *store.Tx, by tenure.Principal) e
 		life = r.old.ExpiresAt.Sub(r.old.CreatedAt)
 	}
 	same := terms{name: r.old.Name, scopes: r.old.Scopes, models: r.old.Models, networks: r.old.Networks, life: min(life, longest)}
+	if r.old.Exception != "" { // which is in force: the old one lives
+		same.by, same.never = r.old.Exception, r.old.ExpiresAt.IsZero()
+		same.life = min(life, r.old.ExceptionEnds.Sub(tx.Now()))
+	}
 	secret := tenure.NewToken(kind)
 	r.made = Minted{Token: same.row(by, tx.Now(), kind, secret), Secret: secret}
 	row := &r.made.Token

@@ -43,9 +43,15 @@ func (t *Tokens) MintService(ctx context.Context, by tenure.Principal, id tenure
 		if err := asked.allowed(policy, policy.ServiceLife, policy.ServiceMaxLife, "service_token_max_lifetime"); err != nil {
 			return err
 		}
+		if err := asked.excepted(ctx, tx, tenure.Deviation{Tenant: a.Tenant, Workspace: a.Workspace, Account: a.ID}); err != nil {
+			return err
+		}
 		grants, err := mayGrant(by, policy, asked.scopes)
 		if err != nil {
 			return err
+		}
+		if !grants && asked.by != "" {
+			return tenure.InvalidField("exception", "a token with scopes of administration that waits for a second person takes no exception")
 		}
 		if !grants {
 			if err := mayAsk(ctx, tx, by); err != nil {
@@ -163,7 +169,7 @@ func insertService(ctx context.Context, tx *store.Tx, by tenure.Principal, a ten
 // bound makes a token the account's. It ends with the account, if not before.
 func bound(row *tenure.Token, a tenure.ServiceAccount) {
 	row.Workspace, row.ServiceAccount, row.AccountName = a.Workspace, a.ID, a.Name
-	if !a.ExpiresAt.IsZero() && a.ExpiresAt.Before(row.ExpiresAt) {
+	if !a.ExpiresAt.IsZero() && (row.ExpiresAt.IsZero() || a.ExpiresAt.Before(row.ExpiresAt)) {
 		row.ExpiresAt = a.ExpiresAt
 	}
 }

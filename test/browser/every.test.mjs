@@ -89,6 +89,7 @@ async function populate() {
   await call(root, 'PUT', `/api/v1/admin/workspaces/${space.id}/groups/Engineering`, { role: 'viewer' });
   await call(root, 'POST', '/api/v1/admin/providers', { name: 'anthropic', kind: 'anthropic', key: 'sk-1234567890123456789' });
   await call(root, 'POST', '/api/v1/admin/scim-connectors', { name: 'Okta' });
+  await call(root, 'POST', '/api/v1/admin/audit-sinks', { name: 'SIEM', kind: 'webhook', address: 'http://127.0.0.1:1/tenure' });
   const bot = await call(root, 'POST', '/api/v1/admin/service-accounts', {
     workspace: space.id, name: 'nightly evaluation', description: 'Asks the new models every night, and writes the report.', owner: people.member,
   });
@@ -99,6 +100,16 @@ async function populate() {
   await call(second, 'POST', tokens, { name: 'leaver reports', scopes: ['reports.read'], reason: 'People operations ask for them.' });
   const granted = await call(root, 'POST', tokens, { name: 'health', scopes: ['health.read'], reason: 'For the monitoring.' });
   await call(second, 'POST', `/api/v1/admin/token-requests/${granted.request.id}/approve`);
+  const risk = { likelihood: 'medium', impact: 'high' };
+  const wish = (title, more) => ({
+    title, rule: 'token_lifetime', subject_kind: 'user', subject: people.member, owner: people.member, reason: 'The lab is offline for the season.', controls: 'Its network alone.',
+    risk_before: risk, risk_after: { likelihood: 'low', impact: 'high' }, plan: 'A new robot with rotation.', expires_at: new Date(Date.now() + 20 * 86400e3).toISOString(), ...more,
+  });
+  await call(root, 'POST', '/api/v1/admin/exceptions', wish('Robot of the season'));
+  await call(second, 'POST', '/api/v1/admin/exceptions', wish('Research cluster', { subject_kind: 'workspace', subject: 'Research' }));
+  const excepted = await call(second, 'POST', '/api/v1/admin/exceptions', wish('Lab robot', { rule: 'token_never_expires' }));
+  await call(root, 'POST', `/api/v1/admin/exceptions/${excepted.id}/approve`, { reason: 'The network is enough.' });
+  await mint(people.member, 'Robot', { exception: excepted.id });
   for (const name of ['VS Code on my MacBook Pro', 'Open WebUI']) await mint(people.member, name);
   await mint(root, 'Claude Code');
   await mint(root, 'Laptop', { expires_in: '3d' });
@@ -124,6 +135,13 @@ async function populate() {
   server.sql(`UPDATE provider_keys SET last_used_at = strftime('%Y-%m-%dT%H:%M:%fZ', 'now'), last_used_user = (SELECT id FROM users WHERE user_name = '${people.member}'),
       last_used_token = (SELECT id FROM api_tokens WHERE name = 'Open WebUI');
     UPDATE model_usage SET key_id = k.id, provider_id = p.id FROM provider_keys k, provider_credentials p WHERE p.id = k.provider_id AND p.name = 'openai' AND model_usage.model = 'gpt-4o';`);
+  await call(root, 'PATCH', '/api/v1/admin/policy', { trust_page: 'people' });
+  const wanted = await fetch(`${server.base}/settings/trust`, {
+    method: 'POST', headers: { 'x-user-id': people.member, origin: server.base, 'content-type': 'application/x-www-form-urlencoded' },
+    body: new URLSearchParams({ name: 'Mel Member', email: people.member, organisation: 'Example', wants: 'leavers', message: 'For a customer.' }),
+  });
+  assert.equal(wanted.status, 201, await wanted.clone().text());
+  await call(root, 'POST', '/api/v1/admin/reviews', { title: 'Access review, fourth quarter' });
 }
 
 async function scimPost(kind, body) {
@@ -224,14 +242,14 @@ async function walk(browserPage) {
 
 // Pages that list what is one's own, or nothing: anybody may open them, and those
 // to whom they are of use have a link.
-const ones = ['/settings/sessions/end-others', '/admin/requests', '/admin/workspaces', '/admin/workspaces/{id}'];
+const ones = ['/admin/reviews', '/settings/sessions/end-others', '/admin/exceptions', '/admin/exceptions/new', '/admin/requests', '/admin/workspaces', '/admin/workspaces/{id}'];
 
 for (const role of Object.keys(people)) {
   test(`what is no page of theirs has no link and is refused: ${role}`, async () => {
     await visit(browser, server, { user: people[role] }, async (browserPage) => {
       await browserPage.goto('/settings');
       const reached = await walk(browserPage);
-      for (const page of ['/settings', '/settings/sessions', '/settings/activity']) assert.ok(reached.has(page), page);
+      for (const page of ['/settings', '/settings/sessions', '/settings/activity', '/settings/trust']) assert.ok(reached.has(page), page);
       assert.equal(reached.has('/admin'), role === 'admin' || role === 'auditor');
       assert.equal(reached.has('/admin/workspaces'), role !== 'member' && role !== 'viewer');
       assert.equal(reached.has('/admin/people/{id}/deactivate'), role === 'admin');

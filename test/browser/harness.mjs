@@ -121,10 +121,11 @@ export async function visit(browser, server, { user, refusals = 0, permissions =
   }
 }
 
-// shot keeps a picture for people to look at.
+// shot keeps a picture for people to look at. To hide the caret would leave empty style
+// attributes behind, which the next swap of the page would trip over.
 export async function shot(page, name) {
   shots++;
-  await page.screenshot({ path: join(output, `${name}.png`), fullPage: true });
+  await page.screenshot({ path: join(output, `${name}.png`), fullPage: true, caret: 'initial' });
 }
 
 // accessible fails on what hinders somebody seriously, by all rules or by some.

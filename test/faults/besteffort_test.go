@@ -21,13 +21,31 @@ func goesOn(t *testing.T, w *world, r *replica) {
 	t.Helper()
 	for _, c := range [][3]string{
 		{"PATCH", "/api/v1/admin/policy", `{"best_effort_max":"5m"}`},
-		{"PATCH", "/api/v1/admin/workspaces/default", fmt.Sprintf(`{"outage_grace_seconds":%d}`, grace/time.Second)},
 		{"POST", "/api/v1/admin/workspaces", `{"name":"Strict"}`},
 		{"POST", "/api/v1/admin/providers", fmt.Sprintf(`{"workspace":"Strict","name":"openai","kind":"openai","base_url":"%s/v1","key":"%s"}`, w.provider.URL, providerKey)},
 	} {
 		if a := ask(r.url, c[0], c[1], c[2], bearer(rootToken)); a.status >= 300 {
 			t.Fatal(a)
 		}
+	}
+	// By an exception, which one asks for and another approves.
+	as := "X-User-Id: " + admin
+	if a := ask(r.url, "GET", "/api/v1/me", "", as); a.status != 200 {
+		t.Fatal(a)
+	}
+	asked := ask(r.url, "POST", "/api/v1/admin/exceptions", `{"title":"x","rule":"best_effort","subject_kind":"workspace","subject":"default","owner":"`+admin+`",
+		"reason":"x","controls":"x","plan":"x","risk_before":{"likelihood":"low","impact":"low"},"risk_after":{"likelihood":"low","impact":"low"},
+		"expires_at":"`+time.Now().Add(24*time.Hour).UTC().Format(time.RFC3339)+`"}`, bearer(rootToken))
+	var exception struct{ ID string }
+	if err := json.Unmarshal([]byte(asked.body), &exception); err != nil || asked.status != 201 {
+		t.Fatal(asked)
+	}
+	if a := ask(r.url, "POST", "/api/v1/admin/exceptions/"+exception.ID+"/approve", `{"reason":"x"}`, as); a.status != 200 {
+		t.Fatal(a)
+	}
+	body := fmt.Sprintf(`{"outage_grace_seconds":%d,"exception":%q}`, grace/time.Second, exception.ID)
+	if a := ask(r.url, "PATCH", "/api/v1/admin/workspaces/default", body, bearer(rootToken)); a.status != 200 {
+		t.Fatal(a)
 	}
 }
 

@@ -43,6 +43,7 @@ func Run(t *testing.T, open Open) {
 		{"of two rotations of a token one happens", rotations},
 		{"requests for tokens move once from state to state", tokenRequests},
 		{"standings tell what Admit decides by", standings},
+		{"nothing outlives its exception", outlived},
 		{"tenants do not see each other", tenants},
 		{"policies are each tenant's own", policies},
 		{"super admins count while they are active", superAdmins},

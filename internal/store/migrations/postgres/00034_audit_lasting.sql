@@ -1,0 +1,59 @@
+-- +goose Up
+-- What is found of the log, and what becomes of the key that signs it, is not erased either.
+-- As in 00010: the function finds this schema's tables and nobody else's.
+SELECT set_config('search_path', quote_ident(current_schema()) || ', pg_temp', true);
+-- +goose StatementBegin
+CREATE OR REPLACE FUNCTION tenure_audit_erasing() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path FROM CURRENT AS $$
+DECLARE
+    teller audit_events;
+    event  audit_events;
+BEGIN
+    SELECT * INTO teller FROM audit_events WHERE id = NEW.told_by AND action = 'audit.erased';
+    SELECT * INTO event FROM audit_events WHERE id = NEW.id AND tenant_id = teller.tenant_id FOR UPDATE;
+    IF event.id IS NULL OR event.action IN ('audit.erased', 'audit.events_removed', 'audit.began_anew', 'audit.history_replaced', 'audit.fault_found', 'audit_key.made', 'audit_key.rotated', 'backup.restored')
+        OR (NEW.id = ANY (string_to_array(teller.detail::jsonb ->> 'events', ' '))) IS NOT TRUE OR octet_length(NEW.erased) IS DISTINCT FROM 32 THEN
+        RAISE EXCEPTION 'no event tells that % is erased', NEW.id USING ERRCODE = 'check_violation';
+    END IF;
+    IF event.erased IS NOT NULL THEN
+        RAISE EXCEPTION '% is erased already', NEW.id USING ERRCODE = 'serialization_failure';
+    END IF;
+    IF event.at > now() - interval '90 days' AND NOT pg_has_role(session_user, current_user, 'MEMBER') THEN
+        RAISE EXCEPTION '% is younger than 90 days', NEW.id USING ERRCODE = 'insufficient_privilege';
+    END IF;
+    UPDATE audit_events SET actor_id = '', actor = '', object_id = '', object = '', reason = '', address = '', detail = '{}', salt = NULL, erased = NEW.erased
+        WHERE seq = event.seq;
+    RETURN NEW;
+END
+$$;
+-- +goose StatementEnd
+REVOKE ALL ON FUNCTION tenure_audit_erasing() FROM PUBLIC;
+
+-- +goose Down
+-- As in 00010: the function finds this schema's tables and nobody else's.
+SELECT set_config('search_path', quote_ident(current_schema()) || ', pg_temp', true);
+-- +goose StatementBegin
+CREATE OR REPLACE FUNCTION tenure_audit_erasing() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path FROM CURRENT AS $$
+DECLARE
+    teller audit_events;
+    event  audit_events;
+BEGIN
+    SELECT * INTO teller FROM audit_events WHERE id = NEW.told_by AND action = 'audit.erased';
+    SELECT * INTO event FROM audit_events WHERE id = NEW.id AND tenant_id = teller.tenant_id FOR UPDATE;
+    IF event.id IS NULL OR event.action IN ('audit.erased', 'audit.events_removed', 'audit.began_anew', 'backup.restored')
+        OR (NEW.id = ANY (string_to_array(teller.detail::jsonb ->> 'events', ' '))) IS NOT TRUE OR octet_length(NEW.erased) IS DISTINCT FROM 32 THEN
+        RAISE EXCEPTION 'no event tells that % is erased', NEW.id USING ERRCODE = 'check_violation';
+    END IF;
+    IF event.erased IS NOT NULL THEN
+        RAISE EXCEPTION '% is erased already', NEW.id USING ERRCODE = 'serialization_failure';
+    END IF;
+    IF event.at > now() - interval '90 days' AND NOT pg_has_role(session_user, current_user, 'MEMBER') THEN
+        RAISE EXCEPTION '% is younger than 90 days', NEW.id USING ERRCODE = 'insufficient_privilege';
+    END IF;
+    UPDATE audit_events SET actor_id = '', actor = '', object_id = '', object = '', reason = '', address = '', detail = '{}', salt = NULL, erased = NEW.erased
+        WHERE seq = event.seq;
+    RETURN NEW;
+END
+$$;
+-- +goose StatementEnd
+REVOKE ALL ON FUNCTION tenure_audit_erasing() FROM PUBLIC;
+
