@@ -124,8 +124,8 @@ func (l *Ledger) VerifyNow(ctx context.Context, by tenure.Principal) (Verificati
 
 // Watch verifies the log until ctx ends: what is new every two minutes, all of it once a
 // day and when somebody asks. Of the replicas one does it; all of it each looks at once a
-// day. report is told when it cannot
-// be done, and not again while it cannot for the same reason.
+// day. report is told when it cannot be done, and not again while it cannot for the same
+// reason.
 func (l *Ledger) Watch(ctx context.Context, report func(error)) {
 	tick := time.NewTicker(look)
 	defer tick.Stop()
