@@ -20,6 +20,8 @@ func (d *Dash) peopleRoutes() []web.Route {
 		d.route("POST /admin/people/{id}/deactivate", tenure.DeactivateUser, d.deactivate),
 		d.route("GET /admin/people/{id}/reactivate", tenure.ReportUser, d.askReactivate),
 		d.route("POST /admin/people/{id}/reactivate", tenure.ReactivateUser, d.reactivate),
+		d.route("GET /admin/people/{id}/erase-audit", tenure.EraseAudit, d.askErase),
+		d.route("POST /admin/people/{id}/erase-audit", tenure.EraseAudit, d.erase),
 		d.route("GET /admin/people/{id}/revoke-all", tenure.ReportUser, d.askRevokeAll),
 		d.route("POST /admin/people/{id}/revoke-all", tenure.RevokeAll, d.revokeAll),
 		d.route("GET /admin/people/{id}/role", tenure.SetUserRole, d.askRole),

@@ -203,7 +203,7 @@ func TestADeletedPersonHasAPage(t *testing.T) {
 	}
 	p := admin.get(path).must(http.StatusOK)
 	p.one("#facts").says("deleted")
-	p.none(".acts")
+	p.none("section[aria-labelledby=facts] .acts")
 	p.none("main form")
 	p.one("section[aria-labelledby=tokens] .ended").says("Laptop")
 	if got := names(admin.get("/admin/people?state=deleted").must(http.StatusOK)); !slices.Equal(got, []string{"bob@example.com"}) {

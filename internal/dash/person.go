@@ -52,8 +52,8 @@ type roleForm struct {
 
 // mayDo is what the asker may do on the page, perhaps after signing in again.
 type mayDo struct {
-	Deactivate, Reactivate, Role, Members, Tokens, Owner bool
-	Above                                                bool // only a super admin may act on them
+	Deactivate, Reactivate, Erase, Role, Members, Tokens, Owner bool
+	Above                                                       bool // only a super admin may act on them
 }
 
 // Path is the address of the person's page.
@@ -187,6 +187,7 @@ func mayWith(by tenure.Principal, person governance.Report) mayDo {
 	m := mayDo{Above: access.Above(by, person.Role) != nil}
 	m.Deactivate = known && !m.Above && mayOpen(by, tenure.DeactivateUser)
 	m.Reactivate = known && !person.Active && mayOpen(by, tenure.ReactivateUser)
+	m.Erase = !person.Active && mayOpen(by, tenure.EraseAudit)
 	m.Role = known && mayOpen(by, tenure.SetUserRole)
 	m.Members = known && mayAnywhere(by, tenure.SetMember)
 	m.Tokens = mayOpen(by, tenure.RevokeAnyToken)

@@ -123,3 +123,33 @@ func TestAllSessionsOfAPersonEnd(t *testing.T) {
 	auditor.post(path + "/sessions/end").must(http.StatusForbidden)
 	h.become("adam@example.com", tenure.Admin).post(own).must(http.StatusForbidden)
 }
+
+// What the audit log has about a leaver is erased by a page, with a reason, and not from
+// people who are active.
+func TestErasingALeaver(t *testing.T) {
+	h := open(t, false)
+	h.signIn("bob@example.com", firefox)
+	path := h.their("bob@example.com")
+	admin := h.as(grace)
+	admin.get(path).must(http.StatusOK).none("a[href=" + path + "/erase-audit]")
+	admin.post(path+"/erase-audit", "reason", "request 4711").must(http.StatusConflict).one("main").says("is active")
+
+	admin.post(path + "/deactivate").must(http.StatusOK)
+	h.now = h.now.Add(tenure.KeptAtLeast + time.Hour)
+	h.signIn("carol@example.com", firefox)
+	admin = h.signIn(grace, firefox)
+	admin.get(path).must(http.StatusOK).one("a[href=" + path + "/erase-audit]").says("Erase from the audit log")
+	ask := admin.get(path + "/erase-audit").must(http.StatusOK)
+	ask.one("h1").says("Erase what the audit log has about bob@example.com?")
+	ask.one("button.danger").says("Erase")
+	admin.post(path+"/erase-audit", "reason", " ").must(http.StatusBadRequest).one("#reason-wrong").says("A reason is needed")
+	done := admin.post(path+"/erase-audit", "reason", "request 4711").must(http.StatusOK)
+	done.one(".notice").says("about bob@example.com.")
+	done.one(".notice").says("Erased from 4 events")
+	admin.post(path+"/erase-audit", "reason", "again").must(http.StatusOK).one(".notice").says("Erased from 0 events")
+
+	for _, who := range []visitor{h.become("ann@example.com", tenure.Auditor), h.become("adam@example.com", tenure.Admin)} {
+		who.get(path + "/erase-audit").must(http.StatusForbidden)
+		who.post(path+"/erase-audit", "reason", "x").must(http.StatusForbidden)
+	}
+}
