@@ -41,7 +41,7 @@ type ReportUser struct {
 
 // ReportItem is one thing that a person has or had.
 type ReportItem struct {
-	Kind          string     `json:"kind" enum:"person,stream,session,token,service_account,membership,group,token_request,provider,connector"`
+	Kind          string     `json:"kind" enum:"person,stream,session,token,service_account,membership,group,token_request,provider,connector,exception"`
 	ID            string     `json:"id" doc:"Of a stream, that of its token"`
 	Name          string     `json:"name"`
 	Workspace     string     `json:"workspace,omitempty"`

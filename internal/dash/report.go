@@ -52,6 +52,7 @@ func (d *Dash) report(w http.ResponseWriter, r *http.Request) error {
 		{ID: governance.KindRequest, Heading: "Requests for tokens"},
 		{ID: governance.KindProvider, Heading: "Model providers that they added"},
 		{ID: governance.KindConnector, Heading: "SCIM connectors that they made"},
+		{ID: governance.KindException, Heading: "Exceptions for them, or that are theirs to make needless"},
 	} {
 		k.Items = report.Of(func(i governance.Item) bool { return i.Kind == k.ID })
 		if k.Total = len(k.Items); k.Total > 0 {

@@ -68,6 +68,34 @@ func (r *reporting) holding(h store.Holding) Item {
 	return i
 }
 
+// exception judges one that is for the person, or whose remedy is theirs. What hangs on it
+// is judged by itself.
+func (r *reporting) exception(x tenure.Exception) Item {
+	i := Item{
+		Kind: KindException, ID: string(x.ID), Name: x.Title, Workspace: x.Workspace, State: x.State(r.now), About: string(x.Rule),
+		CreatedAt: x.RequestedAt, ExpiresAt: x.End(),
+	}
+	switch i.State {
+	case tenure.ExceptionRevoked:
+		i.EndedAt, i.EndedBy, i.Reason = x.RevokedAt, x.RevokedBy, x.RevokedWhy
+	case tenure.ExceptionRemediated:
+		i.EndedAt, i.EndedBy = x.RemediatedAt, x.RemediatedBy
+	case tenure.ExceptionRejected, tenure.ExceptionWithdrawn:
+		i.EndedAt, i.EndedBy, i.Reason = x.DecidedAt, x.DecidedBy, x.Why
+	case tenure.ExceptionFailed:
+		i.EndedAt, i.Reason = x.FailedAt, x.FailedWhy
+	case tenure.ExceptionExpired:
+		i.EndedAt = x.End()
+	}
+	switch {
+	case x.For != r.person.ID:
+		i.Of = x.About()
+	case i.State == tenure.ExceptionActive && !r.person.Active:
+		i.State = Suspended
+	}
+	return i
+}
+
 // over tells how something ended whose row is gone.
 func (r *reporting) over(i *Item) {
 	i.State = stateOver

@@ -26,6 +26,7 @@ const (
 	KindRequest    = "token_request"
 	KindProvider   = "provider"
 	KindConnector  = "connector"
+	KindException  = "exception"
 )
 
 // The states of an item that are not those of its own kind.
@@ -47,9 +48,9 @@ type Item struct {
 	Workspace     tenure.WorkspaceID
 	WorkspaceName string
 	State         string
-	About         string // the kind of a token, a role, an address, how many streams
+	About         string // the kind of a token, a role, an address, how many streams, the rule of an exception
 	Count         int    // of streams
-	Of            string // of a token or stream, its service account; of a membership, the group that gives it
+	Of            string // of a token or stream, its service account; of a membership, the group that gives it; of an exception for something else, that
 	CreatedAt     time.Time
 	ExpiresAt     time.Time // when it ends by itself; zero: it does not, or has ended
 	EndedAt       time.Time // zero: it has not
@@ -152,6 +153,7 @@ type reporting struct {
 	names    map[tenure.WorkspaceID]string
 	tokens   []tenure.Token
 	holdings []store.Holding
+	allowed  []tenure.Exception
 	events   []tenure.AuditEvent
 	past     map[string]tenure.AuditEvent // the last event of what is theirs no more
 	accounts map[tenure.ServiceAccountID]*tenure.ServiceAccount
@@ -172,6 +174,9 @@ func (r *reporting) read(ctx context.Context, db *store.DB) error {
 		return err
 	}
 	if r.holdings, err = db.Holdings(ctx, tenant, id); err != nil {
+		return err
+	}
+	if r.allowed, err = db.ExceptionsAround(ctx, tenant, id); err != nil {
 		return err
 	}
 	if r.events, err = db.AuditOfPerson(ctx, tenant, id); err != nil {
@@ -199,6 +204,9 @@ func (r *reporting) report(l *live.Live) Report {
 	for _, t := range r.tokens {
 		out.Items = append(out.Items, r.token(t))
 	}
+	for _, x := range r.allowed {
+		out.Items = append(out.Items, r.exception(x))
+	}
 	out.Items = append(out.Items, r.streams(l)...)
 	for i := range out.Items {
 		it := &out.Items[i]
@@ -217,7 +225,7 @@ func (r *reporting) report(l *live.Live) Report {
 }
 
 func place(kind string) int {
-	return slices.Index([]string{KindPerson, KindStream, KindSession, KindToken, KindAccount, KindMembership, KindGroup, KindRequest, KindProvider, KindConnector}, kind)
+	return slices.Index([]string{KindPerson, KindStream, KindSession, KindToken, KindAccount, KindMembership, KindGroup, KindRequest, KindProvider, KindConnector, KindException}, kind)
 }
 
 // judge says whether the person is gone, and how long it took.

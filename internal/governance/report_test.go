@@ -134,3 +134,38 @@ func TestAccounts(t *testing.T) {
 		}
 	}
 }
+
+// An exception says how it stands and how it ended; while the person is deactivated one
+// for them opens nothing.
+func TestExceptions(t *testing.T) {
+	now := time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC)
+	day := 24 * time.Hour
+	in := tenure.Exception{Rule: tenure.RuleTokenExpires, Kind: tenure.SubjectUser, For: "u", Decision: tenure.ExceptionApproved, From: now.Add(-2 * day), ExpiresAt: now.Add(day)}
+	with := func(change func(*tenure.Exception)) tenure.Exception {
+		x := in
+		change(&x)
+		return x
+	}
+	for name, c := range map[string]struct {
+		x      tenure.Exception
+		active bool
+		state  string
+		ended  time.Time
+		of     string
+	}{
+		"in force":        {in, true, "active", time.Time{}, ""},
+		"of a leaver":     {in, false, "suspended", time.Time{}, ""},
+		"theirs to mend":  {with(func(x *tenure.Exception) { x.For, x.Kind = "", tenure.SubjectTenant }), false, "active", time.Time{}, "the whole tenant"},
+		"expired":         {with(func(x *tenure.Exception) { x.ExpiresAt = now.Add(-day) }), true, "expired", now.Add(-day), ""},
+		"revoked":         {with(func(x *tenure.Exception) { x.RevokedAt = now.Add(-day) }), true, "revoked", now.Add(-day), ""},
+		"remediated":      {with(func(x *tenure.Exception) { x.RemediatedAt = now.Add(-day) }), true, "remediated", now.Add(-day), ""},
+		"its control off": {with(func(x *tenure.Exception) { x.FailedAt = now.Add(-day) }), true, "failed_control", now.Add(-day), ""},
+		"rejected":        {with(func(x *tenure.Exception) { x.Decision, x.DecidedAt = tenure.ExceptionRejected, now.Add(-day) }), true, "rejected", now.Add(-day), ""},
+	} {
+		r := &reporting{now: now}
+		r.person.ID, r.person.Active = "u", c.active
+		if i := r.exception(c.x); i.State != c.state || !i.EndedAt.Equal(c.ended) || i.Of != c.of || i.Remaining != "" {
+			t.Errorf("%s: %+v", name, i)
+		}
+	}
+}

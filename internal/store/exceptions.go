@@ -131,6 +131,12 @@ func (r reads) ExceptionsFor(ctx context.Context, tenant tenure.TenantID, things
 	return many(ctx, r.run, scanException, `SELECT `+exceptionColumns+w.String()+` AND (`+strings.Join(either, ` OR `)+`) ORDER BY x.id DESC`, w.args...)
 }
 
+// ExceptionsAround lists the exceptions of a tenant that are for a person, or whose remedy
+// is theirs, oldest first.
+func (r reads) ExceptionsAround(ctx context.Context, tenant tenure.TenantID, user tenure.UserID) ([]tenure.Exception, error) {
+	return many(ctx, r.run, scanException, `SELECT `+exceptionColumns+` WHERE x.tenant_id = $1 AND (x.for_user = $2 OR x.owner_user_id = $2) ORDER BY x.id`, tenant, user)
+}
+
 // ExceptionsDue lists the exceptions of a tenant ("": of all) that are in force or begin
 // yet at now and end until an instant, or whose remedy is overdue. It reads by an index.
 func (r reads) ExceptionsDue(ctx context.Context, tenant tenure.TenantID, now, until time.Time) ([]tenure.Exception, error) {
