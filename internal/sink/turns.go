@@ -34,7 +34,8 @@ type oneTurn struct {
 	nothing time.Time // until then there is nothing to do where nothing has changed
 }
 
-// told is what a sink is called in figures, which everybody may read: its id, and no name that somebody gave it; with how far behind it is.
+// told is what a sink is called in figures, which everybody may read: its id, and no name
+// that somebody gave it; with how far behind it is.
 type told struct {
 	name string
 	Standing
