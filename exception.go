@@ -23,6 +23,8 @@ const (
 	RuleTokenExpires Rule = "token_never_expires"
 	// RuleBestEffort is that nothing is admitted without news from the database.
 	RuleBestEffort Rule = "best_effort"
+	// RuleMFAMissing is that the policy mfa asks for a second factor.
+	RuleMFAMissing Rule = "mfa_missing"
 )
 
 // Rules are those that an exception can open, each with what it is. Nobody modifies it.
@@ -31,6 +33,7 @@ func Rules() []RuleMeaning {
 		{RuleTokenLifetime, "A token lives longer than the policy lets it: at most until the exception ends", []string{SubjectUser, SubjectAccount, SubjectWorkspace, SubjectTenant}},
 		{RuleTokenExpires, "A token has no end of its own: it ends when the exception does", []string{SubjectUser, SubjectAccount, SubjectWorkspace, SubjectTenant}},
 		{RuleBestEffort, "Tokens of a workspace go on while the database is away, for as long as it says and best_effort_max lets it", []string{SubjectWorkspace, SubjectTenant}},
+		{RuleMFAMissing, "Somebody signs in without the second factor that the policy mfa asks for: their session ends when the exception does", []string{SubjectUser}},
 	}
 }
 
@@ -158,7 +161,7 @@ func (x Exception) State(now time.Time) string {
 func (x Exception) AskedBy(p Principal) bool { return x.Requester == p.User() }
 
 // Deviation is the thing for which a rule is not to hold: of a token its tenant, its
-// workspace, and its person or service account; of a workspace its tenant and itself.
+// workspace, and its person or service account; of a workspace its tenant and itself; of a session its person.
 type Deviation struct {
 	Tenant    TenantID
 	Workspace WorkspaceID

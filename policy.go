@@ -41,6 +41,8 @@ type Policy struct {
 	ReviewDue       time.Duration // how long its reviewers have
 	ReviewRevokes   bool          // what they leave undecided is revoked, not escalated
 	BestEffortMax   time.Duration // how long a workspace may let its tokens go on without the database; 0: not at all
+	MFA             string        // of whom a second factor is asked: MFAOff, MFAAdmin or MFAAll
+	MFAValues       string        // what shows one: values of amr or acr, with spaces between
 	TrustPage       string        // who may read it: TrustOff, TrustPeople or TrustPublic
 	TrustOwner      string        // who answers for it, as the page says it
 	TrustReview     time.Duration // how often somebody reads it and finds it true
@@ -65,7 +67,7 @@ func DefaultPolicy() Policy {
 		AdminApproval: true, RotationOverlap: 24 * time.Hour, OrphanGrace: 14 * 24 * time.Hour, NewMember: Member,
 		SessionIdle: time.Hour, SessionLife: 12 * time.Hour, SessionLimit: 20, AdminIdle: 15 * time.Minute, Reauth: 5 * time.Minute,
 		Currency: DefaultCurrency, ReviewEvery: 90 * 24 * time.Hour, ReviewDue: 14 * 24 * time.Hour,
-		TrustPage: TrustOff, TrustReview: 90 * 24 * time.Hour,
+		MFA: MFAOff, MFAValues: DefaultMFAValues, TrustPage: TrustOff, TrustReview: 90 * 24 * time.Hour,
 	}
 }
 
@@ -152,6 +154,29 @@ func settings() map[string]setting {
 		"review_due":        span("How long the reviewers of an access review have", time.Hour, 90*24*time.Hour, func(p *Policy) *time.Duration { return &p.ReviewDue }),
 		"review_unanswered": choice("What becomes of what nobody has decided in an access review by the due date: escalate (to the administrators, with a second due date) or revoke", UnansweredRevoke, UnansweredEscalate, func(p *Policy) *bool { return &p.ReviewRevokes }),
 		"root_token":        choice("Whether the root token is accepted; off is possible once there is a super admin", "off", "on", func(p *Policy) *bool { return &p.RootOff }),
+		"mfa": {
+			what: "Of whom a sign-in with a second factor is asked: off (nobody), admin (who administers), all (everybody)",
+			of:   []string{MFAOff, MFAAdmin, MFAAll},
+			get:  func(p *Policy) string { return p.MFA },
+			set: func(p *Policy, v string) error {
+				if v != MFAOff && v != MFAAdmin && v != MFAAll {
+					return fmt.Errorf("expected off, admin or all")
+				}
+				p.MFA = v
+				return nil
+			},
+		},
+		"mfa_values": {
+			what: "What shows a second factor: values of the identity provider's amr or acr, with spaces between; one of them is enough",
+			get:  func(p *Policy) string { return p.MFAValues },
+			set: func(p *Policy, v string) error {
+				values, err := parseMFAValues(v)
+				if err == nil {
+					p.MFAValues = values
+				}
+				return err
+			},
+		},
 		"trust_page": {
 			what: "Who may read the trust page: off (nobody), people (who is signed in), public (everybody)",
 			of:   []string{TrustOff, TrustPeople, TrustPublic},

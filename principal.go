@@ -78,10 +78,14 @@ type Standing struct {
 	// who they are; zero there: with this very request.
 	AuthAt time.Time
 	SeenAt time.Time
-	Via    string // how a session was opened, as in SignIn; empty for what is none
+	Via    string // how a session was opened, or who asks asserted, as in SignIn; empty for others
+	ACR    string // of the sign-in, as in SignIn
+	AMR    string // likewise
 	Lapsed bool   // the session was once idle for too long to administer with
 	// Limits are those of a session, by the tenant's policy.
 	Limits SessionLimits
+	// Factor is the second factor of a person who is signed in, and zero for all else.
+	Factor SecondFactor
 }
 
 // Outage is how long an access token goes on without news from the database, as its
@@ -124,8 +128,8 @@ type Principal struct {
 // Admit is the liveness check that every kind of credential passes. asOf is the
 // generation of the change feed that was current before the standing was
 // looked up. It answers Unauthenticated for a credential that is dead, and
-// Forbidden for a person who is known but deactivated. It never tells an
-// outsider why a token is dead.
+// Forbidden for a person who is known but deactivated, or signed in without the
+// second factor that is asked of all. It never tells an outsider why a token is dead.
 func (s *Standing) Admit(now time.Time, asOf uint64) (Principal, error) {
 	if s == nil || s.Ended || !s.TenantActive || s.ExpiredAt(now) || now.Before(s.NotBefore) {
 		return Principal{}, ErrInvalidToken
@@ -151,6 +155,9 @@ func (s *Standing) Admit(now time.Time, asOf uint64) (Principal, error) {
 	}
 	if !alive {
 		return Principal{}, ErrInvalidToken
+	}
+	if s.Factor.Of == MFAAll && s.Factor.Missing() {
+		return Principal{}, s.ErrMFA()
 	}
 	return Principal{standing: s, at: now, asOf: asOf}, nil
 }

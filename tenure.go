@@ -227,8 +227,9 @@ type Session struct {
 	Token    TokenID // the root token that opened it, or empty
 	OpenedBy string  // the digest of that root token, in hexadecimal, or empty
 	SignIn
-	Address   string // client address at sign-in
-	UserAgent string // at sign-in, cut to 255 bytes
+	Exception ExceptionID // of RuleMFAMissing, on which it hangs, or empty
+	Address   string      // client address at sign-in
+	UserAgent string      // at sign-in, cut to 255 bytes
 	CreatedAt time.Time
 	SeenAt    time.Time // right to the second, written behind
 	ExpiresAt time.Time // the absolute limit

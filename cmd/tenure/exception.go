@@ -89,6 +89,7 @@ func (c *exceptionShow) Run(e *env) error {
 				{"renewals", fmt.Sprint(v.Renewals)},
 				{"tokens on it", fmt.Sprint(v.Tokens)},
 				{"workspaces on it", fmt.Sprint(v.Spaces)},
+				{"sessions on it", fmt.Sprint(v.Sessions)},
 			} {
 				fmt.Fprintf(w, "%s\t%s\n", line[0], strings.ReplaceAll(line[1], "\n", " "))
 			}

@@ -83,6 +83,9 @@ func judge(p tenure.Principal, a tenure.Action, within tenure.Role) (grounds, er
 		return r.token(s, a, within)
 	case tenure.BrowserSession, tenure.AssertedIdentity:
 		why, err := r.person(s, a, within)
+		if err == nil && s.Factor.Missing() && r.administers(s, a, within) {
+			err = s.ErrMFA()
+		}
 		if err == nil {
 			err = r.fresh.check(p)
 		}
@@ -123,6 +126,20 @@ func (r rule) person(s *tenure.Standing, a tenure.Action, within tenure.Role) (g
 		return grounds{}, refuse("neither the role %s nor, in the workspace, %s permits %s", s.Role, within, a)
 	}
 	return grounds{}, refuse("the role %s does not permit %s", s.Role, a)
+}
+
+// administers reports whether what somebody signed in may do is administration: it asks
+// for freshness, or their role in the tenant alone lets them read it. To ask for an
+// exception for oneself is not: it is the way out for whom the policy mfa keeps from all
+// else.
+func (r rule) administers(s *tenure.Standing, a tenure.Action, within tenure.Role) bool {
+	switch {
+	case r.everyone, a == tenure.AskException:
+		return false
+	case r.fresh > AnyTime:
+		return true
+	}
+	return slices.Contains(readers, s.Role) && !slices.Contains(r.roles, tenure.Member) && !slices.Contains(r.within, within)
 }
 
 // token judges a token by its scopes, and by what its owner may do now.
@@ -177,6 +194,13 @@ func (f Freshness) check(p tenure.Principal) error {
 	return nil
 }
 
+// AfterSignIn reports whether what was refused could be done after signing in anew: with
+// a sign-in that is fresh, or that has a second factor.
+func AfterSignIn(err error) bool {
+	code := tenure.AsError(err).Code
+	return code == "reauth_required" || code == "mfa_required"
+}
+
 // orProxy adds the other way to be fresh, of a session that a proxy opened.
 func orProxy(s *tenure.Standing) string {
 	if s.Via != "proxy" {
@@ -206,7 +230,7 @@ func Owner(p tenure.Principal, owner tenure.UserID, wider tenure.Action) error {
 		return nil
 	}
 	err := Check(p, wider)
-	if err == nil || tenure.AsError(err).Code == "reauth_required" {
+	if err == nil || AfterSignIn(err) {
 		return err
 	}
 	return tenure.ErrNotFound
@@ -229,7 +253,7 @@ func RoleIn(p tenure.Principal, ws tenure.WorkspaceID, has tenure.Role) tenure.R
 // there and may not read it, the thing does not exist.
 func Within(p tenure.Principal, a, read tenure.Action, within tenure.Role) error {
 	err := CheckIn(p, a, within)
-	if err == nil || tenure.AsError(err).Code == "reauth_required" {
+	if err == nil || AfterSignIn(err) {
 		return err
 	}
 	if CheckIn(p, read, within) != nil {

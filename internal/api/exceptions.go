@@ -51,6 +51,7 @@ type Exception struct {
 	Renewals     int        `json:"renewals" doc:"How many exceptions lie before it in its chain"`
 	Tokens       int        `json:"tokens" doc:"How many tokens that nobody has revoked hang on it"`
 	Spaces       int        `json:"workspaces" doc:"How many workspaces go on without the database by it"`
+	Sessions     int        `json:"sessions" doc:"How many sessions that nobody has ended hang on it"`
 }
 
 // Risk is how likely harm is, how bad it would be, and what follows from both.
@@ -71,7 +72,7 @@ func ShowException(v exception.View) Exception {
 		Owner: v.OwnerName, OwnerID: string(v.Owner), Plan: v.Plan, RemedyBy: v.RemedyBy, DecidedBy: v.DecidedBy, DecidedAt: when(v.DecidedAt), Decision: v.Why,
 		RevokedAt: when(v.RevokedAt), RevokedBy: v.RevokedBy, RevokedWhy: v.RevokedWhy, FailedAt: when(v.FailedAt), FailedWhy: v.FailedWhy,
 		RemediatedAt: when(v.RemediatedAt), RemediatedBy: v.RemediatedBy, Renews: string(v.Renews), RenewedTo: string(v.Successor),
-		Renewals: v.Renewals, Tokens: v.Tokens, Spaces: v.Spaces,
+		Renewals: v.Renewals, Tokens: v.Tokens, Spaces: v.Spaces, Sessions: v.Sessions,
 	}
 }
 

@@ -26,6 +26,7 @@ type idp struct {
 	mu     sync.Mutex
 	claims map[string]any // of the next ID token, beside the usual ones
 	asked  int            // at the token endpoint
+	acrs   []string       // that it says it knows
 }
 
 func newIDP(t *testing.T) *idp {
@@ -39,7 +40,7 @@ func newIDP(t *testing.T) *idp {
 		p.mu.Lock()
 		defer p.mu.Unlock()
 		answer := map[string]any{
-			"issuer": p.URL, "authorization_endpoint": p.URL + "/auth", "token_endpoint": p.URL + "/token", "jwks_uri": p.URL + "/jwks",
+			"issuer": p.URL, "authorization_endpoint": p.URL + "/auth", "token_endpoint": p.URL + "/token", "jwks_uri": p.URL + "/jwks", "acr_values_supported": p.acrs,
 		}
 		switch r.URL.Path {
 		case "/token":

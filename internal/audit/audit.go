@@ -56,6 +56,12 @@ func SignedIn(s tenure.Session) tenure.AuditEvent {
 		e.Detail["connection"], e.Detail["acr"], e.Detail["amr"] = string(s.Connection), s.ACR, s.AMR
 		e.Detail["authenticated_at"] = s.AuthAt.UTC().Format(time.RFC3339)
 	}
+	if s.Via == "proxy" && s.ACR+s.AMR != "" {
+		e.Detail["acr"], e.Detail["amr"] = s.ACR, s.AMR
+	}
+	if s.Exception != "" {
+		e.Detail["exception"] = string(s.Exception)
+	}
 	if s.User == "" {
 		e.ActorKind, e.ActorID, e.Actor = tenure.RootToken.String(), string(s.Token), tenure.RootToken.String()
 	}

@@ -80,7 +80,7 @@ func (d *Dash) accountSpaces(r *http.Request) ([]option, error) {
 // workspace, or could after a fresh sign-in.
 func (d *Dash) looksAfter(r *http.Request, action tenure.Action, ws tenure.WorkspaceID) bool {
 	err := d.Directory.LookAfter(r.Context(), web.Principal(r.Context()), action, ws)
-	return err == nil || tenure.AsError(err).Code == "reauth_required"
+	return err == nil || access.AfterSignIn(err)
 }
 
 // accountFor reads the service account that the address names, for who may do an

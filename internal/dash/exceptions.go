@@ -229,6 +229,9 @@ func (d *Dash) verbForm(r *http.Request, verb exceptionVerb) (*formPage, error) 
 	if v.Spaces > 0 {
 		page.Facts = append(page.Facts, fact{Name: "Goes on by it", Text: plural(v.Spaces, "workspace")})
 	}
+	if v.Sessions > 0 {
+		page.Facts = append(page.Facts, fact{Name: "Ends with it", Text: plural(v.Sessions, "session")})
+	}
 	if verb.why != "" {
 		page.Fields = []field{{Kind: areaField, Name: "reason", Label: verb.why, Most: tenure.MaxText, Needed: true, Hint: "Who asked, the owner and auditors read it."}}
 	}

@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"github.com/tenure-gateway/tenure"
+	"github.com/tenure-gateway/tenure/internal/access"
 	"github.com/tenure-gateway/tenure/internal/web"
 )
 
@@ -47,14 +48,16 @@ func (d *Dash) Fail(w http.ResponseWriter, r *http.Request, err error) {
 	}
 	page.explain(e)
 	switch {
-	case direct && e.Code == "reauth_required" && d.Direct.Own(r):
+	case direct && access.AfterSignIn(e) && d.Direct.Own(r):
 		page.Heading, page.Link, page.LinkText = "Sign in again to go on", loginURL(r, true), "Sign in again"
-	case e.Code == "reauth_required":
+	case access.AfterSignIn(e) && web.Principal(r.Context()).Valid():
 		d.mustSignIn(r, &page, e)
+	case direct && e.Code == "mfa_required": // nobody is let in without
+		page.Link, page.LinkText = "/login?reauth=1", "Sign in again"
 	case direct && signing:
 		page.Link, page.LinkText = "/login", "Back to sign-in"
 	}
-	if e.Code == "reauth_required" && r.Method == http.MethodPost {
+	if access.AfterSignIn(e) && r.Method == http.MethodPost {
 		page.keep(w, r)
 	}
 	page.Title = page.Heading
@@ -104,6 +107,8 @@ func (p *failPage) explain(e *tenure.Error) {
 			"Tenure believes who you are when your company’s sign-in proxy says so, and this request did not come through it.",
 			"Open Tenure at the address that your company gave you for it.", sentence(tenure.Redact(e.Msg)),
 		}
+	case e.Code == "mfa_required":
+		p.Heading = "Sign in with a second factor"
 	case e.Kind == tenure.Forbidden:
 		p.Heading = "You may not do that"
 	case e.Code == "stream_not_found":

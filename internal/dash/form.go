@@ -122,7 +122,7 @@ func (f *field) typed(r *http.Request) {
 func (p *formPage) blame(err error) bool {
 	e := tenure.AsError(err)
 	switch {
-	case e.Code == "reauth_required":
+	case access.AfterSignIn(err):
 		return false
 	case e.Kind != tenure.Invalid && e.Kind != tenure.Conflict && e.Kind != tenure.NotFound && e.Kind != tenure.Forbidden,
 		e.Kind == tenure.NotFound && e.Field == "" && e.Code == tenure.ErrNotFound.Code:
@@ -185,7 +185,7 @@ func words(r *http.Request, name string) []string {
 // mayIn is mayOpen for what lies in a workspace, in which the asker has a role.
 func mayIn(p tenure.Principal, a tenure.Action, within tenure.Role) bool {
 	err := access.CheckIn(p, a, within)
-	return err == nil || tenure.AsError(err).Code == "reauth_required"
+	return err == nil || access.AfterSignIn(err)
 }
 
 // may is mayOpen for what holds in the whole tenant.

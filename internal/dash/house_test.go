@@ -146,7 +146,7 @@ func (h *house) authenticate(r *http.Request, action tenure.Action) (tenure.Prin
 	case cookie != nil:
 		return h.Directory.ResolveSession(r.Context(), cookie.Value, directory.Asserted{})
 	case r.Header.Get("X-User-Id") != "":
-		return h.Directory.Join(r.Context(), tenure.DefaultTenant, r.Header.Get("X-User-Id"), time.Time{})
+		return h.Directory.Join(r.Context(), tenure.DefaultTenant, r.Header.Get("X-User-Id"), tenure.SignIn{})
 	}
 	return tenure.Principal{}, tenure.ErrNoCredential
 }
@@ -252,7 +252,7 @@ func (v visitor) generate(name string) string {
 // join gives the principal of a person.
 func (h *house) join(name string) tenure.Principal {
 	h.t.Helper()
-	p, err := h.Directory.Join(h.t.Context(), tenure.DefaultTenant, name, time.Time{})
+	p, err := h.Directory.Join(h.t.Context(), tenure.DefaultTenant, name, tenure.SignIn{})
 	if err != nil {
 		h.t.Fatal(err)
 	}

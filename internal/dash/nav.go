@@ -128,7 +128,7 @@ func (d *Dash) shows(r *http.Request, p tenure.Principal, l navLink) bool {
 // they have to sign in again first.
 func mayOpen(p tenure.Principal, a tenure.Action) bool {
 	err := access.Admits(p, a)
-	return err == nil || tenure.AsError(err).Code == "reauth_required"
+	return err == nil || access.AfterSignIn(err)
 }
 
 // within reports whether a path is a page or below it.

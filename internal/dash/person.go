@@ -200,5 +200,5 @@ func mayWith(by tenure.Principal, person governance.Report) mayDo {
 // perhaps after signing in again.
 func mayAnywhere(by tenure.Principal, a tenure.Action) bool {
 	err := access.Check(by, a)
-	return err == nil || tenure.AsError(err).Code == "reauth_required"
+	return err == nil || access.AfterSignIn(err)
 }

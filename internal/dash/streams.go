@@ -54,7 +54,7 @@ func (d *Dash) streamsAfter(ctx context.Context, by tenure.Principal, f director
 	all, err := d.Directory.Streams(ctx, by, f)
 	// Whoever would have to sign in again first is led there by the button.
 	may := access.Check(by, tenure.CutStream)
-	part := streamsPart{Total: all.Total, CanCut: may == nil || tenure.AsError(may).Code == "reauth_required", Now: d.Directory.Now()}
+	part := streamsPart{Total: all.Total, CanCut: may == nil || access.AfterSignIn(may), Now: d.Directory.Now()}
 	for _, s := range all.Streams {
 		part.Rows = append(part.Rows, openStream{s, short(part.Now.Sub(s.Started)), s.Started.UTC().Format(time.RFC3339)})
 	}

@@ -174,7 +174,7 @@ func listen(ctx context.Context, wg *sync.WaitGroup, address string, h http.Hand
 func tell(ctx context.Context, a *app.App, o Options, scimToken, model string) error {
 	var alice tenure.Principal
 	for i, person := range people {
-		p, err := a.Directory.Join(ctx, tenure.DefaultTenant, person.Name, time.Time{})
+		p, err := a.Directory.Join(ctx, tenure.DefaultTenant, person.Name, tenure.SignIn{})
 		if err != nil {
 			return err
 		}

@@ -89,8 +89,8 @@ func (d *Directory) judge(ctx context.Context, x Explanation) (string, error) {
 		return "", err
 	}
 	now := d.DB.Now()
-	s.Kind = x.Credential
-	switch x.Credential { //nolint:exhaustive // credentialOf gives these
+	s.Kind, s.Factor.Has = x.Credential, true // as after the sign-in that the policy asks for
+	switch x.Credential {                     //nolint:exhaustive // credentialOf gives these
 	case tenure.BrowserSession:
 		s.Session, s.AuthAt, s.SeenAt = "asked", now, now
 	case tenure.PAT:

@@ -12,10 +12,10 @@ import (
 )
 
 // Join finds the person whom a trusted proxy names, and makes them known at
-// first sight. The tenant is one that stands. at is when they showed the proxy who
-// they are, as it has signed; zero: with this very request. Forbidden: deactivated, or unknown
-// while RequireSCIM holds.
-func (d *Directory) Join(ctx context.Context, tenant tenure.TenantID, name string, at time.Time) (tenure.Principal, error) {
+// first sight. The tenant is one that stands. how is how they showed the proxy who they
+// are, as it has signed; zero: with this very request. Forbidden: deactivated, unknown
+// while RequireSCIM holds, or without the second factor that the policy asks of all.
+func (d *Directory) Join(ctx context.Context, tenant tenure.TenantID, name string, how tenure.SignIn) (tenure.Principal, error) {
 	u, err := d.DB.UserByName(ctx, tenant, name)
 	if tenure.IsKind(err, tenure.NotFound) {
 		u, err = d.firstSight(ctx, tenant, name)
@@ -23,12 +23,13 @@ func (d *Directory) Join(ctx context.Context, tenant tenure.TenantID, name strin
 	if err != nil {
 		return tenure.Principal{}, err
 	}
-	return d.enter(ctx, u, at)
+	how.Via = "proxy"
+	return d.enter(ctx, u, how)
 }
 
-// enter establishes a person who has shown who they are: at, or with this very
-// request where that is zero.
-func (d *Directory) enter(ctx context.Context, u tenure.User, at time.Time) (tenure.Principal, error) {
+// enter establishes a person who has shown who they are, as how tells: with this very
+// request where it tells no time.
+func (d *Directory) enter(ctx context.Context, u tenure.User, how tenure.SignIn) (tenure.Principal, error) {
 	if err := d.mustBeProvisioned(u.Source, u.UserName); err != nil {
 		return tenure.Principal{}, err
 	}
@@ -38,11 +39,11 @@ func (d *Directory) enter(ctx context.Context, u tenure.User, at time.Time) (ten
 		}
 	}
 	generation := d.Live.Generation()
-	s, err := d.DB.UserStanding(ctx, u.Tenant, u.ID)
+	s, err := d.shown(ctx, u.Tenant, u.ID, how)
 	if err != nil {
 		return tenure.Principal{}, err
 	}
-	if s.AuthAt = at; !at.IsZero() {
+	if !how.AuthAt.IsZero() {
 		policy, err := d.DB.Policy(ctx, u.Tenant)
 		if err != nil {
 			return tenure.Principal{}, err
@@ -60,6 +61,24 @@ func (d *Directory) enter(ctx context.Context, u tenure.User, at time.Time) (ten
 		return tenure.Principal{}, err
 	}
 	return p, nil
+}
+
+// shown reads what is known of a person who has shown who they are, as how tells. Whom
+// only an exception lets in without a second factor is so until it ends.
+func (d *Directory) shown(ctx context.Context, tenant tenure.TenantID, user tenure.UserID, how tenure.SignIn) (*tenure.Standing, error) {
+	s, err := d.DB.UserStanding(ctx, tenant, user)
+	if err != nil {
+		return nil, err
+	}
+	s.Via, s.ACR, s.AMR, s.AuthAt = how.Via, how.ACR, how.AMR, how.AuthAt
+	if s.Factor.Has = how.Shows(s.Factor.Values); !s.Factor.Missing() {
+		return s, nil
+	}
+	x, err := d.DB.MFAException(ctx, tenant, user, d.DB.Now())
+	if err == nil {
+		s.Factor.Has, s.ExpiresAt = true, x.End()
+	}
+	return s, unlessNotFound(err)
 }
 
 // mustBeProvisioned refuses, under RequireSCIM, whom SCIM never provisioned.

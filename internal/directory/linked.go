@@ -13,9 +13,6 @@ import (
 	"github.com/tenure-gateway/tenure/internal/store"
 )
 
-// Subject is who a person is to an OpenID provider.
-type Subject = store.Subject
-
 // errOtherSubject keeps whoever came by somebody's userName, at the provider or
 // by another one, from coming by their account.
 var errOtherSubject = &tenure.Error{
@@ -50,8 +47,10 @@ var errUsed = &tenure.Error{
 // at first sight: by name, whoever has it and was never linked, else somebody new.
 // From then on the subject is the person, whatever the provider says their name is.
 // The caller has verified what the provider says. Forbidden: deactivated, deleted,
-// unknown while RequireSCIM holds, or the name is that of another subject.
-func (d *Directory) JoinSubject(ctx context.Context, tenant tenure.TenantID, name string, s Subject) (tenure.Principal, error) {
+// unknown while RequireSCIM holds, the name is that of another subject, or the sign-in is
+// without the second factor that the policy asks of all.
+func (d *Directory) JoinSubject(ctx context.Context, tenant tenure.TenantID, name string, how tenure.SignIn) (tenure.Principal, error) {
+	s := store.Subject{Issuer: how.Issuer, Subject: how.Subject}
 	u, err := d.linked(ctx, tenant, s)
 	if tenure.IsKind(err, tenure.NotFound) {
 		u, err = d.link(ctx, tenant, name, s)
@@ -62,11 +61,11 @@ func (d *Directory) JoinSubject(ctx context.Context, tenant tenure.TenantID, nam
 	if err != nil {
 		return tenure.Principal{}, err
 	}
-	return d.enter(ctx, u, time.Time{})
+	return d.enter(ctx, u, how)
 }
 
 // linked gives the living person who is a subject.
-func (d *Directory) linked(ctx context.Context, tenant tenure.TenantID, s Subject) (tenure.User, error) {
+func (d *Directory) linked(ctx context.Context, tenant tenure.TenantID, s store.Subject) (tenure.User, error) {
 	id, err := d.DB.UserBySubject(ctx, tenant, s.Issuer, s.Subject)
 	if err != nil {
 		return tenure.User{}, err
@@ -75,7 +74,7 @@ func (d *Directory) linked(ctx context.Context, tenant tenure.TenantID, s Subjec
 }
 
 // link takes a subject for the person of that name from now on.
-func (d *Directory) link(ctx context.Context, tenant tenure.TenantID, name string, s Subject) (tenure.User, error) {
+func (d *Directory) link(ctx context.Context, tenant tenure.TenantID, name string, s store.Subject) (tenure.User, error) {
 	if err := checkUserName(name); err != nil {
 		return tenure.User{}, err
 	}
@@ -108,7 +107,7 @@ func (d *Directory) link(ctx context.Context, tenant tenure.TenantID, name strin
 
 // claim judges whether a subject is taken for a living person of its name. done
 // tells that it is already.
-func (d *Directory) claim(ctx context.Context, tx *store.Tx, u tenure.User, s Subject) (done bool, err error) {
+func (d *Directory) claim(ctx context.Context, tx *store.Tx, u tenure.User, s store.Subject) (done bool, err error) {
 	if err := d.mustBeProvisioned(u.Source, u.UserName); err != nil {
 		return false, err
 	}
@@ -138,14 +137,14 @@ func (d *Directory) claim(ctx context.Context, tx *store.Tx, u tenure.User, s Su
 }
 
 // tellRefused notes whose account a subject was kept from.
-func (d *Directory) tellRefused(ctx context.Context, u tenure.User, s Subject, why error) error {
+func (d *Directory) tellRefused(ctx context.Context, u tenure.User, s store.Subject, why error) error {
 	return d.DB.Tx(ctx, func(ctx context.Context, tx *store.Tx) error {
 		return tx.Append(ctx, audit.LinkRefused(u, s.Issuer, s.Subject, tenure.AsError(why).Code))
 	})
 }
 
 // unknown makes a person of a subject whose name nobody has.
-func (d *Directory) unknown(ctx context.Context, tx *store.Tx, tenant tenure.TenantID, name string, s Subject) (tenure.User, error) {
+func (d *Directory) unknown(ctx context.Context, tx *store.Tx, tenant tenure.TenantID, name string, s store.Subject) (tenure.User, error) {
 	if err := d.mustBeProvisioned("", name); err != nil {
 		return tenure.User{}, err
 	}

@@ -45,7 +45,7 @@ func signingOn(t *testing.T, db *store.DB) *Directory {
 
 func (d *Directory) signIn(t *testing.T, name, subject, sid string) (tenure.Principal, tenure.Session, tenure.Secret) {
 	t.Helper()
-	p, err := d.JoinSubject(t.Context(), tenure.DefaultTenant, name, Subject{Issuer: idp, Subject: subject})
+	p, err := d.JoinSubject(t.Context(), tenure.DefaultTenant, name, tenure.SignIn{Via: "oidc", Issuer: idp, Subject: subject})
 	if err != nil {
 		t.Fatalf("%s as %s: %v", subject, name, err)
 	}
@@ -58,7 +58,7 @@ func (d *Directory) signIn(t *testing.T, name, subject, sid string) (tenure.Prin
 
 func (d *Directory) refuses(t *testing.T, name, issuer, subject, code string) {
 	t.Helper()
-	_, err := d.JoinSubject(t.Context(), tenure.DefaultTenant, name, Subject{Issuer: issuer, Subject: subject})
+	_, err := d.JoinSubject(t.Context(), tenure.DefaultTenant, name, tenure.SignIn{Via: "oidc", Issuer: issuer, Subject: subject})
 	if e := tenure.AsError(err); err == nil || e.Kind != tenure.Forbidden || e.Code != code {
 		t.Errorf("%s of %s as %s: %v, want %s", subject, issuer, name, err, code)
 	}
@@ -111,7 +111,7 @@ func TestWhoIsGoneDoesNotWalkBackIn(t *testing.T) {
 	d.RequireSCIM = true
 	d.refuses(t, "new@example.com", idp, "n", "not_provisioned")
 	for _, bad := range []string{"", " x", "a\nb"} {
-		if _, err := d.JoinSubject(t.Context(), tenure.DefaultTenant, bad, Subject{Issuer: idp, Subject: "z"}); !tenure.IsKind(err, tenure.Invalid) {
+		if _, err := d.JoinSubject(t.Context(), tenure.DefaultTenant, bad, tenure.SignIn{Via: "oidc", Issuer: idp, Subject: "z"}); !tenure.IsKind(err, tenure.Invalid) {
 			t.Errorf("%q: %v", bad, err)
 		}
 	}
@@ -158,7 +158,7 @@ func TestWhomASubjectIsTakenFor(t *testing.T) {
 	}
 	d.refuses(t, "boss@example.com", idp, "other", "subject_mismatch")
 	// Two sign-ins at once: the slower one finds what the other has done.
-	u, err := d.link(t.Context(), tenure.DefaultTenant, "boss@example.com", Subject{Issuer: idp, Subject: "b"})
+	u, err := d.link(t.Context(), tenure.DefaultTenant, "boss@example.com", store.Subject{Issuer: idp, Subject: "b"})
 	if err != nil || u.ID != boss.ID {
 		t.Errorf("the same again: %v, %v", u.ID, err)
 	}
@@ -191,7 +191,7 @@ func TestAFaultIsNoDeactivation(t *testing.T) {
 func TestASignedAssertionIsAsOldAsItSays(t *testing.T) {
 	d := signing(t)
 	old := time.Now().Add(-10 * time.Hour).Truncate(time.Second)
-	p, err := d.Join(t.Context(), tenure.DefaultTenant, "alice@example.com", old)
+	p, err := d.Join(t.Context(), tenure.DefaultTenant, "alice@example.com", tenure.SignIn{AuthAt: old})
 	if err != nil || !p.Standing().AuthAt.Equal(old) {
 		t.Fatalf("%v, %v", p.Standing().AuthAt, err)
 	}
@@ -201,12 +201,12 @@ func TestASignedAssertionIsAsOldAsItSays(t *testing.T) {
 	}
 	who := Asserted{Tenant: tenure.DefaultTenant, Name: "alice@example.com"}
 	for _, c := range []struct{ at, want time.Time }{{old, old}, {old.Add(-time.Hour), old}, {old.Add(time.Hour), old.Add(time.Hour)}} {
-		who.AuthAt = c.at
+		who.How.AuthAt = c.at
 		if p, err := d.ResolveSession(t.Context(), secret.Reveal(), who); err != nil || !p.Standing().AuthAt.Equal(c.want) {
 			t.Errorf("asserted at %v: %v, %v", c.at, p.Standing().AuthAt, err)
 		}
 	}
-	who.AuthAt = time.Time{}
+	who.How.AuthAt = time.Time{}
 	if p, err := d.ResolveSession(t.Context(), secret.Reveal(), who); err != nil || !p.Standing().AuthAt.Equal(p.At()) {
 		t.Errorf("a bare name: %v, %v", p.Standing().AuthAt, err)
 	}
@@ -316,5 +316,63 @@ func TestALogoutOfASessionWithoutAName(t *testing.T) {
 		if _, err := d.ResolveSession(t.Context(), secret.Reveal(), Asserted{}); (err == nil) != want {
 			t.Errorf("lives %v: %v", want, err)
 		}
+	}
+}
+
+// What a proxy has signed of how somebody signed in shows a second factor, or does not; a
+// session has what was shown when it was opened, until more is.
+func TestSecondFactorOfAssertions(t *testing.T) {
+	d := signing(t)
+	set := func(value string) {
+		t.Helper()
+		if err := d.DB.Tx(t.Context(), func(ctx context.Context, tx *store.Tx) error {
+			return tx.SetPolicy(ctx, tenure.DefaultTenant, "mfa", value, "me")
+		}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	who := Asserted{Tenant: tenure.DefaultTenant, Name: "alice@example.com", How: tenure.SignIn{AMR: "pwd", AuthAt: time.Now()}}
+	join := func() (tenure.Principal, error) { return d.Join(t.Context(), who.Tenant, who.Name, who.How) }
+	p, err := join()
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, weak, err := d.OpenSession(t.Context(), p, tenure.SignIn{Via: "proxy", AMR: "pwd"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	missing := func(asserted Asserted) bool {
+		t.Helper()
+		p, err := d.ResolveSession(t.Context(), weak.Reveal(), asserted)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return p.Standing().Factor.Missing()
+	}
+	set("admin")
+	better, other := who, who
+	better.How.AMR, other.How.AMR, other.Name = "pwd mfa", "mfa", "bob@example.com"
+	if !missing(Asserted{}) || !missing(who) || !missing(other) || missing(better) {
+		t.Error("a session administers by something else than its own person's second factor")
+	}
+	set("all")
+	if _, err := join(); tenure.AsError(err).Code != "mfa_required" {
+		t.Errorf("a password is asserted: %v", err)
+	}
+	for _, asserted := range []Asserted{{}, better} { // with the better one a new session opens
+		if _, err := d.ResolveSession(t.Context(), weak.Reveal(), asserted); tenure.AsError(err).Code != "mfa_required" {
+			t.Errorf("a session from before: %v", err)
+		}
+	}
+	// Between the look and the session the policy may become stricter.
+	if _, _, err := d.OpenSession(t.Context(), p, tenure.SignIn{Via: "proxy", AMR: "pwd"}); tenure.AsError(err).Code != "mfa_required" {
+		t.Errorf("a session opens without: %v", err)
+	}
+	who = better
+	if p, err = join(); err != nil || p.Standing().Factor.Missing() || p.Standing().AMR != "pwd mfa" {
+		t.Errorf("a second factor is asserted: %+v, %v", p.Standing(), err)
+	}
+	if again, err := d.RecheckPage(t.Context(), p); err != nil || again.Standing().Factor.Missing() {
+		t.Errorf("and while a page is open: %v", err)
 	}
 }

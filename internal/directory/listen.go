@@ -54,7 +54,7 @@ func (d *Directory) RecheckPage(ctx context.Context, p tenure.Principal) (tenure
 	if was.Session != "" {
 		s, err = d.DB.SessionStandingOf(ctx, was.Tenant, was.Session)
 	} else {
-		s, err = d.DB.UserStanding(ctx, was.Tenant, was.User)
+		s, err = d.shown(ctx, was.Tenant, was.User, tenure.SignIn{Via: was.Via, ACR: was.ACR, AMR: was.AMR, AuthAt: was.AuthAt})
 	}
 	if tenure.IsKind(err, tenure.NotFound) {
 		return tenure.Principal{}, tenure.ErrRevoked

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/tenure-gateway/tenure"
@@ -56,6 +57,9 @@ func (d *Directory) OpenSession(ctx context.Context, by tenure.Principal, how te
 		}
 		s.ID, s.CreatedAt, s.SeenAt = tenure.SessionID(tenure.NewID(tx.Now())), tx.Now(), tx.Now()
 		s.ExpiresAt = tx.Now().Add(min(d.SessionLife, policy.SessionLife))
+		if err := letOff(ctx, tx, by, policy, &s); err != nil {
+			return err
+		}
 		if err := tx.InsertSession(ctx, s, tenure.DigestOf(secret.Reveal())); err != nil {
 			return err
 		}
@@ -69,6 +73,20 @@ func (d *Directory) OpenSession(ctx context.Context, by tenure.Principal, how te
 	}
 	d.Uses.NoteSession(s.ID, s.User, s.SeenAt)
 	return s, secret, nil
+}
+
+// letOff hangs a session without the second factor that the policy asks for on the
+// exception that lets its person off. Without one it does not administer or, where it is
+// asked of all, is not opened: Forbidden.
+func letOff(ctx context.Context, tx *store.Tx, by tenure.Principal, policy tenure.Policy, s *tenure.Session) error {
+	if s.User == "" || policy.MFA == tenure.MFAOff || s.Shows(policy.MFAValues) {
+		return nil
+	}
+	x, err := tx.MFAException(ctx, s.Tenant, s.User, tx.Now())
+	if s.Exception = x.ID; tenure.IsKind(err, tenure.NotFound) && policy.MFA == tenure.MFAAll {
+		return by.Standing().ErrMFA()
+	}
+	return unlessNotFound(err)
 }
 
 // stillStands looks at what may have ended since it was looked up: the person and,
@@ -165,12 +183,17 @@ func (d *Directory) admitSession(ctx context.Context, s *tenure.Standing, now ti
 // refresh counts what a proxy asserts with a request of its person's session. A bare
 // name is shown with that request; a signed one at the time that it tells.
 func (a Asserted) refresh(s *tenure.Standing, now time.Time) {
-	switch {
-	case !a.Is(s):
-	case a.AuthAt.IsZero():
+	if !a.Is(s) {
+		return
+	}
+	if s.Factor.Of == tenure.MFAAdmin { // of all: such a session is dead, and a new one opens
+		s.Factor.Has = s.Factor.Has || a.How.Shows(s.Factor.Values)
+	}
+	switch at := a.How.AuthAt; {
+	case at.IsZero():
 		s.AuthAt, s.SeenAt, s.Lapsed = now, now, false
-	case a.AuthAt.After(s.AuthAt):
-		s.AuthAt = a.AuthAt
+	case at.After(s.AuthAt):
+		s.AuthAt = at
 	}
 }
 
@@ -231,7 +254,8 @@ func (d *Directory) openSessions(ctx context.Context, tenant tenure.TenantID, us
 			rows[i].ExpiresAt = end
 		}
 	}
-	return rows, err
+	// An exception may have ended since, or be out of force.
+	return slices.DeleteFunc(rows, func(s tenure.Session) bool { return !s.ExpiresAt.After(now) }), err
 }
 
 // EndOtherSessions ends every session of the asker but the one that asks.

@@ -18,9 +18,9 @@ import (
 type Asserted struct {
 	Tenant tenure.TenantID
 	Name   string
-	// AuthAt is when they showed the proxy who they are, as it has signed; zero for
+	// How is how they showed the proxy who they are, and when, as it has signed; zero for
 	// a bare name, which is shown with the request itself.
-	AuthAt time.Time
+	How tenure.SignIn
 }
 
 // Is reports whether the person of a standing is who is asserted: by name without

@@ -95,7 +95,7 @@ func (x *export) authentication(ctx context.Context) error {
 	bound(&tokens, "service_token_max_lifetime", policy.ServiceMaxLife, 366*day)
 	x.judge("auth.sessions_end", sessions, "Held against 1 hour idle and 24 hours of life, and for administration 15 minutes.", "policy.csv")
 	x.judge("auth.token_lifetimes", tokens, "", "policy.csv")
-	x.unassessed("auth.second_factor", "The identity provider asks for it. What it says of a sign-in by OpenID Connect (acr, amr) is in the events session.opened.")
+	x.secondFactor(policy)
 	if !x.house.Known {
 		x.unassessed("auth.sign_in", x.elsewhere())
 		return nil
@@ -117,6 +117,20 @@ func (x *export) authentication(ctx context.Context) error {
 			return nil
 		},
 	})
+}
+
+// secondFactor says of whom the policy asks for one.
+func (x *export) secondFactor(policy tenure.Policy) {
+	const told = " What was told of a sign-in (acr, amr), and the exception that it hangs on, is in its event session.opened."
+	if policy.MFA == tenure.MFAOff {
+		x.unassessed("auth.second_factor", "The policy mfa is off: whether one is asked for, the identity provider knows."+told)
+		return
+	}
+	var t tally
+	t.item("mfa "+policy.MFA, "")
+	x.judge("auth.second_factor", t, "Refused, without "+policy.MFAValues+" in amr or acr: "+map[string]string{
+		tenure.MFAAdmin: "to administer", tenure.MFAAll: "to sign in",
+	}[policy.MFA]+". Who is let off is among the exceptions, by the rule mfa_missing."+told, "policy.csv")
 }
 
 // policyChanges writes each change of the policy.

@@ -31,6 +31,7 @@ type View struct {
 	Renewals int    // how many exceptions lie before it in its chain
 	Tokens   int    // how many tokens that nobody has revoked hang on it
 	Spaces   int    // how many workspaces go on without the database by it
+	Sessions int    // how many sessions that nobody has ended hang on it
 }
 
 // Page is a part of a list and where the next part begins.
@@ -86,6 +87,9 @@ func (s *Exceptions) view(ctx context.Context, x tenure.Exception) (View, error)
 	}
 	if v.Tokens, err = s.DB.TokensOn(ctx, x.Tenant, x.ID); err == nil && x.Rule == tenure.RuleBestEffort {
 		v.Spaces, err = s.DB.WorkspacesOn(ctx, x.Tenant, x.ID)
+	}
+	if err == nil && x.Rule == tenure.RuleMFAMissing {
+		v.Sessions, err = s.DB.SessionsOn(ctx, x.Tenant, x.ID, s.DB.Now())
 	}
 	return v, err
 }

@@ -335,7 +335,7 @@ func mayOn(ctx context.Context, r reader, by tenure.Principal, a tenure.Action, 
 		return mayIn(ctx, r, by, a, l.Workspace)
 	}
 	err := access.Check(by, a)
-	if err == nil || tenure.AsError(err).Code == "reauth_required" || access.Check(by, tenure.ListLimits) == nil {
+	if err == nil || access.AfterSignIn(err) || access.Check(by, tenure.ListLimits) == nil {
 		return err
 	}
 	if a == tenure.SetLimit && l.ID == "" {

@@ -42,6 +42,7 @@ type discovery struct {
 	UserInfo      string   `json:"userinfo_endpoint"`
 	EndSession    string   `json:"end_session_endpoint"`
 	AuthMethods   []string `json:"token_endpoint_auth_methods_supported"`
+	ACRs          []string `json:"acr_values_supported"`
 	TellsIssuer   bool     `json:"authorization_response_iss_parameter_supported"`
 }
 
@@ -133,6 +134,7 @@ type Request struct {
 	MaxAge   time.Duration // how long ago the person may have shown who they are
 	Again    bool          // they are to show it anew
 	Hint     string        // who it probably is, or ""
+	ACRs     []string      // how well they are to show it, where the provider says that it knows one of them
 }
 
 // AuthorizationURL is where a browser goes to sign in (OpenID Connect Core 1.0
@@ -151,6 +153,10 @@ func (p *Provider) AuthorizationURL(ctx context.Context, r Request) (string, err
 	}
 	if r.Again {
 		q.Set("prompt", "login")
+	}
+	// Of one that they do not know some providers make an error.
+	if known := slices.DeleteFunc(slices.Clone(r.ACRs), func(acr string) bool { return !slices.Contains(d.ACRs, acr) }); len(known) > 0 {
+		q.Set("acr_values", strings.Join(known, " "))
 	}
 	if r.Hint != "" {
 		q.Set("login_hint", r.Hint)

@@ -1,7 +1,7 @@
 // Package policy is the act on a tenant's policy: what it decides about its
 // credentials. It owns reading and changing it, whole or not at all, and the
-// guard that keeps a tenant from switching off the root token while nobody else
-// could administer it.
+// guards that keep a tenant from switching off the root token while nobody else
+// could administer it, and people from shutting themselves out.
 //
 // What the keys are called, mean and may be is in the root package; what a value
 // means for a credential is decided where the credential is judged.
@@ -32,6 +32,9 @@ const (
 
 // providerNetworks is the key that only the operator widens for other tenants.
 const providerNetworks = "provider_networks"
+
+// mfa is the key by which a second factor is asked for.
+const mfa = "mfa"
 
 // webhookURL is the key of which only the default tenant may name this machine.
 const webhookURL = "webhook_url"
@@ -130,6 +133,9 @@ func (p *Policies) Set(ctx context.Context, by tenure.Principal, values map[stri
 		if err := p.guardRoot(ctx, tx, by, before, after); err != nil {
 			return err
 		}
+		if err := guardMFA(by, before, after); err != nil {
+			return err
+		}
 		if over, err = endOverdue(ctx, tx, by, values); err != nil {
 			return err
 		}
@@ -219,6 +225,25 @@ func (p *Policies) guardRoot(ctx context.Context, tx *store.Tx, by tenure.Princi
 		}
 	}
 	return err
+}
+
+// guardMFA refuses to ask for a second factor, of more people or by other words than
+// before, to somebody whose own sign-in would not have shown it: they might be the last
+// who could take it back. That an exception lets them off does not count, since it ends.
+func guardMFA(by tenure.Principal, before, after tenure.Policy) error {
+	s := by.Standing()
+	same := before.MFA == after.MFA || after.MFA == tenure.MFAAdmin && before.MFA == tenure.MFAAll
+	if by.User() == "" || after.MFA == tenure.MFAOff || same && before.MFAValues == after.MFAValues {
+		return nil
+	}
+	if (tenure.SignIn{ACR: s.ACR, AMR: s.AMR}).Shows(after.MFAValues) {
+		return nil
+	}
+	return &tenure.Error{
+		Kind: tenure.Conflict, Code: "mfa_lockout", Field: mfa,
+		Msg: fmt.Sprintf("your own sign-in shows no second factor by %q (amr %q, acr %q): this would shut you out; sign in with one, or set mfa_values to what your provider says; whoever runs the installation can set it by tenure policy set",
+			after.MFAValues, s.AMR, s.ACR),
+	}
 }
 
 // endOverdue ends the service accounts whose time is over by the grace that was, when

@@ -204,10 +204,10 @@ func named(ctx context.Context, tx *store.Tx, tenant tenure.TenantID, field, nam
 // Decide judges again.
 func (r *Reviews) MayDecide(by tenure.Principal, i tenure.ReviewItem) bool {
 	err := access.Check(by, tenure.DecideReview)
-	if err == nil || tenure.AsError(err).Code == "reauth_required" {
+	if err == nil || access.AfterSignIn(err) {
 		err = mayDecide(by, i, true)
 	}
-	return err == nil || tenure.AsError(err).Code == "reauth_required"
+	return err == nil || access.AfterSignIn(err)
 }
 
 // Waits reports whether the asker, who is no administrator, has something to decide.

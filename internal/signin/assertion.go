@@ -17,22 +17,23 @@ type Assertions struct {
 	Claim    string // that is the userName
 }
 
-// identity gives the name that an assertion is about, and when its person showed the
-// proxy who they are: where it does not tell (auth_time), when it was issued.
+// identity gives the name that an assertion is about, and how its person showed the
+// proxy who they are; when: where it does not tell (auth_time), when it was issued.
 // Unauthenticated: it is not to be believed. Unavailable: the proxy's keys cannot be
 // had.
-func (a *Assertions) identity(ctx context.Context, raw string) (string, time.Time, error) {
+func (a *Assertions) identity(ctx context.Context, raw string) (string, tenure.SignIn, error) {
 	t, err := a.Verifier.Assertion(ctx, raw)
 	if err == nil {
 		var name string
 		if name, err = userName(t, a.Claim, true); err == nil {
-			return name, earlier(cmp.Or(t.AuthTime, t.IssuedAt), a.Verifier.Now()), nil
+			at := earlier(cmp.Or(t.AuthTime, t.IssuedAt), a.Verifier.Now())
+			return name, tenure.SignIn{ACR: bounded(t.ACR), AMR: methods(t), AuthAt: at}, nil
 		}
 	}
 	if tenure.IsKind(err, tenure.Unavailable) {
-		return "", time.Time{}, err
+		return "", tenure.SignIn{}, err
 	}
-	return "", time.Time{}, &tenure.Error{
+	return "", tenure.SignIn{}, &tenure.Error{
 		Kind: tenure.Unauthenticated, Code: "invalid_assertion",
 		Msg: "the proxy's signed assertion is missing something, has expired, or is not for Tenure", Err: err,
 	}

@@ -6,9 +6,11 @@ import (
 	"maps"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"sync"
 	"time"
+	"unicode"
 
 	"github.com/tenure-gateway/tenure"
 	"github.com/tenure-gateway/tenure/internal/directory"
@@ -189,6 +191,13 @@ func (o *OIDC) begin(w http.ResponseWriter, r *http.Request, c tenure.OIDCConnec
 	if a.Again {
 		ask.MaxAge = 0
 	}
+	policy, err := o.Signin.Tokens.DB.Policy(r.Context(), c.Tenant)
+	if err != nil {
+		return "", err
+	}
+	if policy.MFA == tenure.MFAAll || policy.MFA == tenure.MFAAdmin && a.Again { // before, it is not known who administers
+		ask.ACRs = strings.Fields(policy.MFAValues)
+	}
 	next, err := p.AuthorizationURL(r.Context(), ask)
 	if err != nil {
 		return "", err
@@ -246,8 +255,7 @@ func (o *OIDC) callback(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return o.refused(r, err)
 	}
-	subject := directory.Subject{Issuer: how.Issuer, Subject: how.Subject}
-	p, err := o.Signin.Directory.JoinSubject(r.Context(), c.Tenant, userName, subject)
+	p, err := o.Signin.Directory.JoinSubject(r.Context(), c.Tenant, userName, how)
 	if err != nil {
 		return o.refused(r, err)
 	}
@@ -360,7 +368,7 @@ func (o *OIDC) redeem(r *http.Request, c tenure.OIDCConnection, a attempt) (tenu
 	}
 	return tenure.SignIn{
 		Via: "oidc", Connection: c.ID, Issuer: c.Issuer, Subject: t.Subject, SID: sessionName(t.SessionID),
-		ACR: bounded(t.ACR), AMR: bounded(strings.Join(t.AMR, " ")), AuthAt: at,
+		ACR: bounded(t.ACR), AMR: methods(t), AuthAt: at,
 	}, name, nil
 }
 
@@ -371,6 +379,11 @@ func sessionName(sid string) string {
 		return "sha256:" + tenure.DigestOf(sid).String()
 	}
 	return sid
+}
+
+// methods are the words of amr, with spaces between. One that has a space in it is none.
+func methods(t oidc.Token) string {
+	return bounded(strings.Join(slices.DeleteFunc(slices.Clone(t.AMR), func(word string) bool { return strings.ContainsFunc(word, unicode.IsSpace) }), " "))
 }
 
 // bounded keeps what is stored of a provider's words short.

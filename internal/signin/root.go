@@ -96,7 +96,7 @@ func (s *Signin) Again(w http.ResponseWriter, r *http.Request) (bool, error) {
 			return false, err
 		}
 	}
-	return true, s.open(w, r, p, tenure.SignIn{Via: "proxy", AuthAt: p.Standing().AuthAt})
+	return true, s.open(w, r, p, byProxy(p))
 }
 
 // asserted tells that the proxy named the person with the very request that made

@@ -12,7 +12,6 @@ import (
 	"context"
 	"net/http"
 	"strings"
-	"time"
 
 	"github.com/tenure-gateway/tenure"
 	"github.com/tenure-gateway/tenure/internal/audit"
@@ -82,9 +81,8 @@ func (s *Signin) Authenticate(r *http.Request, action tenure.Action) (tenure.Pri
 		return tenure.Principal{}, stale
 	}
 	var p tenure.Principal
-	var at time.Time // when the asserted person showed who they are; zero: now
 	if c.Assertion != "" {
-		if c.Identity, at, err = s.Assertions.identity(r.Context(), c.Assertion); err != nil {
+		if c.Identity, c.Asserted, err = s.Assertions.identity(r.Context(), c.Assertion); err != nil {
 			return tenure.Principal{}, err
 		}
 	} else if stale == nil {
@@ -92,7 +90,6 @@ func (s *Signin) Authenticate(r *http.Request, action tenure.Action) (tenure.Pri
 			return tenure.Principal{}, err
 		}
 	}
-	c.AssertedAt = at
 	if c.Token != "" {
 		if stale == nil {
 			p, err = s.byToken(r.Context(), c, action)
@@ -169,7 +166,7 @@ func refuseToken(presented string) error {
 // who is whom the proxy asserts beside a request, and the tenant in which; nobody,
 // and the empty tenant, where it asserts none. Forbidden: no such tenant stands.
 func (s *Signin) who(ctx context.Context, c web.Presented) (directory.Asserted, error) {
-	who := directory.Asserted{Name: c.Identity, AuthAt: c.AssertedAt}
+	who := directory.Asserted{Name: c.Identity, How: c.Asserted}
 	switch {
 	case c.Tenant != "":
 		var err error
@@ -252,7 +249,7 @@ func (s *Signin) ambient(ctx context.Context, c web.Presented) (tenure.Principal
 		}
 	}
 	if who.Name != "" {
-		return s.Directory.Join(ctx, who.Tenant, who.Name, who.AuthAt)
+		return s.Directory.Join(ctx, who.Tenant, who.Name, who.How)
 	}
 	return tenure.Principal{}, tenure.ErrNoCredential
 }
@@ -284,7 +281,17 @@ func (s *Signin) Establish(w http.ResponseWriter, r *http.Request) error {
 	if p.Kind() != tenure.AssertedIdentity || r.Method != http.MethodGet || r.Header.Get("Sec-Fetch-Site") == "cross-site" {
 		return nil
 	}
-	return s.open(w, r, p, tenure.SignIn{Via: "proxy", AuthAt: p.Standing().AuthAt})
+	return s.open(w, r, p, byProxy(p))
+}
+
+// byProxy is how a person has signed in whom the proxy asserts.
+func byProxy(p tenure.Principal) tenure.SignIn {
+	s := p.Standing()
+	how := tenure.SignIn{Via: "proxy", AuthAt: s.AuthAt}
+	if s.Kind == tenure.AssertedIdentity { // a session has those of another sign-in
+		how.ACR, how.AMR = s.ACR, s.AMR
+	}
+	return how
 }
 
 // open opens a session, and sets its cookie where one is safe.

@@ -29,8 +29,7 @@ func (tx *Tx) stands(ctx context.Context, p tenure.Principal) error {
 		}
 	}
 	if s.Session != "" {
-		err := ask(ctx, tx, scalar[bool], stand, `SELECT ended_at IS NULL FROM sessions WHERE tenant_id = $1 AND id = $2`, s.Tenant, s.Session)
-		if err != nil {
+		if err := tx.sessionStands(ctx, s); err != nil {
 			return err
 		}
 	}
@@ -41,6 +40,20 @@ func (tx *Tx) stands(ctx context.Context, p tenure.Principal) error {
 		return tx.tokenStands(ctx, s)
 	}
 	return nil
+}
+
+func (tx *Tx) sessionStands(ctx context.Context, s *tenure.Standing) error {
+	return ask(ctx, tx, func(row scanner) (bool, error) {
+		var open bool
+		var on held
+		err := row.Scan(append([]any{&open, &on.id}, on.dest()...)...)
+		if on.id != "" {
+			from, until, ok := on.signsIn(s.User)
+			open = open && ok && !tx.now.Before(from) && tx.now.Before(until)
+		}
+		return open, err
+	}, stand, `SELECT s.ended_at IS NULL, s.exception_id, `+heldColumns+` FROM sessions s
+		LEFT JOIN exceptions x ON x.id = s.exception_id AND x.tenant_id = s.tenant_id WHERE s.tenant_id = $1 AND s.id = $2`, s.Tenant, s.Session)
 }
 
 func (tx *Tx) personStands(ctx context.Context, s *tenure.Standing) error {

@@ -192,6 +192,28 @@ func (r reads) WorkspacesOn(ctx context.Context, tenant tenure.TenantID, id tenu
 	return one(ctx, r.run, scalar[int], `SELECT count(*) FROM workspaces WHERE tenant_id = $1 AND exception_id = $2 AND exception_id <> '' AND deleted_at IS NULL`, tenant, id)
 }
 
+// SessionsOn is how many sessions that nobody has ended hang on an exception.
+func (r reads) SessionsOn(ctx context.Context, tenant tenure.TenantID, id tenure.ExceptionID, now time.Time) (int, error) {
+	return one(ctx, r.run, scalar[int], `SELECT count(*) FROM sessions WHERE tenant_id = $1 AND exception_id = $2 AND exception_id <> '' AND ended_at IS NULL AND expires_at > $3`,
+		tenant, id, stamp(now))
+}
+
+// MFAException gives the exception that lets a person sign in at now without a second
+// factor: of several the one that ends last. NotFound: there is none.
+func (r reads) MFAException(ctx context.Context, tenant tenure.TenantID, user tenure.UserID, now time.Time) (tenure.Exception, error) {
+	rows, err := r.ExceptionsFor(ctx, tenant, map[string]string{tenure.SubjectUser: string(user)}, now)
+	var last tenure.Exception
+	for _, x := range rows {
+		if x.Opens(tenure.RuleMFAMissing, tenure.Deviation{User: user}, now) == nil && x.End().After(last.End()) {
+			last = x
+		}
+	}
+	if err == nil && last.ID == "" {
+		err = tenure.ErrNotFound
+	}
+	return last, err
+}
+
 // InsertException stores what is asked for.
 func (tx *Tx) InsertException(ctx context.Context, x tenure.Exception) error {
 	_, err := tx.exec(ctx, `INSERT INTO exceptions (id, tenant_id, title, rule, subject_kind, subject_id, workspace_id, for_user, reason,
@@ -245,7 +267,7 @@ func (tx *Tx) SucceedException(ctx context.Context, x tenure.Exception) (bool, e
 	if err != nil || n == 0 {
 		return false, err
 	}
-	for _, table := range []string{"api_tokens", "workspaces", "provider_credentials"} {
+	for _, table := range []string{"api_tokens", "sessions", "workspaces", "provider_credentials"} {
 		if _, err := tx.exec(ctx, `UPDATE `+table+` SET exception_id = $1 WHERE tenant_id = $2 AND exception_id = $3`, x.ID, x.Tenant, x.Renews); err != nil {
 			return false, err
 		}

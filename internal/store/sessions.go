@@ -10,15 +10,32 @@ import (
 
 const sessionColumns = `s.id, s.tenant_id, s.user_id, COALESCE(u.user_name, ''), s.token_id, s.via, s.address, s.user_agent,
 	s.connection_id, s.issuer, s.subject, s.sid, s.acr, s.amr, COALESCE(s.authenticated_at, s.created_at),
-	s.created_at, s.last_seen_at, s.expires_at, s.ended_at, COALESCE(s.ended_by, ''), COALESCE(s.ended_reason, '')
-	FROM sessions s LEFT JOIN users u ON u.id = s.user_id AND u.tenant_id = s.tenant_id`
+	s.created_at, s.last_seen_at, s.expires_at, s.ended_at, COALESCE(s.ended_by, ''), COALESCE(s.ended_reason, ''), s.exception_id, ` + heldColumns + `
+	FROM sessions s LEFT JOIN users u ON u.id = s.user_id AND u.tenant_id = s.tenant_id
+	LEFT JOIN exceptions x ON x.id = s.exception_id AND x.tenant_id = s.tenant_id`
 
 func scanSession(row scanner) (tenure.Session, error) {
 	var s tenure.Session
-	err := row.Scan(&s.ID, &s.Tenant, &s.User, &s.UserName, &s.Token, &s.Via, &s.Address, &s.UserAgent,
+	var on held
+	err := row.Scan(append([]any{
+		&s.ID, &s.Tenant, &s.User, &s.UserName, &s.Token, &s.Via, &s.Address, &s.UserAgent,
 		&s.Connection, &s.Issuer, &s.Subject, &s.SID, &s.ACR, &s.AMR, into(&s.AuthAt),
-		into(&s.CreatedAt), into(&s.SeenAt), into(&s.ExpiresAt), into(&s.EndedAt), &s.EndedBy, &s.EndReason)
+		into(&s.CreatedAt), into(&s.SeenAt), into(&s.ExpiresAt), into(&s.EndedAt), &s.EndedBy, &s.EndReason, &on.id,
+	}, on.dest()...)...)
+	if s.Exception = on.id; on.id != "" {
+		_, until, _ := on.signsIn(s.User)
+		s.ExpiresAt = earlier(s.ExpiresAt, until)
+	}
 	return s, err
+}
+
+// signsIn gives the time in which the exception lets a person sign in without a second
+// factor; false: it never does, and until is long ago.
+func (h *held) signsIn(user tenure.UserID) (from, until time.Time, ok bool) {
+	if from, until, ok = h.lets(tenure.Deviation{User: user}, tenure.RuleMFAMissing); !ok {
+		until = time.Unix(0, 0)
+	}
+	return from, until, ok
 }
 
 // Session reads one session's row. NotFound: no such session in the tenant.
@@ -37,11 +54,12 @@ func (r reads) OpenSessions(ctx context.Context, tenant tenure.TenantID, user te
 }
 
 // sessionPolicy is what of a tenant's policy a session's standing is read with.
-const sessionPolicy = `COALESCE((SELECT value FROM policies WHERE tenant_id = s.tenant_id AND key = 'root_token'), ''),
+var sessionPolicy = `COALESCE((SELECT value FROM policies WHERE tenant_id = s.tenant_id AND key = 'root_token'), ''),
 		COALESCE((SELECT value FROM policies WHERE tenant_id = s.tenant_id AND key = 'session_idle'), ''),
 		COALESCE((SELECT value FROM policies WHERE tenant_id = s.tenant_id AND key = 'session_lifetime'), ''),
 		COALESCE((SELECT value FROM policies WHERE tenant_id = s.tenant_id AND key = 'admin_idle'), ''),
-		COALESCE((SELECT value FROM policies WHERE tenant_id = s.tenant_id AND key = 'reauth'), ''), s.created_at`
+		COALESCE((SELECT value FROM policies WHERE tenant_id = s.tenant_id AND key = 'reauth'), ''), s.created_at,
+		` + factorPolicy("s")
 
 // sessionLimits reads the limits; a value that cannot be read is the default.
 func sessionLimits(idle, life, adminIdle, reauth string) tenure.SessionLimits {
@@ -54,21 +72,50 @@ func sessionLimits(idle, life, adminIdle, reauth string) tenure.SessionLimits {
 	return tenure.SessionLimits{Idle: p.SessionIdle, Life: p.SessionLife, AdminIdle: p.AdminIdle, Reauth: p.Reauth}
 }
 
-const sessionStanding = `SELECT s.id, s.tenant_id, COALESCE(n.active, FALSE), s.user_id, COALESCE(u.user_name, ''), COALESCE(u.active, FALSE), COALESCE(u.role, ''), COALESCE(u.source, ''),
+// factorPolicy is what of the policy of a row's tenant a second factor is judged with.
+func factorPolicy(row string) string {
+	return `COALESCE((SELECT value FROM policies WHERE tenant_id = ` + row + `.tenant_id AND key = 'mfa'), ''),
+		COALESCE((SELECT value FROM policies WHERE tenant_id = ` + row + `.tenant_id AND key = 'mfa_values'), '')`
+}
+
+// secondFactor reads it; a value that cannot be read is the default.
+func secondFactor(of, values string) tenure.SecondFactor {
+	p := tenure.DefaultPolicy()
+	for _, kv := range [...][2]string{{"mfa", of}, {"mfa_values", values}} {
+		if kv[1] != "" {
+			_ = p.Set(kv[0], kv[1])
+		}
+	}
+	return tenure.SecondFactor{Of: p.MFA, Values: p.MFAValues}
+}
+
+var sessionStanding = `SELECT s.id, s.tenant_id, COALESCE(n.active, FALSE), s.user_id, COALESCE(u.user_name, ''), COALESCE(u.active, FALSE), COALESCE(u.role, ''), COALESCE(u.source, ''),
 	s.token_id, s.token_hash, s.via, s.expires_at, COALESCE(s.authenticated_at, s.created_at), s.last_seen_at, s.ended_at IS NOT NULL, s.lapsed_at IS NOT NULL,
-	` + sessionPolicy + `
+	s.acr, s.amr, ` + sessionPolicy + `, s.exception_id, ` + heldColumns + `
 	FROM sessions s LEFT JOIN tenants n ON n.id = s.tenant_id
-	LEFT JOIN users u ON u.id = s.user_id AND u.tenant_id = s.tenant_id AND u.deleted_at IS NULL`
+	LEFT JOIN users u ON u.id = s.user_id AND u.tenant_id = s.tenant_id AND u.deleted_at IS NULL
+	LEFT JOIN exceptions x ON x.id = s.exception_id AND x.tenant_id = s.tenant_id`
 
 func scanSessionStanding(row scanner) (*tenure.Standing, error) {
 	s := tenure.Standing{Kind: tenure.BrowserSession}
-	var opener, root, idle, life, adminIdle, reauth string
+	var opener, root, idle, life, adminIdle, reauth, mfa, mfaValues string
 	var born time.Time
-	err := row.Scan(&s.Session, &s.Tenant, &s.TenantActive, &s.User, &s.UserName, &s.UserActive, &s.Role, &s.Source, &s.Token,
+	var on held
+	err := row.Scan(append([]any{
+		&s.Session, &s.Tenant, &s.TenantActive, &s.User, &s.UserName, &s.UserActive, &s.Role, &s.Source, &s.Token,
 		&opener, &s.Via, into(&s.ExpiresAt), into(&s.AuthAt), into(&s.SeenAt), &s.Ended, &s.Lapsed,
-		&root, &idle, &life, &adminIdle, &reauth, into(&born))
+		&s.ACR, &s.AMR, &root, &idle, &life, &adminIdle, &reauth, into(&born), &mfa, &mfaValues, &on.id,
+	}, on.dest()...)...)
 	s.Limits = sessionLimits(idle, life, adminIdle, reauth)
 	s.ExpiresAt = earlier(s.ExpiresAt, born.Add(s.Limits.Life))
+	if s.User != "" {
+		s.Factor = secondFactor(mfa, mfaValues)
+		s.Factor.Has = tenure.SignIn{ACR: s.ACR, AMR: s.AMR}.Shows(s.Factor.Values)
+	}
+	if on.id != "" { // it is good while that is in force, alone
+		from, until, ok := on.signsIn(s.User)
+		s.NotBefore, s.ExpiresAt, s.Factor.Has, s.Ended = from, earlier(s.ExpiresAt, until), ok, s.Ended || !ok
+	}
 	if s.Via == "root" {
 		s.Role, s.Name, s.Ended = tenure.SuperAdmin, s.Via, s.Ended || root == "off"
 		if raw, derr := hex.DecodeString(opener); derr == nil && len(raw) == len(s.Digest) {
@@ -92,10 +139,10 @@ func (r reads) SessionStandingOf(ctx context.Context, tenant tenure.TenantID, id
 // InsertSession stores a new session: the digest of its secret, never the secret.
 func (tx *Tx) InsertSession(ctx context.Context, s tenure.Session, d tenure.Digest) error {
 	_, err := tx.exec(ctx, `INSERT INTO sessions (id, tenant_id, user_id, token_id, token_hash, session_hash, via, address, user_agent,
-		created_at, last_seen_at, expires_at, connection_id, issuer, subject, sid, acr, amr, authenticated_at)
-		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19)`,
+		created_at, last_seen_at, expires_at, connection_id, issuer, subject, sid, acr, amr, authenticated_at, exception_id)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20)`,
 		s.ID, s.Tenant, s.User, s.Token, s.OpenedBy, d.String(), s.Via, s.Address, s.UserAgent, stamp(s.CreatedAt), stamp(s.SeenAt), stamp(s.ExpiresAt),
-		s.Connection, s.Issuer, s.Subject, s.SID, s.ACR, s.AMR, stamp(s.AuthAt))
+		s.Connection, s.Issuer, s.Subject, s.SID, s.ACR, s.AMR, stamp(s.AuthAt), s.Exception)
 	return err
 }
 

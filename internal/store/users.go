@@ -97,9 +97,12 @@ func count(ctx context.Context, r runner, simple bool, query string, args ...any
 func (r reads) UserStanding(ctx context.Context, tenant tenure.TenantID, id tenure.UserID) (*tenure.Standing, error) {
 	return one(quick(ctx), r.run, func(row scanner) (*tenure.Standing, error) {
 		s := tenure.Standing{Kind: tenure.AssertedIdentity}
-		err := row.Scan(&s.User, &s.Tenant, &s.TenantActive, &s.UserName, &s.UserActive, &s.Role, &s.Source)
+		var mfa, mfaValues string
+		err := row.Scan(&s.User, &s.Tenant, &s.TenantActive, &s.UserName, &s.UserActive, &s.Role, &s.Source, &mfa, &mfaValues)
+		s.Factor = secondFactor(mfa, mfaValues)
 		return &s, err
-	}, `SELECT u.id, u.tenant_id, COALESCE(n.active, FALSE), u.user_name, u.active, u.role, u.source
+	}, `SELECT u.id, u.tenant_id, COALESCE(n.active, FALSE), u.user_name, u.active, u.role, u.source,
+		`+factorPolicy("u")+`
 		FROM users u LEFT JOIN tenants n ON n.id = u.tenant_id
 		WHERE u.tenant_id = $1 AND u.id = $2 AND u.deleted_at IS NULL`, tenant, id)
 }

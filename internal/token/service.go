@@ -151,7 +151,7 @@ func mayGrant(by tenure.Principal, policy tenure.Policy, scopes tenure.Scopes) (
 		return false, nil
 	}
 	err := access.Check(by, tenure.GrantScopes)
-	if err != nil && tenure.AsError(err).Code == "reauth_required" {
+	if err != nil && access.AfterSignIn(err) {
 		return false, err
 	}
 	return err == nil, nil

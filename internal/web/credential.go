@@ -7,7 +7,6 @@ import (
 	"net/netip"
 	"net/url"
 	"strings"
-	"time"
 
 	"github.com/tenure-gateway/tenure"
 )
@@ -51,12 +50,12 @@ type Presented struct {
 	Tenant   string // likewise: id or name; set with every identity where there is a TenantHeader
 	// Assertion is what a trusted proxy has signed, not verified yet.
 	Assertion string
-	// AssertedAt is when the person of a verified assertion showed who they are; zero
-	// for a bare name.
-	AssertedAt time.Time
-	Gateway    string // GatewayHeader: the token of another gateway that asks about this request
-	Forged     bool   // an identity or tenant header came from somebody who is not trusted; it was dropped
-	Peer       netip.Addr
+	// Asserted is how the person of a verified assertion showed who they are; zero for a
+	// bare name.
+	Asserted tenure.SignIn
+	Gateway  string // GatewayHeader: the token of another gateway that asks about this request
+	Forged   bool   // an identity or tenant header came from somebody who is not trusted; it was dropped
+	Peer     netip.Addr
 }
 
 // Errors of carrying.

@@ -62,6 +62,8 @@ func Run(t *testing.T, open Open) {
 		{"activity is one's own, once and in order", activity},
 		{"a new role ends sessions, also by hand", roleEndsSessions},
 		{"sessions are read with their limits", sessionLimits},
+		{"a second factor is judged by the policy in force", secondFactors},
+		{"a session without a second factor lives as long as its exception", letIn},
 		{"lists page without gaps", paging},
 		{"audit events live and die with their transaction", auditInTx},
 		{"the feed tells every change of authority", feedTells},
