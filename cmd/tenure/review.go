@@ -303,6 +303,7 @@ func (c *reviewVerify) Run(e *env) error {
 		}
 	}
 	fmt.Fprintf(e.stdout, "%s (%s), closed %s by %s\n%d items, %.1f %% covered; signed by %s\n", r.Title, r.Review, short(r.ClosedAt), r.ClosedBy, r.Items, r.Coverage, by)
+	fmt.Fprintf(e.stdout, "the snapshot's hash, made anew when the review was closed: %s\n", review.Agrees(r))
 	if p := review.Fastest(r); p != nil {
 		fmt.Fprintf(e.stdout, "%s decided %d items, %d of them within a minute\n", p.By, p.Items, p.Most)
 	}

@@ -80,6 +80,12 @@ type ReviewItem struct {
 	Gone       string     `json:"gone,omitempty" doc:"What had become of it before anybody decided"`
 }
 
+// ReviewKept tells what became of items that were to be kept at once.
+type ReviewKept struct {
+	Kept int          `json:"kept" doc:"How many are kept"`
+	Gone []ReviewItem `json:"gone" doc:"Those that are not kept, for what they are about is gone, or another thing"`
+}
+
 func showCounts(c review.Counts) ReviewCounts {
 	return ReviewCounts{c.Items, c.Undecided, c.Unresolved, c.Failed, c.Flagged}
 }
@@ -257,10 +263,14 @@ func (a *API) mountReviewItems(m *mounting, path string, tags []string) {
 			i, err := a.Reviews.Reassign(ctx, web.Principal(ctx), tenure.ReviewID(in.ID), in.N, in.Body.Reviewer, in.Body.Reason)
 			return &body[ReviewItem]{ShowItem(i)}, err
 		})
-	operation(m, tenure.DecideReview, huma.Operation{OperationID: "keep-review-items", Method: http.MethodPost, Path: path + "/keep", Summary: "Keep several items at once: 50 at most, none flagged; all or none", Tags: tags, DefaultStatus: http.StatusNoContent},
-		func(ctx context.Context, in *keepIn) (*struct{}, error) {
-			_, err := a.Reviews.Keep(ctx, web.Principal(ctx), tenure.ReviewID(in.ID), in.Body.Items, in.Body.Reason)
-			return nil, err
+	operation(m, tenure.DecideReview, huma.Operation{OperationID: "keep-review-items", Method: http.MethodPost, Path: path + "/keep", Summary: "Keep several items at once: 50 at most, none flagged; all that are not gone, or none", Tags: tags},
+		func(ctx context.Context, in *keepIn) (*body[ReviewKept], error) {
+			kept, err := a.Reviews.Keep(ctx, web.Principal(ctx), tenure.ReviewID(in.ID), in.Body.Items, in.Body.Reason)
+			out := ReviewKept{Kept: kept.Items, Gone: []ReviewItem{}}
+			for _, i := range kept.Gone {
+				out.Gone = append(out.Gone, ShowItem(i))
+			}
+			return &body[ReviewKept]{out}, err
 		})
 }
 

@@ -3,6 +3,7 @@ package app
 import (
 	"cmp"
 	"context"
+	"slices"
 	"strings"
 	"time"
 
@@ -140,7 +141,7 @@ func (r reviewing) endLine(ctx context.Context, by tenure.Principal, i tenure.Re
 	return err
 }
 
-// line gives what of a token's line is not revoked, the newest first.
+// line gives the tokens of a token's line, the newest first.
 func (r reviewing) line(ctx context.Context, i tenure.ReviewItem) ([]tenure.Token, error) {
 	t, err := r.Store.Token(ctx, i.Tenant, tenure.TokenID(i.Subject))
 	if tenure.IsKind(err, tenure.NotFound) {
@@ -149,7 +150,7 @@ func (r reviewing) line(ctx context.Context, i tenure.ReviewItem) ([]tenure.Toke
 	if err != nil {
 		return nil, err
 	}
-	return r.Store.Family(ctx, i.Tenant, t.Family)
+	return r.Store.Line(ctx, i.Tenant, t.Family)
 }
 
 // lineStands reports whether a token of the line stands.
@@ -164,6 +165,12 @@ func (r reviewing) lineStands(ctx context.Context, i tenure.ReviewItem) (bool, e
 		}
 	}
 	return false, nil
+}
+
+// lasts reports whether a token of a line has not ended for good: one that is off because
+// the control of its exception failed may be good again.
+func lasts(line []tenure.Token, now time.Time) bool {
+	return slices.ContainsFunc(line, func(t tenure.Token) bool { return !t.Over(now) })
 }
 
 // another answers ErrAnother where somebody has another role by now than was decided about.
@@ -220,6 +227,10 @@ func (r reviewing) principal(u tenure.User) (tenure.Principal, error) {
 func (r reviewing) alive(ctx context.Context, i tenure.ReviewItem) (bool, error) {
 	switch i.Kind {
 	case tenure.ReviewPAT, tenure.ReviewService:
+		line, err := r.line(ctx, i)
+		if lasts(line, r.Store.Now()) || err != nil {
+			return err == nil, err
+		}
 		return r.lineStands(ctx, i)
 	case tenure.ReviewPerson, tenure.ReviewRole, tenure.ReviewMembership:
 		return r.personStands(ctx, i)
@@ -326,25 +337,14 @@ func (r reviewing) key(ctx context.Context, i tenure.ReviewItem) (tenure.Provide
 
 // gone says what has become of a thing since the snapshot.
 func (r reviewing) gone(ctx context.Context, i tenure.ReviewItem) (string, error) {
+	if i.Kind == tenure.ReviewPAT || i.Kind == tenure.ReviewService {
+		return r.lineGone(ctx, i)
+	}
 	alive, err := r.alive(ctx, i)
 	if err != nil {
 		return "", err
 	}
-	now := r.Store.Now()
 	switch i.Kind {
-	case tenure.ReviewPAT, tenure.ReviewService, tenure.ReviewRoot:
-		t, err := r.Store.Token(ctx, i.Tenant, tenure.TokenID(i.Subject))
-		switch {
-		case tenure.IsKind(err, tenure.NotFound):
-		case err != nil:
-			return "", err
-		case !t.RotatedAt.IsZero():
-			return "it was renewed on " + day(t.RotatedAt), nil
-		case !t.RevokedAt.IsZero():
-			return "it was revoked on " + day(t.RevokedAt), nil
-		case !t.ExpiresAt.IsZero() && !t.ExpiresAt.After(now):
-			return "it expired on " + day(t.ExpiresAt), nil
-		}
 	case tenure.ReviewRole, tenure.ReviewMembership:
 		if err := r.another(ctx, i); err != nil {
 			if e := tenure.AsError(err); e.Kind == tenure.Conflict {
@@ -358,9 +358,26 @@ func (r reviewing) gone(ctx context.Context, i tenure.ReviewItem) (string, error
 		}
 	}
 	if !alive {
-		return "it gives no access any more", nil
+		return noAccess, nil
 	}
 	return "", nil
+}
+
+const noAccess = "it gives no access any more"
+
+// lineGone says what has become of a token's line. Whoever renews a token has the same
+// access as before, and is reviewed for it.
+func (r reviewing) lineGone(ctx context.Context, i tenure.ReviewItem) (string, error) {
+	line, err := r.line(ctx, i)
+	switch {
+	case err != nil || lasts(line, r.Store.Now()):
+		return "", err
+	case len(line) == 0:
+		return noAccess, nil
+	case !line[0].RevokedAt.IsZero():
+		return "it was revoked on " + day(line[0].RevokedAt), nil
+	}
+	return "it expired on " + day(line[0].ExpiresAt), nil
 }
 
 func day(t time.Time) string { return t.UTC().Format(time.DateOnly) }

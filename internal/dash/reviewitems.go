@@ -132,6 +132,10 @@ func saidOf(i tenure.ReviewItem) string {
 		return fmt.Sprintf("“%s” is kept.", i.Name)
 	case "revoked":
 		return fmt.Sprintf("“%s” is revoked: it was tried, and dead after %s.", i.Name, took(i.Took))
+	case "gone":
+		return fmt.Sprintf("“%s” was not revoked, and is gone: %s.", i.Name, strings.TrimSuffix(i.GoneWhy, "."))
+	case "revoking":
+		return fmt.Sprintf("“%s” is being revoked, and is not known to be dead yet: look again in a minute.", i.Name)
 	case "failed":
 		return fmt.Sprintf("“%s” could not be ended, and is tried again: %s.", i.Name, strings.TrimSuffix(i.Failure, "."))
 	case "abstained":
@@ -159,7 +163,7 @@ func (d *Dash) reassignForm(r *http.Request) (*formPage, tenure.ReviewItem, erro
 	}
 	page.Address = row.Path + "/reassign"
 	if !row.Give {
-		page.Lead = []string{"It is decided, or gone."}
+		page.Lead = []string{"It is decided, gone, or your own access."}
 	}
 	return page, i, nil
 }

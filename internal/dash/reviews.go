@@ -147,7 +147,7 @@ type itemRow struct {
 // Quick are the lists that are looked at most.
 func (p reviewPage) Quick() []choice {
 	return choices(p.Newest(), p.path, "All", p.path+"?mine=1&undecided=1", "For me to decide", p.path+"?undecided=1", "Undecided", p.path+"?flagged=1", "Flagged",
-		p.path+"?decision=revoke", "Revoked")
+		p.path+"?decision=revoke", "To be revoked")
 }
 
 // Kinds are the kinds of item to choose from.
@@ -203,7 +203,7 @@ func (d *Dash) itemRow(by tenure.Principal, v review.View, i tenure.ReviewItem) 
 		ReviewItem: i, Path: fmt.Sprintf("%s/%s/items/%d", reviewsPath, v.ID, i.N), What: spaced(string(i.Kind)), State: i.State(), Flagged: strings.Fields(i.Flags),
 	}
 	row.May = v.ClosedAt.IsZero() && i.GoneAt.IsZero() && i.EndedAt.IsZero() && d.Reviews.MayDecide(by, i)
-	row.Give = v.ClosedAt.IsZero() && i.Undecided() && may(by, tenure.ReassignReview)
+	row.Give = v.ClosedAt.IsZero() && d.Reviews.MayReassign(by, i)
 	row.Keep = row.May && i.Flags == "" && i.Undecided()
 	for n, f := range row.Flagged {
 		row.Flagged[n] = spaced(f)
@@ -221,11 +221,20 @@ func (d *Dash) keepItems(w http.ResponseWriter, r *http.Request) error {
 		ns = append(ns, n)
 	}
 	id := tenure.ReviewID(r.PathValue("id"))
-	n, err := d.Reviews.Keep(r.Context(), web.Principal(r.Context()), id, slices.Clip(ns), sent(r, "reason"))
+	kept, err := d.Reviews.Keep(r.Context(), web.Principal(r.Context()), id, slices.Clip(ns), sent(r, "reason"))
 	if err != nil {
 		return err
 	}
-	return d.showReview(w, r, id, url.Values{"mine": {"1"}, "undecided": {"1"}}, plural(n, "item")+" kept.")
+	return d.showReview(w, r, id, url.Values{"mine": {"1"}, "undecided": {"1"}}, saidOfKept(kept))
+}
+
+// saidOfKept tells what became of items that were to be kept at once.
+func saidOfKept(kept review.Kept) string {
+	said := plural(kept.Items, "item") + " kept."
+	for _, i := range kept.Gone {
+		said += fmt.Sprintf(" “%s” is gone: %s.", i.Name, i.GoneWhy)
+	}
+	return said
 }
 
 func (d *Dash) closeForm(r *http.Request) (*formPage, error) {
@@ -273,6 +282,9 @@ type reviewReportPage struct {
 
 // Fastest is who has decided most within a minute, or nil.
 func (p reviewReportPage) Fastest() *review.Pace { return review.Fastest(p.Report) }
+
+// Agrees says whether the snapshot does.
+func (p reviewReportPage) Agrees() string { return review.Agrees(p.Report) }
 
 // Spaced is a word of the machine for people.
 func (reviewReportPage) Spaced(word string) string { return spaced(word) }

@@ -1,10 +1,13 @@
 package dash
 
 import (
+	"context"
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/tenure-gateway/tenure"
 	"github.com/tenure-gateway/tenure/internal/review"
@@ -75,4 +78,41 @@ func TestReviewPages(t *testing.T) {
 	root.get(path + "/close").must(http.StatusOK).one("#reason")
 	root.post(path+"/close", "reason", "enough").must(http.StatusOK).one(".notice").says("closed")
 	root.get(path + "/report").must(http.StatusOK).one("main").says("items covered")
+}
+
+// What was decided to be revoked is not said to be revoked where it is not.
+func TestReviewSaysWhatCameOfIt(t *testing.T) {
+	h := open(t, false)
+	root := h.as("root@example.com")
+	root.get("/settings")
+	h.workspaceOf("Research", "wanda@example.com", tenure.WorkspaceAdmin)
+	root.post(reviewsPath, "name", "People", "due_in", "5d", "kinds", "membership").must(http.StatusOK)
+	rows, err := h.Reviews.List(t.Context(), h.operator(), true, "", 1)
+	if err != nil || len(rows) != 1 {
+		t.Fatal(rows, err)
+	}
+	f := review.ItemFilter{}
+	f.Limit = 100
+	items, err := h.Reviews.Items(t.Context(), h.operator(), rows[0].ID, f)
+	if err != nil || len(items) == 0 {
+		t.Fatal(items, err)
+	}
+	h.Reviews.Things.End = func(context.Context, tenure.ReviewItem, string) error {
+		return review.ErrAnother("the role is viewer now")
+	}
+	n := slices.IndexFunc(items, func(i tenure.ReviewItem) bool { return i.Name == "wanda@example.com" })
+	link := fmt.Sprintf("%s/%s/items/%d", reviewsPath, rows[0].ID, items[n].N)
+	p := root.post(link, "decision", "revoke", "reason", "left", "seen", "0").must(http.StatusOK)
+	p.one(".notice").says("was not revoked, and is gone: the role is viewer now")
+	for state, want := range map[tenure.ReviewItem]string{
+		{Decision: tenure.DecideRevoke}: "is being revoked",
+		{Decision: tenure.DecideRevoke, GoneAt: time.Unix(1, 0), GoneWhy: "it is another"}: "is gone: it is another",
+	} {
+		if got := saidOf(state); !strings.Contains(got, want) {
+			t.Errorf("%s: %s", state.State(), got)
+		}
+	}
+	if got := saidOfKept(review.Kept{Items: 2, Gone: []tenure.ReviewItem{{GoneWhy: "it was renewed"}}}); got != "2 items kept. “” is gone: it was renewed." {
+		t.Error(got)
+	}
 }

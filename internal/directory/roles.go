@@ -34,7 +34,7 @@ func (d *Directory) SetRole(ctx context.Context, by tenure.Principal, id tenure.
 		if u.Role == role {
 			return nil
 		}
-		if err := d.mayLoseRole(ctx, tx, u); err != nil {
+		if err := d.mayLoseRole(ctx, tx, u, role); err != nil {
 			return err
 		}
 		before := u.Role
@@ -58,12 +58,12 @@ func (d *Directory) SetRole(ctx context.Context, by tenure.Principal, id tenure.
 	return u, ended, nil
 }
 
-// mayLoseRole answers Conflict for a super admin whose role cannot be taken.
-func (d *Directory) mayLoseRole(ctx context.Context, tx *store.Tx, u tenure.User) error {
-	if u.Role != tenure.SuperAdmin {
+// mayLoseRole answers Conflict for whoever administers and cannot be given the role instead.
+func (d *Directory) mayLoseRole(ctx context.Context, tx *store.Tx, u tenure.User, instead tenure.Role) error {
+	if u.Role == tenure.Admin && instead == tenure.SuperAdmin {
 		return nil
 	}
-	if d.isAdmin(u.Tenant, u.UserName) {
+	if u.Role == tenure.SuperAdmin && d.isAdmin(u.Tenant, u.UserName) {
 		return setByOperator(u)
 	}
 	return notTheLast(ctx, tx, u)
@@ -86,34 +86,50 @@ func (d *Directory) Keeps(ctx context.Context, by tenure.Principal, id tenure.Us
 	switch {
 	case err != nil:
 		return err
-	case u.Role != tenure.SuperAdmin:
-		return nil
-	case !leaves && d.isAdmin(u.Tenant, u.UserName):
+	case u.Role == tenure.SuperAdmin && !leaves && d.isAdmin(u.Tenant, u.UserName):
 		return setByOperator(u)
-	case !u.Active:
+	case u.Role != tenure.SuperAdmin && u.Role != tenure.Admin || !u.Active:
 		return nil
 	}
-	f := PersonFilter{Tenant: u.Tenant, State: "active", Role: tenure.SuperAdmin, Limit: 2}
-	others, err := d.DB.People(ctx, f, d.DB.Now())
-	if err != nil || len(others) > 1 {
-		return err
+	administer := 0
+	for _, role := range []tenure.Role{tenure.SuperAdmin, tenure.Admin} {
+		some, err := d.DB.People(ctx, PersonFilter{Tenant: u.Tenant, State: "active", Role: role, Limit: 2}, d.DB.Now())
+		if administer += len(some); err != nil || administer > 1 {
+			return err
+		}
+		if role == u.Role {
+			break
+		}
 	}
-	return lastSuper(u)
+	return lastOne(u)
 }
 
-// notTheLast answers Conflict for the last active super admin of a tenant.
+// notTheLast answers Conflict for the last active super admin of a tenant, and for the
+// last administrator of one that has none.
 func notTheLast(ctx context.Context, tx *store.Tx, u tenure.User) error {
-	if u.Role != tenure.SuperAdmin || !u.Active {
+	count := tx.CountSupers
+	switch {
+	case !u.Active:
+		return nil
+	case u.Role == tenure.Admin:
+		count = tx.CountAdministrators
+	case u.Role != tenure.SuperAdmin:
 		return nil
 	}
-	active, err := tx.CountSupers(ctx, u.Tenant)
+	active, err := count(ctx, u.Tenant)
 	if err != nil || active > 1 {
 		return err
 	}
-	return lastSuper(u)
+	return lastOne(u)
 }
 
-func lastSuper(u tenure.User) error {
+func lastOne(u tenure.User) error {
+	if u.Role == tenure.Admin {
+		return &tenure.Error{
+			Kind: tenure.Conflict, Code: "last_administrator",
+			Msg: fmt.Sprintf("%q is the last active administrator, and nobody could administer this tenant any more; make somebody else admin or super_admin first", u.UserName),
+		}
+	}
 	return &tenure.Error{
 		Kind: tenure.Conflict, Code: "last_super_admin",
 		Msg: fmt.Sprintf("%q is the last active super admin, and nobody could administer this tenant any more; make somebody else super_admin first", u.UserName),

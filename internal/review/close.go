@@ -48,10 +48,22 @@ type Report struct {
 	Self        int64        `json:"self_reviews" doc:"Items that somebody decided whose access they are; never more than 0"`
 	NoReviewer  int64        `json:"no_independent_reviewer" doc:"Items that no administrator but whose they are could decide"`
 	Snapshot    string       `json:"snapshot_sha256" doc:"Over the items as they were taken"`
-	Intact      bool         `json:"snapshot_intact" doc:"The hash was made anew when the review was closed, and is the same: nobody has changed what was taken"`
+	Intact      *bool        `json:"snapshot_intact,omitempty" doc:"The hash was made anew when the review was closed, and is the same: nobody has changed what was taken; absent: it was not made anew"`
 	Digest      string       `json:"items_sha256" doc:"Over the items with what was decided: of the lines of the CSV, behind its head"`
 	Version     string       `json:"product_version"`
 	Checkpoint  string       `json:"audit_checkpoint" doc:"The signed root of the audit log that the review's events are under"`
+}
+
+// Agrees says in words whether what was taken still had the hash of the snapshot when the
+// review was closed.
+func Agrees(r Report) string {
+	switch {
+	case r.Intact == nil:
+		return "was not compared"
+	case *r.Intact:
+		return "agrees"
+	}
+	return "does not agree"
 }
 
 // ReportLine counts the items of a kind by what became of them.
@@ -209,7 +221,8 @@ func (r *Reviews) report(ctx context.Context, row tenure.Review) (Report, error)
 	if err != nil {
 		return out, err
 	}
-	out.Intact = hex.EncodeToString(taken.Sum(nil)) == row.Snapshot
+	intact := hex.EncodeToString(taken.Sum(nil)) == row.Snapshot
+	out.Intact = &intact
 	for _, k := range tenure.ReviewKinds {
 		if lines[k] != nil {
 			out.ByKind = append(out.ByKind, *lines[k])

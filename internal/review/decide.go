@@ -78,6 +78,7 @@ func (r *Reviews) Decide(ctx context.Context, by tenure.Principal, id tenure.Rev
 		if done, c, err = r.change(ctx, by, id, n, c); err != nil {
 			return tenure.ReviewItem{}, fmt.Errorf("change what item %d of review %s is about: %w", n, id, err)
 		}
+		ctx = context.WithoutCancel(ctx) // what is changed is written down
 	}
 	var i tenure.ReviewItem
 	err := r.DB.Tx(ctx, func(ctx context.Context, tx *store.Tx) error {
@@ -163,7 +164,7 @@ func decide(ctx context.Context, tx *store.Tx, by tenure.Principal, id tenure.Re
 func write(ctx context.Context, tx *store.Tx, by tenure.Principal, i tenure.ReviewItem, before tenure.Decision, mine time.Time) (tenure.ReviewItem, error) {
 	claimed := time.Time{}
 	if i.Decision == tenure.DecideRevoke {
-		claimed = tx.Now().Add(claim)
+		claimed = tx.Now().Add(claim).Truncate(time.Microsecond)
 	}
 	err := tx.DecideReviewItem(ctx, i, i.Version, mine, claimed)
 	if tenure.IsKind(err, tenure.NotFound) {
@@ -173,25 +174,35 @@ func write(ctx context.Context, tx *store.Tx, by tenure.Principal, i tenure.Revi
 		return i, err
 	}
 	i.Version++
-	i.Failure, i.Attempts = "", 0
+	i.Failure, i.Attempts, i.ClaimedUntil = "", 0, claimed
 	return i, tx.Append(ctx, audit.ReviewItemDecided(by, i, before))
 }
 
+// Kept is what became of items that were to be kept at once.
+type Kept struct {
+	Items int                 // that are kept
+	Gone  []tenure.ReviewItem // those about what is not any more what it was
+}
+
 // Keep keeps several items at once, MaxTogether at most: none that has a flag, and none
-// that was decided. All are kept, or none.
-func (r *Reviews) Keep(ctx context.Context, by tenure.Principal, id tenure.ReviewID, ns []int64, reason string) (int, error) {
+// that was decided. What is gone by now comes out as gone; all others are kept, or none.
+func (r *Reviews) Keep(ctx context.Context, by tenure.Principal, id tenure.ReviewID, ns []int64, reason string) (Kept, error) {
 	if err := access.Check(by, tenure.DecideReview); err != nil {
-		return 0, err
+		return Kept{}, err
 	}
 	if err := checkReason(reason); err != nil {
-		return 0, err
+		return Kept{}, err
 	}
 	ns = slices.Compact(slices.Sorted(slices.Values(ns)))
 	if len(ns) == 0 || len(ns) > MaxTogether {
-		return 0, tenure.InvalidField("items", "1 to %d items are kept at once; more than that nobody has looked at", MaxTogether)
+		return Kept{}, tenure.InvalidField("items", "1 to %d items are kept at once; more than that nobody has looked at", MaxTogether)
 	}
-	err := r.DB.Tx(ctx, func(ctx context.Context, tx *store.Tx) error {
-		for _, n := range ns {
+	there, gone, err := r.sift(ctx, by, id, ns)
+	if err != nil {
+		return Kept{}, err
+	}
+	err = r.DB.Tx(ctx, func(ctx context.Context, tx *store.Tx) error {
+		for _, n := range there {
 			i, err := seen(ctx, tx, by, id, n)
 			if err != nil {
 				return err
@@ -199,14 +210,39 @@ func (r *Reviews) Keep(ctx context.Context, by tenure.Principal, id tenure.Revie
 			if i.Flags != "" {
 				return &tenure.Error{Kind: tenure.Conflict, Code: "review_item_flagged", Field: "items", Msg: fmt.Sprintf("item %d is flagged (%s): it is decided by itself", n, i.Flags)}
 			}
-			if _, err := decide(ctx, tx, by, id, n, Choice{Decision: tenure.DecideKeep, Reason: reason}, false, int64(len(ns))); err != nil {
+			if _, err := decide(ctx, tx, by, id, n, Choice{Decision: tenure.DecideKeep, Reason: reason}, false, int64(len(there))); err != nil {
 				return err
 			}
 		}
 		return nil
 	})
 	if err != nil {
-		return 0, fmt.Errorf("keep items of review %s: %w", id, err)
+		return Kept{}, fmt.Errorf("keep items of review %s: %w", id, err)
 	}
-	return len(ns), nil
+	return Kept{len(there), gone}, nil
+}
+
+// sift asks of each item what is asked of one that is decided alone: those that are what
+// they were, and those that are gone.
+func (r *Reviews) sift(ctx context.Context, by tenure.Principal, id tenure.ReviewID, ns []int64) (there []int64, gone []tenure.ReviewItem, err error) {
+	for _, n := range ns {
+		err := r.stillThere(ctx, by, id, n)
+		switch {
+		case err == nil:
+			there = append(there, n)
+			continue
+		case tenure.AsError(err).Code != codeGone:
+			return nil, nil, err
+		}
+		i, err := seen(ctx, r.DB, by, id, n)
+		if err != nil {
+			return nil, nil, err
+		}
+		if i.GoneAt.IsZero() { // it was decided before, or the review is closed: decide says which
+			there = append(there, n)
+			continue
+		}
+		gone = append(gone, i)
+	}
+	return there, gone, nil
 }

@@ -18,12 +18,15 @@ func (r *Reviews) stillThere(ctx context.Context, by tenure.Principal, id tenure
 	if err != nil {
 		return err
 	}
+	if i.ClaimedUntil.After(r.DB.Now()) {
+		return busy()
+	}
 	if i.GoneAt.IsZero() && i.EndedAt.IsZero() {
 		if i.GoneWhy, err = r.Things.Gone(ctx, i); err != nil {
 			return err
 		}
 		if i.GoneWhy != "" && i.Undecided() {
-			if err := r.gone(tenure.WithOnce(ctx, nil), i); err != nil {
+			if err := r.gone(tenure.WithOnce(ctx, nil), i, time.Time{}); err != nil {
 				return err
 			}
 		}
@@ -34,13 +37,14 @@ func (r *Reviews) stillThere(ctx context.Context, by tenure.Principal, id tenure
 	return nil
 }
 
-// gone writes down that an item is, unless it was decided meanwhile or the review closed.
-func (r *Reviews) gone(ctx context.Context, i tenure.ReviewItem) error {
+// gone writes down that an item is, unless it was decided meanwhile, somebody is at it, or
+// the review closed. mine is until when the caller has claimed it, if they have.
+func (r *Reviews) gone(ctx context.Context, i tenure.ReviewItem, mine time.Time) error {
 	err := r.DB.Tx(ctx, func(ctx context.Context, tx *store.Tx) error {
 		if _, err := hold(ctx, tx, i.Tenant, i.Review); err != nil {
 			return err
 		}
-		if err := tx.ItemGone(ctx, i); err != nil {
+		if err := tx.ItemGone(ctx, i, mine); err != nil {
 			return err
 		}
 		return tx.Append(ctx, audit.ReviewItemGone(i))
@@ -57,6 +61,11 @@ func ErrAnother(now string) error {
 	return &tenure.Error{Kind: tenure.Conflict, Code: codeGone, Msg: now}
 }
 
+// busy is answered where somebody carries out what was decided about an item.
+func busy() error {
+	return &tenure.Error{Kind: tenure.Conflict, Code: "review_item_busy", RetryAfter: claim, Msg: "what this item is about is being ended or changed at this moment; look again in a minute"}
+}
+
 const (
 	codeGone   = "review_item_gone"
 	codeClosed = "review_closed"
@@ -67,8 +76,11 @@ func (r *Reviews) finish(ctx context.Context, by tenure.Principal, i tenure.Revi
 	ctx = tenure.WithOnce(ctx, nil)
 	ended := r.Things.End(ctx, i, i.Reason)
 	if e := tenure.AsError(ended); ended != nil && e.Code == codeGone {
-		i.GoneWhy, i.GoneAt = e.Msg, r.DB.Now()
-		return i, r.gone(ctx, i)
+		i.GoneWhy = e.Msg
+		if err := r.gone(ctx, i, i.ClaimedUntil); err != nil {
+			return i, err
+		}
+		return r.DB.ReviewItem(ctx, i.Tenant, i.Review, i.N)
 	}
 	alive, err := r.Things.Alive(ctx, i)
 	switch {
@@ -82,8 +94,7 @@ func (r *Reviews) finish(ctx context.Context, by tenure.Principal, i tenure.Revi
 		i.Failure = ""
 	}
 	i.Attempts++
-	i.ClaimedUntil = time.Time{}
-	if err := r.DB.Tx(ctx, func(ctx context.Context, tx *store.Tx) error {
+	err = r.DB.Tx(ctx, func(ctx context.Context, tx *store.Tx) error {
 		if _, err := hold(ctx, tx, i.Tenant, i.Review); err != nil {
 			return err
 		}
@@ -95,9 +106,14 @@ func (r *Reviews) finish(ctx context.Context, by tenure.Principal, i tenure.Revi
 			return err
 		}
 		return tx.Append(ctx, audit.ReviewItemEnded(by, i))
-	}); err != nil && !tenure.IsKind(err, tenure.NotFound) { // another replica has told it
+	})
+	if tenure.IsKind(err, tenure.NotFound) { // somebody else is at it, or has told it
+		return r.DB.ReviewItem(ctx, i.Tenant, i.Review, i.N)
+	}
+	if err != nil {
 		return i, fmt.Errorf("item %d of review %s was revoked, and what became of it could not be written down: %w", i.N, i.Review, err)
 	}
+	i.ClaimedUntil = time.Time{}
 	return i, nil
 }
 

@@ -39,7 +39,7 @@ func TestClosedReviewStays(t *testing.T) {
 			t.Fatal(err)
 		}
 		signed, err := r.Reported(b.ctx, ada, v.ID)
-		if err != nil || signed.Unresolved != 4 || !signed.Intact {
+		if err != nil || signed.Unresolved != 4 || review.Agrees(signed) != "agrees" {
 			t.Fatalf("%+v: %v", signed, err)
 		}
 		b.stays.Store(false)
@@ -197,11 +197,7 @@ func TestRootDecidesAboutNobody(t *testing.T) {
 		b.people("p", 1, tenure.Member)
 		b.hand(`INSERT INTO service_accounts (id, tenant_id, workspace_id, name, owner_user_id, created_at) VALUES ('s1', 'default', 'default', 'robot', 'p1', '2026-01-01T00:00:00.000000Z')`)
 		v := b.open(review.Spec{Title: "All", Kinds: []string{"person", "service_account"}})
-		s := &tenure.Standing{Kind: tenure.RootToken, Tenant: tenure.DefaultTenant, TenantActive: true}
-		root, err := s.Admit(b.db.Now(), 0)
-		if err != nil {
-			t.Fatal(err)
-		}
+		root := b.root()
 		if _, err := b.replicas[0].Decide(b.ctx, root, v.ID, 1, kept); code(err) != "review_by_root" {
 			t.Error(err)
 		}

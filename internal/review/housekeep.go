@@ -94,10 +94,11 @@ func (r *Reviews) endAgain(ctx context.Context) error {
 // endOne ends an item unless another replica is at it, or its review was closed.
 func (r *Reviews) endOne(ctx context.Context, i tenure.ReviewItem) error {
 	ours := false
+	i.ClaimedUntil = r.DB.Now().Add(claim).Truncate(time.Microsecond)
 	err := r.DB.Tx(ctx, func(ctx context.Context, tx *store.Tx) error {
 		_, err := hold(ctx, tx, i.Tenant, i.Review)
 		if err == nil {
-			ours, err = tx.ClaimItem(ctx, i, tx.Now().Add(claim))
+			ours, err = tx.ClaimItem(ctx, i, i.ClaimedUntil)
 		}
 		return err
 	})
@@ -175,7 +176,7 @@ func (r *Reviews) vanished(ctx context.Context, row tenure.Review) error {
 		if i.GoneWhy == "" || !i.Undecided() {
 			continue
 		}
-		if err := r.gone(ctx, i); err != nil {
+		if err := r.gone(ctx, i, time.Time{}); err != nil {
 			return err
 		}
 	}
@@ -198,7 +199,7 @@ func (r *Reviews) astray(ctx context.Context, row tenure.Review) error {
 				return err
 			}
 			stands, err := office(ctx, tx, i)
-			if err == nil && !stands && i.Undecided() {
+			if err == nil && !stands && i.Undecided() && !i.ClaimedUntil.After(tx.Now()) {
 				err = escalate(ctx, tx, i, "the reviewer is not any more what made them that")
 			}
 			if err != nil {
@@ -222,7 +223,8 @@ func escalate(ctx context.Context, tx *store.Tx, i tenure.ReviewItem, why string
 	return tx.Append(ctx, audit.ReviewItemReassigned(tenure.Principal{}, i, before, "", why))
 }
 
-// overdue takes up what nobody has decided, some at a time, and then says that it did.
+// overdue takes up what nobody has decided, some at a time, and then says that it did:
+// not while somebody is at one, which is taken up when they are done.
 func (r *Reviews) overdue(ctx context.Context, row tenure.Review) error {
 	for after := int64(0); ; {
 		f := store.ItemFilter{Tenant: row.Tenant, Review: row.ID, Undecided: true, After: after, Limit: houseBatch}
@@ -233,6 +235,10 @@ func (r *Reviews) overdue(ctx context.Context, row tenure.Review) error {
 		if len(rows) == 0 {
 			return r.DB.Tx(ctx, func(ctx context.Context, tx *store.Tx) error {
 				if _, err := hold(ctx, tx, row.Tenant, row.ID); err != nil {
+					return err
+				}
+				claims, err := tx.ReviewHasClaims(ctx, row)
+				if err != nil || claims {
 					return err
 				}
 				return tx.ReviewOverdue(ctx, row)
@@ -312,7 +318,7 @@ func (r *Reviews) stillAre(ctx context.Context, row tenure.Review, rows []tenure
 			continue
 		}
 		i.GoneWhy = why
-		if err := r.gone(ctx, i); err != nil {
+		if err := r.gone(ctx, i, time.Time{}); err != nil {
 			return nil, err
 		}
 	}
@@ -320,8 +326,8 @@ func (r *Reviews) stillAre(ctx context.Context, row tenure.Review, rows []tenure
 }
 
 // revokes reports whether an item is revoked because nobody has decided it. What would
-// lock the tenant out is not, whatever the review says: super admins, the ways in, and the
-// root token; nor is what nobody here can end, nor what nobody could have decided, because
+// lock the tenant out is not, whatever the review says: super admins, the last who
+// administers it, the ways in, and the root token; nor is what nobody here can end, nor what nobody could have decided, because
 // there was none but whose it is, or because its reviewer has left.
 func revokes(ctx context.Context, tx *store.Tx, row tenure.Review, i tenure.ReviewItem) (bool, error) {
 	if row.Unanswered != tenure.UnansweredRevoke || hasFlag(i, tenure.FlagNoIndependent) || i.Via != "" {
@@ -334,6 +340,11 @@ func revokes(ctx context.Context, tx *store.Tx, row tenure.Review, i tenure.Revi
 		u, err := tx.User(ctx, i.Tenant, tenure.UserID(i.Subject))
 		if err != nil || u.Role == tenure.SuperAdmin {
 			return false, err
+		}
+		if u.Role == tenure.Admin {
+			if others, err := tx.OtherAdministrators(ctx, i.Tenant, u.ID); err != nil || others == 0 {
+				return false, err
+			}
 		}
 	}
 	if i.Reviewer == "" {

@@ -39,19 +39,8 @@ func decidable(ctx context.Context, tx *store.Tx, by tenure.Principal, id tenure
 	if err != nil {
 		return i, err
 	}
-	stands, err := office(ctx, tx, i)
-	if err == nil {
-		err = mayDecide(by, i, stands)
-	}
-	if err != nil {
-		return i, err
-	}
-	if i.Person != "" {
-		u, err := tx.User(ctx, i.Tenant, i.Person)
-		if err != nil && !tenure.IsKind(err, tenure.NotFound) {
-			return i, err
-		}
-		if err := access.Above(by, u.Role); err != nil {
+	if c.claim.IsZero() || !i.ClaimedUntil.Equal(c.claim) { // else it was judged when they claimed it, before the change
+		if err := authority(ctx, tx, by, i); err != nil {
 			return i, err
 		}
 	}
@@ -64,9 +53,25 @@ func decidable(ctx context.Context, tx *store.Tx, by tenure.Principal, id tenure
 			Msg: fmt.Sprintf("%s has decided this item (%s) since you looked; look again, and give its version, %d, to decide otherwise", i.DecidedBy, i.Decision, i.Version),
 		}
 	case i.ClaimedUntil.After(tx.Now()) && !i.ClaimedUntil.Equal(c.claim):
-		return i, &tenure.Error{Kind: tenure.Conflict, Code: "review_item_busy", RetryAfter: claim, Msg: "what this item is about is being ended or changed at this moment; look again in a minute"}
+		return i, busy()
 	}
 	return i, nil
+}
+
+// authority judges whether the asker may decide an item, as they and it are now.
+func authority(ctx context.Context, tx *store.Tx, by tenure.Principal, i tenure.ReviewItem) error {
+	stands, err := office(ctx, tx, i)
+	if err == nil {
+		err = mayDecide(by, i, stands)
+	}
+	if err != nil || i.Person == "" {
+		return err
+	}
+	u, err := tx.User(ctx, i.Tenant, i.Person)
+	if err != nil && !tenure.IsKind(err, tenure.NotFound) {
+		return err
+	}
+	return access.Above(by, u.Role)
 }
 
 // office reports whether whoever is to decide an item still is what made them that: was
@@ -112,15 +117,10 @@ func office(ctx context.Context, tx *store.Tx, i tenure.ReviewItem) (bool, error
 // root token where it is somebody's, for nobody knows who holds that. stands tells that
 // whoever is named still may; else the item is any administrator's.
 func mayDecide(by tenure.Principal, i tenure.ReviewItem, stands bool) error {
-	own := by.User() != "" && by.User() == i.Person || by.IsRoot() && i.Kind == tenure.ReviewRoot
+	if err := independent(by, i); err != nil {
+		return err
+	}
 	switch {
-	case own:
-		return &tenure.Error{Kind: tenure.Forbidden, Code: "review_of_oneself", Msg: "this is your own access: somebody else decides about it"}
-	case by.IsRoot() && i.Person != "":
-		return &tenure.Error{
-			Kind: tenure.Forbidden, Code: "review_by_root",
-			Msg: "whoever holds the root token may be whose access this is: somebody signed in decides about it, or the operator at the command line",
-		}
 	case by.User() != "" && i.Reviewer == by.User() && stands:
 		return nil
 	case i.Reviewer != "" && stands && by.User() != "":
@@ -133,8 +133,25 @@ func mayDecide(by tenure.Principal, i tenure.ReviewItem, stands bool) error {
 	return err
 }
 
+// independent answers Forbidden to whoever is, or may be, whose access an item is: they
+// neither decide about it nor choose who does.
+func independent(by tenure.Principal, i tenure.ReviewItem) error {
+	switch {
+	case by.User() != "" && by.User() == i.Person || by.IsRoot() && i.Kind == tenure.ReviewRoot:
+		return &tenure.Error{Kind: tenure.Forbidden, Code: "review_of_oneself", Msg: "this is your own access: somebody else decides about it, and chooses who does"}
+	case by.IsRoot() && i.Person != "":
+		return &tenure.Error{
+			Kind: tenure.Forbidden, Code: "review_by_root",
+			Msg: "whoever holds the root token may be whose access this is: somebody signed in decides about it, or the operator at the command line",
+		}
+	}
+	return nil
+}
+
 // Reassign gives an item to another reviewer, by id or userName; "" is any administrator.
-// Invalid: there is no such person, it is their own access, or they could not decide it.
+// Forbidden: it is the asker's own access, or may be. Invalid: there is no such person, it
+// is their own access, or they could not decide it. Conflict: it was decided, or somebody
+// is at it.
 func (r *Reviews) Reassign(ctx context.Context, by tenure.Principal, id tenure.ReviewID, n int64, to, reason string) (tenure.ReviewItem, error) {
 	if err := access.Check(by, tenure.ReassignReview); err != nil {
 		return tenure.ReviewItem{}, err
@@ -151,8 +168,14 @@ func (r *Reviews) Reassign(ctx context.Context, by tenure.Principal, id tenure.R
 		if i, err = tx.ReviewItem(ctx, by.Tenant(), id, n); err != nil {
 			return err
 		}
-		if !i.Undecided() {
+		if err := independent(by, i); err != nil {
+			return err
+		}
+		switch {
+		case !i.Undecided():
 			return &tenure.Error{Kind: tenure.Conflict, Code: "review_item_decided", Msg: "this item was decided"}
+		case i.ClaimedUntil.After(tx.Now()):
+			return busy()
 		}
 		before := i.ReviewerName
 		i.Reviewer, i.ReviewerName, i.Given = "", "", to != ""
@@ -208,6 +231,13 @@ func (r *Reviews) MayDecide(by tenure.Principal, i tenure.ReviewItem) bool {
 		err = mayDecide(by, i, true)
 	}
 	return err == nil || access.AfterSignIn(err)
+}
+
+// MayReassign reports whether an item would be the asker's to give to somebody: for
+// showing it, and Reassign judges again.
+func (r *Reviews) MayReassign(by tenure.Principal, i tenure.ReviewItem) bool {
+	err := access.Check(by, tenure.ReassignReview)
+	return (err == nil || tenure.AsError(err).Code == "reauth_required") && i.Undecided() && independent(by, i) == nil
 }
 
 // Waits reports whether the asker, who is no administrator, has something to decide.

@@ -28,6 +28,12 @@ func (r reads) Family(ctx context.Context, tenant tenure.TenantID, family tenure
 		WHERE t.tenant_id = $1 AND (t.family_id = $2 OR t.id = $2) AND t.revoked_at IS NULL ORDER BY t.id DESC`, tenant, family)
 }
 
+// Line lists the tokens of a line of rotations, newest first.
+func (r reads) Line(ctx context.Context, tenant tenure.TenantID, family tenure.TokenID) ([]tenure.Token, error) {
+	return many(ctx, r.run, scanToken, `SELECT `+tokenColumns+`
+		WHERE t.tenant_id = $1 AND (t.family_id = $2 OR t.id = $2) ORDER BY t.id DESC`, tenant, family)
+}
+
 // ToldSince reports whether an action on an object was audited at since or later. Of
 // those who ask at once, one after the other finds what the one before has told.
 func (tx *Tx) ToldSince(ctx context.Context, tenant tenure.TenantID, action, object string, since time.Time) (bool, error) {

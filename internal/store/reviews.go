@@ -249,43 +249,46 @@ func (r reads) ItemsInFlight(ctx context.Context, tenant tenure.TenantID, id ten
 		AND (claimed_until > $3 OR decision = 'revoke' AND failure = '')`, tenant, id, stamp(now))
 }
 
-// ItemEnded says that what an item is about was revoked, tried, and is dead. NotFound:
-// it was decided otherwise, or told before.
+// ItemEnded says that what an item is about was revoked, tried, and is dead: by whoever
+// has claimed it, if somebody has. NotFound: it was decided otherwise, told before, or
+// somebody else is at it.
 func (tx *Tx) ItemEnded(ctx context.Context, i tenure.ReviewItem) error {
-	return tx.execOne(ctx, `UPDATE access_review_items SET ended_at = $1, took_us = $2, failure = '', next_try_at = NULL, claimed_until = NULL
-		WHERE tenant_id = $3 AND review = $4 AND n = $5 AND decision = 'revoke' AND version = $6 AND ended_at IS NULL AND gone_at IS NULL`,
-		stamp(i.EndedAt), i.Took.Microseconds(), i.Tenant, i.Review, i.N, i.Version)
+	return tx.execOne(ctx, `UPDATE access_review_items SET ended_at = $7, took_us = $8, failure = '', next_try_at = NULL, claimed_until = NULL
+		WHERE tenant_id = $3 AND review = $4 AND n = $5 AND decision = 'revoke' AND version = $6 AND ended_at IS NULL AND gone_at IS NULL AND `+unclaimed,
+		stamp(i.ClaimedUntil), stamp(tx.now), i.Tenant, i.Review, i.N, i.Version, stamp(i.EndedAt), i.Took.Microseconds())
 }
 
-// ItemFailed says why what was revoked is not dead, and when it is tried again.
+// ItemFailed says why what was revoked is not dead, and when it is tried again. NotFound:
+// as ItemEnded has it.
 func (tx *Tx) ItemFailed(ctx context.Context, i tenure.ReviewItem, again time.Time) error {
-	_, err := tx.exec(ctx, `UPDATE access_review_items SET failure = $1, attempts = attempts + 1, next_try_at = $2, claimed_until = NULL
-		WHERE tenant_id = $3 AND review = $4 AND n = $5 AND decision = 'revoke' AND version = $6 AND ended_at IS NULL AND gone_at IS NULL`,
-		i.Failure, stamp(again), i.Tenant, i.Review, i.N, i.Version)
-	return err
+	return tx.execOne(ctx, `UPDATE access_review_items SET failure = $7, attempts = attempts + 1, next_try_at = $8, claimed_until = NULL
+		WHERE tenant_id = $3 AND review = $4 AND n = $5 AND decision = 'revoke' AND version = $6 AND ended_at IS NULL AND gone_at IS NULL AND `+unclaimed,
+		stamp(i.ClaimedUntil), stamp(tx.now), i.Tenant, i.Review, i.N, i.Version, i.Failure, stamp(again))
 }
 
 // ItemGone says that what an item is about is not there any more, or is another thing,
-// without anybody having ended it as it was decided. NotFound: it was decided since, or
-// told before.
-func (tx *Tx) ItemGone(ctx context.Context, i tenure.ReviewItem) error {
-	return tx.execOne(ctx, `UPDATE access_review_items SET gone_at = $1, gone_why = $2, next_try_at = NULL, claimed_until = NULL
-		WHERE tenant_id = $3 AND review = $4 AND n = $5 AND version = $6 AND gone_at IS NULL AND ended_at IS NULL AND decision IN ('', 'abstain', 'revoke')`,
-		stamp(tx.now), i.GoneWhy, i.Tenant, i.Review, i.N, i.Version)
+// without anybody having ended it as it was decided. mine is until when the caller has
+// claimed it, if they have. NotFound: it was decided since, told before, or somebody else
+// is at it.
+func (tx *Tx) ItemGone(ctx context.Context, i tenure.ReviewItem, mine time.Time) error {
+	return tx.execOne(ctx, `UPDATE access_review_items SET gone_at = $2, gone_why = $7, next_try_at = NULL, claimed_until = NULL
+		WHERE tenant_id = $3 AND review = $4 AND n = $5 AND version = $6 AND gone_at IS NULL AND ended_at IS NULL AND decision IN ('', 'abstain', 'revoke') AND `+unclaimed,
+		stamp(mine), stamp(tx.now), i.Tenant, i.Review, i.N, i.Version, i.GoneWhy)
 }
 
 // ReassignItem gives an undecided item to somebody else; "" is any administrator.
-// NotFound: it was decided since, or is gone.
+// NotFound: it was decided since, is gone, or somebody is at it.
 func (tx *Tx) ReassignItem(ctx context.Context, i tenure.ReviewItem) error {
 	return tx.execOne(ctx, `UPDATE access_review_items SET reviewer = $1, given = $2 WHERE tenant_id = $3 AND review = $4 AND n = $5 AND version = $6
-		AND gone_at IS NULL AND decision IN ('', 'abstain')`, i.Reviewer, i.Given, i.Tenant, i.Review, i.N, i.Version)
+		AND gone_at IS NULL AND decision IN ('', 'abstain') AND (claimed_until IS NULL OR claimed_until <= $7)`,
+		i.Reviewer, i.Given, i.Tenant, i.Review, i.N, i.Version, stamp(tx.now))
 }
 
 // ItemsToEnd lists items of open reviews of all tenants that were revoked, are not dead,
-// and are due to be tried.
+// are due to be tried, and that nobody is at.
 func (r reads) ItemsToEnd(ctx context.Context, now time.Time, limit int) ([]tenure.ReviewItem, error) {
 	return many(ctx, r.run, scanReviewItem, `SELECT `+reviewItemColumns+` WHERE i.decision = 'revoke' AND i.ended_at IS NULL AND i.gone_at IS NULL
-		AND i.next_try_at <= $1 AND EXISTS (SELECT 1 FROM access_reviews v WHERE v.id = i.review AND v.closed_at IS NULL)
+		AND i.next_try_at <= $1 AND (i.claimed_until IS NULL OR i.claimed_until <= $1) AND EXISTS (SELECT 1 FROM access_reviews v WHERE v.id = i.review AND v.closed_at IS NULL)
 		ORDER BY i.next_try_at LIMIT $2`, stamp(now), limit)
 }
 
@@ -293,7 +296,7 @@ func (r reads) ItemsToEnd(ctx context.Context, now time.Time, limit int) ([]tenu
 // whether it is this one.
 func (tx *Tx) ClaimItem(ctx context.Context, i tenure.ReviewItem, until time.Time) (bool, error) {
 	n, err := tx.exec(ctx, `UPDATE access_review_items SET next_try_at = $1, claimed_until = $1 WHERE tenant_id = $2 AND review = $3 AND n = $4 AND version = $5
-		AND decision = 'revoke' AND ended_at IS NULL AND gone_at IS NULL AND next_try_at <= $6`, stamp(until), i.Tenant, i.Review, i.N, i.Version, stamp(tx.now))
+		AND decision = 'revoke' AND ended_at IS NULL AND gone_at IS NULL AND next_try_at <= $6 AND (claimed_until IS NULL OR claimed_until <= $6)`, stamp(until), i.Tenant, i.Review, i.N, i.Version, stamp(tx.now))
 	return n > 0, err
 }
 

@@ -78,6 +78,13 @@ func (tx *Tx) ReviewOverdue(ctx context.Context, r tenure.Review) error {
 	return err
 }
 
+// ReviewHasClaims reports whether somebody is at an item that nobody has decided.
+func (tx *Tx) ReviewHasClaims(ctx context.Context, r tenure.Review) (bool, error) {
+	n, err := one(ctx, tx.run, scalar[int], `SELECT COUNT(*) FROM access_review_items i WHERE i.tenant_id = $1 AND i.review = $2 AND i.claimed_until > $3 AND `+itemUndecided,
+		r.Tenant, r.ID, stamp(tx.now))
+	return n > 0, err
+}
+
 // stands are, by kind, the rows by which what an item is about may be what it was: an
 // item without one is not. Times of tokens are compared by whoever looks closer.
 var stands = map[tenure.ReviewKind]string{
@@ -87,15 +94,21 @@ var stands = map[tenure.ReviewKind]string{
 		WHERE i.source = 'direct' AND x.workspace_id = i.workspace AND x.user_id = i.subject AND x.role = i.granted
 		UNION ALL SELECT 1 FROM workspace_groups g JOIN group_members m ON m.group_id = g.group_id JOIN users u ON u.id = m.user_id AND ` + present + `
 		WHERE i.source <> 'direct' AND g.workspace_id = i.workspace AND m.user_id = i.subject AND g.role = i.granted AND (g.group_id = i.via OR i.via = '')`,
-	tenure.ReviewPAT:       `api_tokens t WHERE t.id = i.subject AND t.tenant_id = i.tenant_id AND t.rotated_at IS NULL AND ` + tokenLives("$4", "$5"),
-	tenure.ReviewService:   `api_tokens t WHERE t.id = i.subject AND t.tenant_id = i.tenant_id AND t.rotated_at IS NULL AND ` + tokenLives("$4", "$5"),
-	tenure.ReviewRoot:      `api_tokens t WHERE t.id = i.subject AND t.tenant_id = i.tenant_id AND t.rotated_at IS NULL AND ` + tokenLives("$4", "$5"),
+	tenure.ReviewPAT:       lineLasts,
+	tenure.ReviewService:   lineLasts,
+	tenure.ReviewRoot:      lineLasts,
 	tenure.ReviewAccount:   `service_accounts x WHERE x.id = i.subject AND x.tenant_id = i.tenant_id AND x.active = TRUE AND x.ended_at IS NULL`,
 	tenure.ReviewConnector: `scim_connectors x WHERE x.id = i.subject AND x.tenant_id = i.tenant_id AND x.deleted_at IS NULL`,
 	tenure.ReviewOIDC:      `oidc_connections x WHERE x.id = i.subject AND x.tenant_id = i.tenant_id`,
 	tenure.ReviewException: `exceptions x WHERE x.id = i.subject AND x.tenant_id = i.tenant_id AND ` + inForce("$4", "$5"),
 	tenure.ReviewKey:       `provider_keys x WHERE x.id = i.subject AND x.tenant_id = i.tenant_id AND x.state <> 'retired'`,
 }
+
+// lineLasts are the tokens of the line of the token of an item that have not ended for
+// good: an exception that is out of force may be in force again.
+const lineLasts = `api_tokens t WHERE t.id = i.subject AND t.tenant_id = i.tenant_id AND t.revoked_at IS NULL AND (t.expires_at IS NULL OR t.expires_at > $4)
+	UNION ALL SELECT 1 FROM api_tokens s JOIN api_tokens t ON t.family_id = COALESCE(NULLIF(s.family_id, ''), s.id) AND t.family_id <> '' AND t.tenant_id = s.tenant_id
+	WHERE s.id = i.subject AND s.tenant_id = i.tenant_id AND t.revoked_at IS NULL AND (t.expires_at IS NULL OR t.expires_at > $4)`
 
 // ItemsVanished lists undecided items of a review whose thing has ended or is another, so
 // many at most; whoever asks looks closer.
@@ -108,7 +121,10 @@ func (r reads) ItemsVanished(ctx context.Context, review tenure.Review, now time
 		}
 		args := []any{review.ID, string(kind), limit}
 		if strings.Contains(rows, "$4") {
-			args = append(args, stamp(now), longestBefore(now))
+			args = append(args, stamp(now))
+		}
+		if strings.Contains(rows, "$5") {
+			args = append(args, longestBefore(now))
 		}
 		ns, err := many(ctx, r.run, scalar[int64], `SELECT i.n FROM access_review_items i WHERE i.review = $1 AND i.kind = $2 AND i.source <> 'settings' AND `+itemUndecided+`
 			AND NOT EXISTS (SELECT 1 FROM `+rows+`) ORDER BY i.n LIMIT $3`, args...)
@@ -132,6 +148,18 @@ func (r reads) ItemsAstray(ctx context.Context, review tenure.Review, limit int)
 			AND NOT EXISTS (SELECT 1 FROM service_accounts a WHERE a.tenant_id = i.tenant_id AND a.owner_user_id = i.reviewer AND (a.id = i.subject
 				OR EXISTS (SELECT 1 FROM api_tokens t WHERE t.id = i.subject AND t.service_account_id = a.id))))
 		ORDER BY i.n LIMIT $3`, review.ID, review.Tenant, limit)
+}
+
+// OtherAdministrators counts the active administrators of a tenant but one, and but those
+// whom a review takes that away from. Of those who count at once, one after the other
+// decides by what they have found.
+func (tx *Tx) OtherAdministrators(ctx context.Context, tenant tenure.TenantID, but tenure.UserID) (int, error) {
+	if err := tx.alone(ctx, "supers", tenant); err != nil {
+		return 0, err
+	}
+	return one(ctx, tx.run, scalar[int], `SELECT COUNT(*) FROM users u WHERE u.tenant_id = $1 AND u.role IN ('super_admin', 'admin') AND `+present+` AND u.id <> $2
+		AND NOT EXISTS (SELECT 1 FROM access_review_items i JOIN access_reviews v ON v.id = i.review WHERE v.closed_at IS NULL AND i.tenant_id = $1 AND i.subject = u.id
+			AND i.kind IN ('person', 'role') AND i.decision = 'revoke' AND i.ended_at IS NULL AND i.gone_at IS NULL)`, tenant, but)
 }
 
 // ReviewIsOpen reports whether something of a review waits for a decision, or for what was

@@ -211,6 +211,15 @@ func (tx *Tx) SetRole(ctx context.Context, tenant tenure.TenantID, id tenure.Use
 		role, stamp(tx.now), tenant, id)
 }
 
+// CountAdministrators is how many active administrators a tenant has, super admins among
+// them. Of those who count at once, one after the other decides by what they have found.
+func (tx *Tx) CountAdministrators(ctx context.Context, tenant tenure.TenantID) (int, error) {
+	if err := tx.alone(ctx, "supers", tenant); err != nil {
+		return 0, err
+	}
+	return one(ctx, tx.run, scalar[int], `SELECT count(*) FROM users WHERE tenant_id = $1 AND role IN ('super_admin', 'admin') AND active = TRUE AND deleted_at IS NULL`, tenant)
+}
+
 // CountSupers is how many active super admins a tenant has. It reads by an index.
 // Of those who count at once, one after the other decides by what they have found.
 func (tx *Tx) CountSupers(ctx context.Context, tenant tenure.TenantID) (int, error) {
