@@ -45,7 +45,7 @@ func TestWhenAnAssertionsPersonWasSeen(t *testing.T) {
 		"an address that is perhaps so":     {map[string]any{"iat": at, "email_verified": 1}, 0},
 		"another claim than the one wanted": {map[string]any{"iat": at, "email": nil}, 0},
 	} {
-		claims := map[string]any{"iss": "i", "aud": "a", "exp": at + 60, "email": "alice@example.com"}
+		claims := map[string]any{"iss": "i", "aud": "a", "exp": at + 60, "email": "alice@example.com", "acr": "2", "amr": []string{"pwd", "x mfa", "otp"}}
 		for claim, v := range c.claims {
 			claims[claim] = v
 		}
@@ -57,7 +57,7 @@ func TestWhenAnAssertionsPersonWasSeen(t *testing.T) {
 		signed, _ := signer.Sign(body)
 		raw, _ := signed.CompactSerialize()
 		got, seen, err := a.identity(t.Context(), raw)
-		if (err == nil) != (c.want != 0) || err == nil && (got != "alice@example.com" || seen.AuthAt.Unix() != c.want) {
+		if (err == nil) != (c.want != 0) || err == nil && (got != "alice@example.com" || seen.AuthAt.Unix() != c.want || seen.ACR != "2" || seen.AMR != "pwd otp") {
 			t.Errorf("%s: %q, %v, %v", name, got, seen, err)
 		}
 	}
