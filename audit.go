@@ -9,6 +9,10 @@ import (
 // the operator.
 const KeptAtLeast = 90 * 24 * time.Hour
 
+// MaxAuditRetention is the longest time for which a tenant says that events are kept; to
+// keep them longer, they are kept for ever.
+const MaxAuditRetention = 36_500 * 24 * time.Hour
+
 // AuditEvent is one thing that happened, as the audit log keeps it. The
 // constructors in internal/audit are the only vocabulary of Action.
 type AuditEvent struct {

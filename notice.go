@@ -41,6 +41,8 @@ const (
 	NoticeReviewOverdue   = "review_overdue"       // and the time for it is over
 	NoticeTrustRequested  = "trust_requested"      // somebody asks for evidence on the trust page
 	NoticeSinkBehind      = "sink_behind"          // an audit sink accepts nothing any more
+	NoticeHoldPlaced      = "audit_hold_placed"    // a legal hold was placed: nothing of the audit log is removed or erased
+	NoticeHoldReleased    = "audit_hold_released"  // a legal hold was released
 	NoticeTest            = "test"                 // an administrator asked for it
 )
 

@@ -43,6 +43,7 @@ type Policy struct {
 	BestEffortMax   time.Duration // how long a workspace may let its tokens go on without the database; 0: not at all
 	MFA             string        // of whom a second factor is asked: MFAOff, MFAAdmin or MFAAll
 	MFAValues       string        // what shows one: values of amr or acr, with spaces between
+	AuditRetention  time.Duration // how long audit events are kept; 0: for ever
 	TrustPage       string        // who may read it: TrustOff, TrustPeople or TrustPublic
 	TrustOwner      string        // who answers for it, as the page says it
 	TrustReview     time.Duration // how often somebody reads it and finds it true
@@ -149,6 +150,7 @@ func settings() map[string]setting {
 				return err
 			},
 		},
+		"audit_retention":   spanOrNone("How long audit events are kept, at least 90 days; 0: for ever", KeptAtLeast, MaxAuditRetention, func(p *Policy) *time.Duration { return &p.AuditRetention }),
 		"best_effort_max":   span("The longest time for which a workspace may let its tokens go on while the database is away; 0: no workspace may", 0, MaxOutageGrace, func(p *Policy) *time.Duration { return &p.BestEffortMax }),
 		"review_every":      span("How often an access review is opened by itself; 0: never", 0, 2*MaxTokenLife, func(p *Policy) *time.Duration { return &p.ReviewEvery }),
 		"review_due":        span("How long the reviewers of an access review have", time.Hour, 90*24*time.Hour, func(p *Policy) *time.Duration { return &p.ReviewDue }),
@@ -324,6 +326,22 @@ func span(what string, low, high time.Duration, at func(*Policy) *time.Duration)
 			return nil
 		},
 	}
+}
+
+// spanOrNone is a span that may be 0, too.
+func spanOrNone(what string, low, high time.Duration, at func(*Policy) *time.Duration) setting {
+	s := span(what, 0, high, at)
+	s.set = func(p *Policy, v string) error {
+		d, err := ParseLifetime(v)
+		if err == nil && d != 0 && (d < low || d > high) {
+			err = fmt.Errorf("expected 0, or %s to %s", FormatSpan(low), FormatSpan(high))
+		}
+		if err == nil {
+			*at(p) = d
+		}
+		return err
+	}
+	return s
 }
 
 func number(what string, low, high int, at func(*Policy) *int) setting {

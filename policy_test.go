@@ -45,6 +45,7 @@ var policyValues = map[string]struct {
 	"review_every":       {map[string]string{"0": "0", "90d": "90d", "1h": "1h"}, lifetimes("731d")},
 	"review_due":         {map[string]string{"1h": "1h", "14d": "14d"}, lifetimes("0", "59m", "91d")},
 	"review_unanswered":  {map[string]string{"escalate": "escalate", "revoke": "revoke"}, []string{"", "keep", "Escalate"}},
+	"audit_retention":    {map[string]string{"0": "0", "90d": "90d", "2160h": "90d", "3650d": "3650d"}, lifetimes("89d", "1h", "2159h", "36501d")},
 	"best_effort_max":    {map[string]string{"0": "0", "30s": "30s", "5m": "5m"}, lifetimes("301s", "1d")},
 	"admin_idle":         {map[string]string{"1m": "1m", "15m": "15m"}, lifetimes("0", "59s", "25h")},
 	"reauth":             {map[string]string{"1m": "1m", "60m": "1h"}, lifetimes("0", "61m")},

@@ -92,7 +92,7 @@ GRANT USAGE, SELECT ON ALL SEQUENCES IN SCHEMA :"schema" TO tenure_app;
 SELECT format('REVOKE UPDATE, DELETE ON %s FROM tenure_app', oid::regclass) FROM pg_class
     WHERE relnamespace = :'schema'::regnamespace AND relname IN ('audit_events', 'audit_leaves', 'audit_subtrees', 'audit_checkpoints') \gexec
 SELECT format('REVOKE DELETE ON %s FROM tenure_app', oid::regclass) FROM pg_class
-    WHERE relnamespace = :'schema'::regnamespace AND relname = 'audit_keys' \gexec
+    WHERE relnamespace = :'schema'::regnamespace AND relname IN ('audit_keys', 'audit_holds') \gexec
 SELECT format('REVOKE INSERT, UPDATE, DELETE ON %s FROM tenure_app', oid::regclass) FROM pg_class
     WHERE relnamespace = :'schema'::regnamespace AND relname = 'audit_checkpoints_before' \gexec
 ALTER DEFAULT PRIVILEGES FOR ROLE tenure_owner IN SCHEMA :"schema" REVOKE ALL ON TABLES FROM tenure_app;

@@ -43,6 +43,7 @@ func (a *App) serve(ctx context.Context, ln net.Listener, h http.Handler, ready 
 	wg.Go(func() { a.Ledger.Run(behind, report) })
 	wg.Go(func() { a.Sinks.Run(behind, report) })
 	wg.Go(func() { a.Ledger.Watch(behind, report) })
+	wg.Go(func() { a.Ledger.KeepHouse(behind, report) })
 	wg.Go(func() { a.outage.Run(behind, report) })
 	wg.Go(func() { a.Connectors.Use.Run(behind, report) })
 	wg.Go(func() { a.Notices.Run(behind, report) })

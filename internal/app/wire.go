@@ -311,6 +311,10 @@ func (a *App) registerMetrics() {
 			}
 			return a.Store.Now().Sub(since).Seconds()
 		}),
+		prometheus.NewCounterFunc(prometheus.CounterOpts{
+			Name: "tenure_audit_removed_total",
+			Help: "Events of the audit log that retention removed, by this process.",
+		}, func() float64 { return float64(a.Ledger.Removed()) }),
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 			Name: "tenure_audit_fault",
 			Help: "1 while the audit log is not what was signed, 0 otherwise.",

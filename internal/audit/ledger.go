@@ -20,13 +20,20 @@ func Tellers() []string { return []string{Restored, BegunAnew} }
 
 // The events that tell what is not in the log any more as it was written.
 const (
-	Erased = "audit.erased"
+	Erased  = "audit.erased"
+	Removed = "audit.events_removed"
+)
+
+// What becomes of a legal hold.
+const (
+	HoldPlaced   = "audit.hold_placed"
+	HoldReleased = "audit.hold_released"
 )
 
 // Lasting are the actions of events that verification stands on: nothing of them is erased
 // or removed. The database lets nobody erase them either.
 func Lasting() []string {
-	return []string{Erased, BegunAnew, HistoryReplaced, FaultFound, keyMade, keyRotated, Restored}
+	return []string{Erased, Removed, HoldPlaced, HoldReleased, BegunAnew, HistoryReplaced, FaultFound, keyMade, keyRotated, Restored}
 }
 
 // Lasts reports whether verification stands on events of an action.

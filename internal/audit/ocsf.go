@@ -90,7 +90,7 @@ var ocsfOf = map[string]ocsfKind{
 	"secret.outage_began": entityOther, "secret.outage_ended": entityOther, "secret.outage_given_up": entityOther,
 	"vault.sealed": entityOther, "vault.unsealed": entityOther, "vault.rewrapped": entityUpdate, "vault.reset": entityUpdate, "vault.secret_destroyed": entityDelete,
 	"audit_key.made": entityCreate, "audit_key.rotated": entityUpdate,
-	"audit.began_anew": entityUpdate, "audit.erased": entityUpdate, "audit.history_replaced": finding, "audit.fault_found": finding,
+	"audit.began_anew": entityUpdate, "audit.erased": entityUpdate, "audit.events_removed": entityDelete, "audit.hold_placed": entityCreate, "audit.hold_released": entityUpdate, "audit.history_replaced": finding, "audit.fault_found": finding,
 	"audit_sink.created": entityCreate, "audit_sink.paused": entityUpdate, "audit_sink.resumed": entityUpdate, "audit_sink.rotated": entityUpdate, "audit_sink.deleted": entityDelete,
 
 	"exception.asked": entityCreate, "exception.approved": assign, "exception.rejected": entityOther, "exception.withdrawn": entityDelete,

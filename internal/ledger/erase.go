@@ -37,7 +37,7 @@ const (
 
 // Erase empties what may be about a person in the tenant's events about them. Proofs of
 // these events hold as before; an event tells of it. NotFound: there is no such person.
-// Conflict: they are active. Invalid: no reason. Forbidden: only the operator may erase
+// Conflict: they are active, or a legal hold is in force. Invalid: no reason. Forbidden: only the operator may erase
 // what is recent, as the owner of the tables. What was erased before an error stays so.
 func (l *Ledger) Erase(ctx context.Context, by tenure.Principal, what Erasure) (Erased, error) {
 	out := Erased{Person: what.Person}
@@ -51,6 +51,9 @@ func (l *Ledger) Erase(ctx context.Context, by tenure.Principal, what Erasure) (
 		return out, tenure.InvalidField("reason", "a reason is needed: the audit log tells it for ever")
 	}
 	if err := gone(ctx, l.DB, by.Tenant(), what.Person); err != nil {
+		return out, err
+	}
+	if err := unheld(ctx, l.DB, by.Tenant()); err != nil {
 		return out, err
 	}
 	names, err := l.DB.NamesOf(ctx, by.Tenant(), what.Person)
@@ -114,6 +117,9 @@ func (l *Ledger) erase(ctx context.Context, by tenure.Principal, what Erasure, s
 	err = l.DB.Tx(ctx, func(ctx context.Context, tx *store.Tx) error {
 		n = 0
 		if err := gone(ctx, tx, by.Tenant(), what.Person); err != nil {
+			return err
+		}
+		if err := unheld(ctx, tx, by.Tenant()); err != nil {
 			return err
 		}
 		rows, err := tx.Unerased(ctx, by.Tenant(), seqs)

@@ -33,6 +33,7 @@ type exportLine struct {
 	Place      *int64 `json:"place,omitempty"`
 	Seq        int64  `json:"seq,omitempty"`
 	Leaf       []byte `json:"leaf,omitempty"`
+	ToldBy     string `json:"told_by,omitempty"` // which event tells why there is none
 	Event      *Event `json:"event,omitempty"`
 	Checkpoint string `json:"checkpoint,omitempty"`
 }
@@ -68,7 +69,7 @@ func (l *Ledger) Export(ctx context.Context, by tenure.Principal, w io.Writer, t
 			if from = p.Place + 1; p.Place >= head.Places {
 				break
 			}
-			line := exportLine{Place: &p.Place, Seq: p.Seq, Leaf: p.Hash}
+			line := exportLine{Place: &p.Place, Seq: p.Seq, Leaf: p.Hash, ToldBy: p.ToldBy}
 			if p.Event != nil {
 				e := showEvent(*p.Event)
 				line.Event = &e
@@ -101,7 +102,10 @@ func (v *verifier) whole(ctx context.Context, db *store.DB, size int64) error {
 	tellers, err := db.Tellers(ctx, size)
 	for i := range tellers {
 		before := len(v.Told)
-		if v.told(&tellers[i]); len(v.Told) > before {
+		if err := v.toldSince(ctx, db, &tellers[i]); err != nil {
+			return err
+		}
+		if len(v.Told) > before {
 			return &tenure.Error{
 				Kind: tenure.Conflict, Code: "audit_changed_meanwhile", RetryAfter: 5 * time.Second,
 				Msg: "events were erased or removed, and the event that tells of it is not in the export: export again once it has its place, in some seconds",
@@ -159,7 +163,9 @@ func VerifyExport(r io.Reader, q Question) (Answer, error) {
 			break
 		}
 		if v.Fault != nil { // what comes may tell of something that is missing before it
-			v.toldBy(line)
+			if line.Place != nil {
+				v.behind(line.placed())
+			}
 			continue
 		}
 		v.line(line)
@@ -209,11 +215,14 @@ func (e *exportLines) next(to any) error {
 	return nil
 }
 
-func (v *verifier) toldBy(line exportLine) {
+// placed is the place of a line.
+func (line exportLine) placed() store.Placed {
+	p := store.Placed{Place: *line.Place, Seq: line.Seq, Hash: line.Leaf, ToldBy: line.ToldBy}
 	if line.Event != nil {
 		e := eventOf(*line.Event)
-		v.told(&e)
+		p.Event = &e
 	}
+	return p
 }
 
 func (v *verifier) line(line exportLine) {
@@ -226,10 +235,5 @@ func (v *verifier) line(line exportLine) {
 		v.checkpoint(store.Checkpoint{Size: c.size, Note: line.Checkpoint})
 		return
 	}
-	p := store.Placed{Place: *line.Place, Seq: line.Seq, Hash: line.Leaf}
-	if line.Event != nil {
-		e := eventOf(*line.Event)
-		p.Event = &e
-	}
-	v.place(p)
+	v.place(line.placed())
 }

@@ -1,6 +1,7 @@
 // Package ledger makes the audit log one that cannot be edited unseen: it gives events
 // their places in a tree of hashes (internal/audit), signs its roots, verifies both, and
-// proves single events. It owns the signing keys.
+// proves single events. It owns the signing keys, what goes from the log by erasure and by
+// retention, and the legal holds under which nothing does.
 //
 // It appends no event but its own, and nobody who does waits for it.
 package ledger
@@ -50,6 +51,8 @@ type Ledger struct {
 	last  atomic.Int64 // the number of the newest event when they were last given places
 	state sync.Mutex
 	tells Standing
+
+	removed atomic.Int64 // events that this process has removed
 }
 
 // growing is what a process has of the tree, in its turn.

@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -212,9 +211,8 @@ func (v *verifier) rest(ctx context.Context, db *store.DB, size int64) error {
 			break
 		}
 		for _, p := range places {
-			if from = p.Place + 1; p.Event != nil {
-				v.told(p.Event)
-			}
+			from = p.Place + 1
+			v.behind(p)
 		}
 	}
 	if !v.waits() {
@@ -222,7 +220,7 @@ func (v *verifier) rest(ctx context.Context, db *store.DB, size int64) error {
 	}
 	tellers, err := db.Tellers(ctx, size)
 	for i := range tellers {
-		v.told(&tellers[i])
+		err = errors.Join(err, v.toldSince(ctx, db, &tellers[i]))
 	}
 	return err
 }
@@ -266,8 +264,16 @@ func (v *verifier) place(p store.Placed) {
 	switch {
 	case p.Place != at:
 		v.fault(at, "", "the place is missing: its leaf was removed, or moved")
+	case p.Event == nil && p.ToldBy == "":
+		v.fault(at, "", "its event, number %d, was removed, and no event tells of it", p.Seq)
+	case p.Event != nil && p.ToldBy != "":
+		v.fault(at, p.Event.ID, "its event is there, and its leaf says that it was removed")
 	case p.Event == nil:
-		v.fault(at, "", "its event, number %d, was removed", p.Seq)
+		if len(p.Hash) != tlog.HashSize {
+			v.fault(at, "", "its leaf was changed")
+			return
+		}
+		v.stands(p, tlog.Hash(p.Hash))
 	case len(p.Event.Erased) > 0 && !audit.Bare(*p.Event):
 		v.fault(at, p.Event.ID, "its event was changed: what may be about a person was erased, and there is something in its place, or it is one that is never erased")
 	default:
@@ -276,12 +282,17 @@ func (v *verifier) place(p store.Placed) {
 			v.fault(at, p.Event.ID, "its event was changed, or another is in its place")
 			return
 		}
-		v.Places = at + 1
-		v.tree.Add(leaf)
 		v.tells(p.Event)
-		v.notes(p)
-		v.meets()
+		v.stands(p, leaf)
 	}
+}
+
+// stands takes the next place as it is.
+func (v *verifier) stands(p store.Placed, leaf tlog.Hash) {
+	v.Places = p.Place + 1
+	v.tree.Add(leaf)
+	v.notes(p)
+	v.meets()
 }
 
 // tells notes an event by which the history of the log becomes another.
@@ -338,9 +349,8 @@ func (v *verifier) meets() {
 // should be, last how many the last checkpoint is over.
 func (v *verifier) end(size, last int64) {
 	v.Unsigned = v.tree.Size - v.signed
-	if place, id := v.unexplained(); place >= 0 {
-		v.fault(place, id, "its event was changed: what may be about a person stands as erased, and no event tells who did it")
-		v.Places = place
+	if f := v.unexplained(); f != nil {
+		v.Fault, v.Places = f, f.Place
 	}
 	switch {
 	case v.Fault != nil:
@@ -369,5 +379,5 @@ func (v *verifier) begun() string {
 
 func (v *verifier) fault(place int64, event, format string, args ...any) {
 	v.Fault = &Fault{Place: place, Event: event, What: fmt.Sprintf(format, args...)}
-	maps.DeleteFunc(v.missing.erased, func(_ string, at int64) bool { return at >= place }) // the fault is before it
+	v.missing.before(place)
 }

@@ -29,6 +29,7 @@ type Answer struct {
 	Keys        []string // by which the checkpoints are signed, the first one first
 	Last        string   // the newest checkpoint, for keeping it elsewhere
 	Erased      int64    // events of which what may be about a person was erased
+	Removed     int64    // events that retention removed; their leaves are in their places
 	Told        []Told   // by which events, of these and of what was removed; the first one first
 	Anew        []Anew   // each time that the tree was begun anew, the first one first
 	Fault       *Fault   // nil: none

@@ -218,7 +218,7 @@ func (n *Notices) accounts(ctx context.Context) error {
 }
 
 // alerts are what the audit log has that cannot wait.
-var alerts = []string{"token.reuse_detected", "token.leaked", "root_token.used", "policy.changed", "database.went_back", "vault.sealed", "vault.tampered", "provider.key_refused", audit.BegunAnew, audit.HistoryReplaced, audit.FaultFound, "trust.requested", "exception.failed"}
+var alerts = []string{"token.reuse_detected", "token.leaked", "root_token.used", "policy.changed", "database.went_back", "vault.sealed", "vault.tampered", "provider.key_refused", audit.BegunAnew, audit.HistoryReplaced, audit.FaultFound, audit.HoldPlaced, audit.HoldReleased, "trust.requested", "exception.failed"}
 
 // alerts turns events into notices, each once; uses of the root token once an hour
 // and actor.
@@ -308,6 +308,8 @@ func (n *Notices) alert(ctx context.Context, e tenure.AuditEvent) (tenure.Notice
 		one.Message = fmt.Sprintf("Since %s the provider %s does not accept its key %q, version %s, any more: it answered 401. Rotate the key.", at(e.At), e.Object, e.Detail["key"], e.Detail["version"])
 	case audit.BegunAnew, audit.HistoryReplaced, audit.FaultFound:
 		ofAudit(e, &one)
+	case audit.HoldPlaced, audit.HoldReleased:
+		ofHold(e, &one)
 	case "exception.failed":
 		one.Kind, one.ObjectKind, one.User = tenure.NoticeControlFailed, "exception", tenure.UserID(e.Detail["owner"])
 		one.Message = fmt.Sprintf("The exception %q is out of force since %s: %s. Mend that, and have it approved again.", e.Object, at(e.At), e.Reason)
@@ -335,6 +337,16 @@ func ofAudit(e tenure.AuditEvent, one *tenure.Notice) {
 	default:
 		one.Kind = tenure.NoticeAuditFault
 		one.Message = fmt.Sprintf("At %s the audit log was found changed: at place %s %s. Find out by whom; \"tenure audit verify\" names it.", at(e.At), e.Detail["place"], e.Reason)
+	}
+}
+
+// ofHold tells of a legal hold that was placed or released.
+func ofHold(e tenure.AuditEvent, one *tenure.Notice) {
+	one.Kind, one.ObjectKind, one.Severity = tenure.NoticeHoldPlaced, "audit_hold", tenure.Warning
+	one.Message = fmt.Sprintf("%s placed a legal hold at %s: %s. Until it is released nothing of the audit log is removed or erased.", e.Actor, at(e.At), e.Object)
+	if e.Action == audit.HoldReleased {
+		one.Kind = tenure.NoticeHoldReleased
+		one.Message = fmt.Sprintf("%s released the legal hold %q at %s: %s. What is older than audit_retention is removed from now on, where no other hold is in force.", e.Actor, e.Object, at(e.At), e.Reason)
 	}
 }
 

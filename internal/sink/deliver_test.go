@@ -280,7 +280,7 @@ func TestASinkGetsItsTenantsEvents(t *testing.T) {
 		own, all := newReceiver(t), newReceiver(t)
 		own.secret = l.create(s, tenure.AuditSink{Name: "own", Kind: tenure.SinkWebhook, Address: own.URL}, "other", "")
 		all.secret = l.create(s, tenure.AuditSink{Name: "all", Kind: tenure.SinkWebhook, Address: all.URL, Everywhere: true}, tenure.DefaultTenant, "")
-		if place, err := l.db.SlowestSink(l.ctx); err != nil || place != 0 {
+		if place, err := l.db.SlowestSink(l.ctx, tenure.DefaultTenant); err != nil || place != 0 {
 			t.Errorf("the slowest sink is at %d, %v", place, err)
 		}
 		l.add(tenure.DefaultTenant, 1500, "ours") // more than are passed over without a note
@@ -296,7 +296,7 @@ func TestASinkGetsItsTenantsEvents(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if place, err := l.db.SlowestSink(l.ctx); err != nil || place != size {
+		if place, err := l.db.SlowestSink(l.ctx, tenure.DefaultTenant); err != nil || place != size {
 			t.Errorf("the slowest sink is at %d of %d, %v", place, size, err)
 		}
 		rows, err := s.List(l.ctx, operator(t, "other"))

@@ -41,15 +41,15 @@ func (r reads) AuditSinkSecret(ctx context.Context, id tenure.SinkID) (SealedKey
 	}, `SELECT sealed, data_key, kek, form FROM audit_sinks WHERE id = $1`, id)
 }
 
-// SlowestSink is the place before which every sink has everything that is not paused, for
-// whoever removes events: none from there on may go. Without a sink it is the size of
-// the tree.
-func (r reads) SlowestSink(ctx context.Context) (int64, error) {
+// SlowestSink is the place before which every sink that gets a tenant's events, and is not
+// paused, has everything, for whoever removes events: none from there on may go. Without a
+// sink it is the size of the tree.
+func (r reads) SlowestSink(ctx context.Context, tenant tenure.TenantID) (int64, error) {
 	size, err := r.TreeSize(ctx)
 	if err != nil {
 		return 0, err
 	}
-	return one(ctx, r.run, scalar[int64], `SELECT COALESCE(MIN(cursor), $1) FROM audit_sinks WHERE paused = FALSE`, size)
+	return one(ctx, r.run, scalar[int64], `SELECT COALESCE(MIN(cursor), $1) FROM audit_sinks WHERE paused = FALSE AND (tenant_id = $2 OR everywhere = TRUE)`, size, tenant)
 }
 
 // InsertAuditSink stores a new sink. Conflict: the name is taken.

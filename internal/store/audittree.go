@@ -25,6 +25,8 @@ type Placed struct {
 	Seq   int64 // of the event that was given the place
 	Hash  []byte
 	Event *tenure.AuditEvent // nil: it is not there any more
+	// ToldBy is the id of the event that is said to tell why it is not; "": none is.
+	ToldBy string
 }
 
 // metaTree has the tree that there is, which is taken by whoever adds to it.
@@ -252,29 +254,29 @@ func (r reads) TreeHashes(ctx context.Context, level int, n int64, count int) ([
 }
 
 // PlacedEvents lists places of the tree from one on, in their order, with the events
-// that were given them.
+// that were given them. Both are of one state: an event may be removed meanwhile.
 func (r reads) PlacedEvents(ctx context.Context, from int64, limit int) ([]Placed, error) {
-	leaves, err := many(ctx, r.run, func(row scanner) (Placed, error) {
-		var p Placed
-		err := row.Scan(&p.Place, &p.Seq, &p.Hash)
-		return p, err
-	}, `SELECT place, seq, hash FROM audit_leaves WHERE place >= $1 ORDER BY place LIMIT $2`, from, limit)
-	if err != nil || len(leaves) == 0 {
-		return nil, err
+	return many(ctx, r.run, scanPlaced, placedColumns+` FROM (SELECT * FROM audit_leaves WHERE place >= $1 ORDER BY place LIMIT $2) l
+		LEFT JOIN audit_events e ON e.seq = l.seq ORDER BY l.place`, from, limit)
+}
+
+const placedColumns = `SELECT l.place, l.seq, l.hash, COALESCE(l.told_by, ''), e.id, e.at, COALESCE(e.tenant_id, ''), COALESCE(e.workspace_id, ''), COALESCE(e.action, ''),
+	COALESCE(e.actor_kind, ''), COALESCE(e.actor_id, ''), COALESCE(e.actor, ''), COALESCE(e.object_id, ''), COALESCE(e.object, ''), COALESCE(e.outcome, ''),
+	COALESCE(e.reason, ''), COALESCE(e.request_id, ''), COALESCE(e.address, ''), e.detail, e.salt, e.erased`
+
+// scanPlaced reads a place with its event, if that is there.
+func scanPlaced(row scanner) (Placed, error) {
+	var p Placed
+	var e tenure.AuditEvent
+	var detail []byte
+	var id *string
+	err := row.Scan(&p.Place, &p.Seq, &p.Hash, &p.ToldBy, &id, into(&e.At), &e.Tenant, &e.Workspace, &e.Action, &e.ActorKind, &e.ActorID, &e.Actor,
+		&e.ObjectID, &e.Object, &e.Outcome, &e.Reason, &e.RequestID, &e.Address, &detail, &e.Salt, &e.Erased)
+	if err == nil && id != nil {
+		e.ID, e.Seq, p.Event = *id, p.Seq, &e
+		e.Detail, err = detailOf(detail)
 	}
-	events, err := many(ctx, r.run, scanAudit, `SELECT `+auditColumns+` WHERE seq IN
-		(SELECT seq FROM audit_leaves WHERE place >= $1 AND place <= $2)`, from, leaves[len(leaves)-1].Place)
-	if err != nil {
-		return nil, err
-	}
-	of := make(map[int64]*tenure.AuditEvent, len(events))
-	for i := range events {
-		of[events[i].Seq] = &events[i]
-	}
-	for i := range leaves {
-		leaves[i].Event = of[leaves[i].Seq]
-	}
-	return leaves, nil
+	return p, err
 }
 
 // StrayLeaf gives the number of an event whose leaf is at no place of the tree; "": there

@@ -29,6 +29,7 @@ var remembered = []struct{ table, key, rest string }{
 	{"provider_keys", "id", ", state"},
 	{"audit_sinks", "id", ", paused"},
 	{"audit_keys", "id", ", public, sealed, data_key, kek, form, created_at, created_by, checkpoints, retired_at"},
+	{"audit_holds", "id", ", tenant_id, matter, placed_at, placed_by, released_at"},
 }
 
 func (r *replacing) remember(ctx context.Context) error {
@@ -113,10 +114,13 @@ var forwards = []forward{
 	{"audit_sinks_paused", "audit_sinks", `UPDATE audit_sinks SET paused = TRUE FROM was_audit_sinks w WHERE w.id = audit_sinks.id AND w.paused = TRUE AND audit_sinks.paused = FALSE`},
 }
 
-// auditKeys bring the keys that sign the audit log forward, in the same installation:
-// the one that signs goes on, where what it is sealed with is there; one that was retired
-// stays so, and its secret is destroyed again.
-var auditKeys = []string{
+// goOn brings forward what goes on in the same installation: of the keys that sign the
+// audit log the one that signs, where what it is sealed with is there; one that was retired
+// stays so, and its secret is destroyed again. Legal holds are in force that were in force,
+// here or in what came in: one that was released since is released anew, by somebody.
+var goOn = []string{
+	`INSERT INTO audit_holds (id, tenant_id, matter, placed_at, placed_by) SELECT id, tenant_id, matter, placed_at, placed_by FROM was_audit_holds w
+		WHERE w.released_at IS NULL AND NOT EXISTS (SELECT 1 FROM audit_holds h WHERE h.id = w.id)`,
 	`INSERT INTO audit_keys (id, public, sealed, data_key, kek, form, created_at, created_by, checkpoints)
 		SELECT id, public, sealed, data_key, kek, form, created_at, created_by, checkpoints FROM was_audit_keys w WHERE w.retired_at IS NULL
 		AND NOT EXISTS (SELECT 1 FROM audit_keys k WHERE k.id = w.id) AND EXISTS (SELECT 1 FROM audit_keys k WHERE k.kek = w.kek AND k.form = w.form)`,
@@ -194,7 +198,7 @@ func (r *replacing) bringForward(ctx context.Context, audit int64, out *Replaced
 		}
 	}
 	if out.Same {
-		for _, statement := range auditKeys {
+		for _, statement := range goOn {
 			if _, err := r.exec(ctx, statement); err != nil {
 				return err
 			}

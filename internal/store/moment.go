@@ -176,27 +176,12 @@ func (m *Moment) ofAll(ctx context.Context, act func() error) error {
 
 func (m *Moment) places(ctx context.Context, row func(Placed) error, of string, args ...any) error {
 	return m.run.each(ctx, false, func(r scanner) error {
-		var p Placed
-		var detail []byte
-		e := tenure.AuditEvent{}
-		var id *string
-		err := r.Scan(&p.Place, &p.Seq, &p.Hash, &id, into(&e.At), &e.Tenant, &e.Workspace, &e.Action, &e.ActorKind, &e.ActorID, &e.Actor,
-			&e.ObjectID, &e.Object, &e.Outcome, &e.Reason, &e.RequestID, &e.Address, &detail, &e.Salt, &e.Erased)
+		p, err := scanPlaced(r)
 		if err != nil {
 			return err
 		}
-		if id != nil {
-			e.ID, e.Seq = *id, p.Seq
-			if e.Detail, err = detailOf(detail); err != nil {
-				return err
-			}
-			p.Event = &e
-		}
 		return row(p)
-	}, `SELECT l.place, l.seq, l.hash, e.id, e.at, COALESCE(e.tenant_id, ''), COALESCE(e.workspace_id, ''), COALESCE(e.action, ''), COALESCE(e.actor_kind, ''),
-		COALESCE(e.actor_id, ''), COALESCE(e.actor, ''), COALESCE(e.object_id, ''), COALESCE(e.object, ''), COALESCE(e.outcome, ''), COALESCE(e.reason, ''),
-		COALESCE(e.request_id, ''), COALESCE(e.address, ''), e.detail, e.salt, e.erased
-		FROM audit_leaves l LEFT JOIN audit_events e ON e.seq = l.seq`+of+` WHERE l.place >= $1 AND l.place < $2 ORDER BY l.place`, args...)
+	}, placedColumns+` FROM audit_leaves l LEFT JOIN audit_events e ON e.seq = l.seq`+of+` WHERE l.place >= $1 AND l.place < $2 ORDER BY l.place`, args...)
 }
 
 // EachUnplaced gives the audit events of a tenant from an instant to another that have no

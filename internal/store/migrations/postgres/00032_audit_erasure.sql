@@ -14,7 +14,7 @@ DECLARE
 BEGIN
     SELECT * INTO teller FROM audit_events WHERE id = NEW.told_by AND action = 'audit.erased';
     SELECT * INTO event FROM audit_events WHERE id = NEW.id AND tenant_id = teller.tenant_id FOR UPDATE;
-    IF event.id IS NULL OR event.action IN ('audit.erased', 'audit.events_removed', 'audit.began_anew', 'audit.history_replaced', 'audit.fault_found', 'audit_key.made', 'audit_key.rotated', 'backup.restored')
+    IF event.id IS NULL OR event.action IN ('audit.erased', 'audit.events_removed', 'audit.hold_placed', 'audit.hold_released', 'audit.began_anew', 'audit.history_replaced', 'audit.fault_found', 'audit_key.made', 'audit_key.rotated', 'backup.restored')
         OR (NEW.id = ANY (string_to_array(teller.detail::jsonb ->> 'events', ' '))) IS NOT TRUE OR octet_length(NEW.erased) IS DISTINCT FROM 32 THEN
         RAISE EXCEPTION 'no event tells that % is erased', NEW.id USING ERRCODE = 'check_violation';
     END IF;

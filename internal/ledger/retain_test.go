@@ -1,0 +1,211 @@
+package ledger_test
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/tenure-gateway/tenure"
+	"github.com/tenure-gateway/tenure/internal/audit"
+	"github.com/tenure-gateway/tenure/internal/ledger"
+	"github.com/tenure-gateway/tenure/internal/store"
+)
+
+const days = 24 * time.Hour
+
+// wants has events of a tenant kept so long.
+func (l past) wants(tenant tenure.TenantID, keep string) {
+	l.t.Helper()
+	l.tx(func(ctx context.Context, tx *store.Tx) error {
+		return tx.SetPolicy(ctx, tenant, "audit_retention", keep, "")
+	})
+}
+
+func (l past) tx(f func(context.Context, *store.Tx) error) {
+	l.t.Helper()
+	if err := l.DB.Tx(l.ctx, f); err != nil {
+		l.t.Fatal(err)
+	}
+}
+
+// of writes events of tenants, one of each in turn, some time ago.
+func (l past) of(n int, ago time.Duration, tenants ...tenure.TenantID) {
+	l.t.Helper()
+	l.ago.Store(int64(ago))
+	defer l.ago.Store(0)
+	for i := range n {
+		l.tx(func(ctx context.Context, tx *store.Tx) error {
+			return tx.Append(ctx, tenure.AuditEvent{
+				Tenant: tenants[i%len(tenants)], Action: "user.updated", ActorKind: "system", Outcome: "success", Reason: fmt.Sprint(i),
+			})
+		})
+	}
+}
+
+// seen gives events their places, and has the log verified as who serves does.
+func (l past) seen() {
+	l.t.Helper()
+	l.place()
+	if _, err := l.VerifyNow(l.ctx, operator(l.t)); err != nil {
+		l.t.Fatal(err)
+	}
+	if err := l.Look(l.ctx); err != nil {
+		l.t.Fatal(err)
+	}
+}
+
+// retains removes what may go, and reports whether something was in the way.
+func (l past) retains() bool {
+	l.t.Helper()
+	waits, err := l.Retain(l.ctx)
+	if err != nil {
+		l.t.Fatal(err)
+	}
+	return waits
+}
+
+// there counts the events of a tenant that are there and were written by of.
+func (l past) there(tenant tenure.TenantID) int {
+	l.t.Helper()
+	rows, err := l.DB.AuditTail(l.ctx, tenant, "user.updated", 10_000)
+	if err != nil {
+		l.t.Fatal(err)
+	}
+	return len(rows)
+}
+
+// exported verifies the log offline.
+func (l past) exported() ledger.Answer {
+	l.t.Helper()
+	var out bytes.Buffer
+	if _, err := l.Export(l.ctx, operator(l.t), &out, func(int64, int64) {}); err != nil {
+		l.t.Fatal(err)
+	}
+	a, err := ledger.VerifyExport(&out, ledger.Question{})
+	if err != nil {
+		l.t.Fatal(err)
+	}
+	return a
+}
+
+// What is older than a tenant wants it kept goes, told; what is younger than 90 days, of
+// another tenant, or what verification stands on stays, and all of it is verified.
+func TestRetention(t *testing.T) {
+	onBothWithPast(t, func(t *testing.T, l past) {
+		l.of(1300, 200*days, "default", "second")
+		l.of(10, 100*days, "default", "second")
+		l.ago.Store(int64(300 * days))
+		l.tx(func(ctx context.Context, tx *store.Tx) error {
+			return tx.Append(ctx, audit.KeyMade("old", "old"))
+		})
+		l.of(10, time.Hour, "default", "second")
+		l.wants("default", "150d")
+		if l.retains(); l.there("default") != 660 {
+			t.Fatal("what has no place is removed")
+		}
+		l.place()
+		if !l.retains() || l.there("default") != 660 {
+			t.Fatal("what is not verified is removed")
+		}
+		l.seen()
+		if l.retains() || l.there("default") != 10 || l.there("second") != 660 || l.Removed() != 650 {
+			t.Fatalf("%d and %d are there, %d were removed", l.there("default"), l.there("second"), l.Removed())
+		}
+		rows, err := l.DB.AuditTail(l.ctx, "default", audit.Removed, 10)
+		if err != nil || len(rows) != 2 || rows[1].Detail["count"] != "500" || rows[0].Detail["count"] != "150" || rows[0].Detail["audit_retention"] != "150d" {
+			t.Errorf("told: %+v, %v", rows, err)
+		}
+		if kept, err := l.DB.AuditTail(l.ctx, "default", "audit_key.made", 10); err != nil || len(kept) != 2 {
+			t.Errorf("of what verification stands on there is %+v, %v", kept, err)
+		}
+		whole := func(when string, a ledger.Answer, removed int64) {
+			t.Helper()
+			if a.Fault != nil || a.Removed != removed {
+				t.Errorf("%s: %+v %+v", when, a, a.Fault)
+			}
+		}
+		whole("not placed yet", l.verify(ledger.Question{}), 650)
+		l.seen()
+		whole("placed", l.verify(ledger.Question{}), 650)
+		whole("offline", l.exported(), 650)
+		l.wants("default", "90d")
+		l.wants("second", "0")
+		if l.retains() || l.there("default") != 5 || l.there("second") != 660 {
+			t.Errorf("%d and %d are there", l.there("default"), l.there("second"))
+		}
+		l.seen()
+		whole("again", l.verify(ledger.Question{}), 655)
+	})
+}
+
+// What a hand removes beside what was told is named, online and offline: by itself, with a
+// leaf that says that an act did it, of another tenant, recent, or put back.
+func TestRemovedByHand(t *testing.T) {
+	onBothWithPast(t, func(t *testing.T, l past) {
+		l.of(40, 200*days, "default", "second")
+		l.of(4, time.Hour, "default", "second")
+		l.wants("default", "100d")
+		l.seen()
+		l.retains()
+		l.seen()
+		if a := l.verify(ledger.Question{}); a.Fault != nil || a.Removed != 20 {
+			t.Fatalf("%+v %+v", a, a.Fault)
+		}
+		teller := "(SELECT id FROM audit_events WHERE action = 'audit.events_removed')"
+		gone, err := l.DB.PlacedEvents(l.ctx, 0, 100)
+		if err != nil {
+			t.Fatal(err)
+		}
+		first, there, recent := int64(-1), int64(-1), int64(-1) // of what was told; of another tenant; young
+		for _, p := range gone {
+			switch {
+			case p.Event == nil && first < 0:
+				first = p.Place
+			case p.Event != nil && p.Event.Tenant == "second" && there < 0:
+				there = p.Place
+			}
+			if p.Event != nil && p.Event.Action == "user.updated" && p.Event.Tenant == "default" {
+				recent = p.Place
+			}
+		}
+		l.hand("CREATE TABLE kept_e AS SELECT * FROM audit_events; CREATE TABLE kept_l AS SELECT * FROM audit_leaves")
+		at := func(place int64) string { return fmt.Sprintf("(SELECT seq FROM audit_leaves WHERE place = %d)", place) }
+		for _, c := range []struct {
+			what, sql string
+			place     int64
+			says      string
+		}{
+			{"another tenant's", "DELETE FROM audit_events WHERE seq = " + at(there), there, "no event tells"},
+			{"a recent one", "DELETE FROM audit_events WHERE seq = " + at(recent), recent, "no event tells"},
+			{"a recent one, as if told", "DELETE FROM audit_events WHERE seq = " + at(recent) + fmt.Sprintf("; UPDATE audit_leaves SET told_by = %s WHERE place = %d", teller, recent), min(first, recent), "tells of others"},
+			{"one more than told", "DELETE FROM audit_events WHERE seq = " + at(there) + fmt.Sprintf("; UPDATE audit_leaves SET told_by = %s WHERE place = %d", teller, there), min(first, there), "tells of others"},
+			{"told by nothing", "DELETE FROM audit_events WHERE seq = " + at(there) + fmt.Sprintf("; UPDATE audit_leaves SET told_by = 'x' WHERE place = %d", there), there, "tells of others"},
+			{"what tells", "DELETE FROM audit_events WHERE action = 'audit.events_removed'", first, "tells of others"},
+			{"a leaf", fmt.Sprintf("UPDATE audit_leaves SET told_by = NULL WHERE place = %d", first), first, "no event tells"},
+			{"its leaf", fmt.Sprintf("UPDATE audit_leaves SET hash = (SELECT hash FROM kept_l WHERE place = %d) WHERE place = %d", recent, first), 0, "changed together"},
+			{"what was removed is put back", fmt.Sprintf("INSERT INTO audit_events (seq, id, at, tenant_id, action, actor_kind, outcome, detail) SELECT (SELECT seq FROM audit_leaves WHERE place = %d), 'fake', at, tenant_id, action, actor_kind, outcome, detail FROM audit_events WHERE seq = %s", first, at(recent)), first, "says that it was removed"},
+		} {
+			l.hand(c.sql)
+			for where, a := range map[string]ledger.Answer{"online": l.verify(ledger.Question{}), "offline": l.exported()} {
+				if a.Fault == nil || a.Fault.Place != c.place || !strings.Contains(a.Fault.What, c.says) || a.Places != c.place && c.says != "changed together" {
+					t.Errorf("%s, %s: %d places, fault %+v, want one at %d", c.what, where, a.Places, a.Fault, c.place)
+				}
+			}
+			l.hand("DELETE FROM audit_events; DELETE FROM audit_leaves; INSERT INTO audit_events " + l.overriding() + "SELECT * FROM kept_e; INSERT INTO audit_leaves SELECT * FROM kept_l")
+			if a := l.verify(ledger.Question{}); a.Fault != nil {
+				t.Fatalf("after %s: %+v", c.what, a.Fault)
+			}
+		}
+	})
+}
+
+// overriding lets rows keep their numbers.
+func (l past) overriding() string {
+	if l.file != "" {
+		return ""
+	}
+	return "OVERRIDING SYSTEM VALUE "
+}
