@@ -20,6 +20,7 @@ type auditCmd struct {
 	Keys       auditKeys       `cmd:"" help:"List the keys that sign the log."`
 	Sink       auditSink       `cmd:"" help:"Have audit events sent somewhere."`
 	Erase      auditErase      `cmd:"" help:"Erase what the log has about a person who is gone."`
+	Hold       auditHold       `cmd:"" help:"Keep everything that the log has: legal holds."`
 	RotateKey  auditRotateKey  `cmd:"" help:"Replace the key that signs the log."`
 	BeginAnew  auditBeginAnew  `cmd:"" help:"Begin the tree of the log anew, where it is broken and not signed any more."`
 }

@@ -104,7 +104,7 @@ func (c *auditVerify) found(e *env, got ledger.Answer, err error) error {
 	if got.Told == nil {
 		got.Told = []ledger.Told{}
 	}
-	view := map[string]any{"begun_anew": got.Anew, "erased": got.Erased, "told": got.Told, "places": got.Places, "checkpoints": got.Checkpoints, "unsigned": got.Unsigned, "waiting": got.Waiting, "keys": got.Keys}
+	view := map[string]any{"begun_anew": got.Anew, "erased": got.Erased, "removed": got.Removed, "told": got.Told, "places": got.Places, "checkpoints": got.Checkpoints, "unsigned": got.Unsigned, "waiting": got.Waiting, "keys": got.Keys}
 	return c.print(e, view, func(w io.Writer) {
 		fmt.Fprintln(w, told(got))
 		for _, k := range got.Keys {
@@ -112,6 +112,9 @@ func (c *auditVerify) found(e *env, got ledger.Answer, err error) error {
 		}
 		if got.Erased > 0 {
 			fmt.Fprintf(w, "of %d what may be about a person was erased: audit.erased tells of it\n", got.Erased)
+		}
+		if got.Removed > 0 {
+			fmt.Fprintf(w, "%d were removed by retention, and their places stand: audit.events_removed tells of them\n", got.Removed)
 		}
 		for _, anew := range got.Anew {
 			fmt.Fprintf(w, "begun anew at %s (%s): what was before is vouched for since then only\n", anew.At.UTC().Format("2006-01-02T15:04:05Z"), anew.Reason)

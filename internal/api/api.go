@@ -113,6 +113,7 @@ func (a *API) Routes() []web.Route {
 	a.mountProviderKeys(m)
 	a.mountKeys(m)
 	a.mountAuditKeys(m)
+	a.mountAuditHolds(m)
 	a.mountConnectors(m)
 	a.mountPolicy(m)
 	a.mountWorkspaces(m)

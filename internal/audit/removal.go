@@ -39,6 +39,12 @@ func EventsRemoved(id string, r Removal) tenure.AuditEvent {
 	}
 }
 
+// TellsRemoved reports whether an event tells that events with some leaves were removed, by
+// how many they are and the digest of the leaves, and no others.
+func TellsRemoved(e tenure.AuditEvent, n int, digest string) bool {
+	return e.Action == Removed && e.Detail["count"] == strconv.Itoa(n) && e.Detail["digest"] == digest
+}
+
 // RemovedAround reports whether an event tells of others that were removed and may be of a
 // time from an instant on and before another.
 func RemovedAround(e tenure.AuditEvent, from, to time.Time) bool {

@@ -127,7 +127,10 @@ func (x *export) auditLog(ctx context.Context) error {
 	x.log.Checkpoint = last.Note
 	x.standing()
 	h := &holding{x: x, next: first}
-	if h.told, err = x.toldErased(ctx); err != nil {
+	if err = h.tellers(ctx); err != nil {
+		return err
+	}
+	if err = x.kept(ctx, h.removed); err != nil {
 		return err
 	}
 	if err := x.EachOfAll(ctx, first, end, h.place); err != nil {
@@ -182,6 +185,9 @@ type holding struct {
 
 	told   map[string]bool // tenant and id of the events of which others tell that they were erased
 	erased int             // events of the period that were erased by an act
+
+	removals map[string]bool     // ids of the events that tell which others were removed, and do
+	removed  []tenure.AuditEvent // those that tell of the tenant's that may be of the period
 }
 
 func (h *holding) place(p store.Placed) error {
@@ -194,8 +200,9 @@ func (h *holding) place(p store.Placed) error {
 		what = e.ID
 	}
 	switch {
+	case e == nil && p.ToldBy != "" && h.removals[p.ToldBy]:
 	case e == nil:
-		why = "its event was removed"
+		why = "its event was removed, and no event tells that it was"
 	case len(e.Erased) > 0 && !h.toldErased(*e): // what is kept of it is taken for what was bound, whatever the fields say
 		why = "what may be about a person stands as erased, and no event tells that it was: it was changed"
 	case !isLeaf(p.Hash, audit.Leaf(*e)):
@@ -207,20 +214,63 @@ func (h *holding) place(p store.Placed) error {
 	return nil
 }
 
-// toldErased are the events of which others tell that they were erased, by tenant and id.
-func (x *export) toldErased(ctx context.Context) (map[string]bool, error) {
-	tellers, err := x.AllTellers(ctx)
-	told := map[string]bool{}
+// tellers reads what events of all tenants tell of what was erased or removed.
+func (h *holding) tellers(ctx context.Context) error {
+	tellers, err := h.x.AllTellers(ctx)
+	h.told, h.removals = map[string]bool{}, map[string]bool{}
 	for _, e := range tellers {
-		if e.Action != audit.Erased {
+		if e.Action == audit.Erased {
+			for id := range strings.FieldsSeq(e.Detail["events"]) {
+				h.told[string(e.Tenant)+" "+id] = true
+			}
 			continue
 		}
-		for id := range strings.FieldsSeq(e.Detail["events"]) {
-			told[string(e.Tenant)+" "+id] = true
+		n, digest, err := h.x.ToldLeaves(ctx, e.ID)
+		if err != nil {
+			return err
+		}
+		h.removals[e.ID] = audit.TellsRemoved(e, n, digest)
+		if e.Tenant == h.x.tenant.ID && n > 0 && audit.RemovedAround(e, h.x.query.From, h.x.query.To) {
+			h.removed = append(h.removed, e)
 		}
 	}
-	return told, err
+	return err
 }
+
+// kept tells whether events of the period may be gone by retention, and so are in no
+// population.
+func (x *export) kept(ctx context.Context, removed []tenure.AuditEvent) error {
+	holds, err := x.AuditHolds(ctx, x.tenant.ID)
+	if err != nil {
+		return err
+	}
+	inForce := 0
+	for _, h := range holds {
+		if h.InForce() {
+			inForce++
+		}
+	}
+	note := "Legal holds: " + strconv.Itoa(inForce) + " in force of " + strconv.Itoa(len(holds)) + " that were placed. How long events are kept is audit_retention in policy.csv."
+	if len(removed) == 0 {
+		x.judge("log.kept", tally{}, note, manifestFile)
+		return nil
+	}
+	var ids []string
+	for _, e := range removed {
+		n, err := strconv.ParseInt(e.Detail["count"], 10, 64)
+		if err != nil {
+			return err
+		}
+		x.log.Removed += n
+		ids = append(ids, e.ID)
+	}
+	x.unassessed("log.kept", "Events of a time that has part in the period were removed by retention, "+strconv.FormatInt(x.log.Removed, 10)+" of them: who left, joined or was granted something in those of the period is in no population, and no other check judges it. "+
+		"These events tell of it: "+strings.Join(ids[:min(len(ids), namedRemovals)], " ")+". "+note)
+	return nil
+}
+
+// namedRemovals is how many events that tell of others that were removed are named.
+const namedRemovals = 20
 
 // toldErased reports whether an event was erased by an act: nothing is left of it, and
 // another tells so.

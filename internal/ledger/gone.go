@@ -6,7 +6,6 @@ import (
 	"encoding/hex"
 	"hash"
 	"maps"
-	"strconv"
 	"strings"
 	"time"
 
@@ -99,16 +98,10 @@ func (v *verifier) told(e *tenure.AuditEvent) {
 	case audit.Erased:
 		v.toldErased(e)
 	case audit.Removed:
-		if r := v.missing.removed[e.ID]; r != nil && tells(e, r.n, hex.EncodeToString(r.leaves.Sum(nil))) {
+		if r := v.missing.removed[e.ID]; r != nil && audit.TellsRemoved(*e, r.n, hex.EncodeToString(r.leaves.Sum(nil))) {
 			v.takes(e, r.n)
 		}
 	}
-}
-
-// tells reports whether an event tells that events with some leaves were removed, and no
-// others.
-func tells(e *tenure.AuditEvent, n int, digest string) bool {
-	return e.Detail["count"] == strconv.Itoa(n) && e.Detail["digest"] == digest
 }
 
 // takes takes those for gone of which an event is said to tell, and does.
@@ -139,11 +132,11 @@ func (v *verifier) toldErased(e *tenure.AuditEvent) {
 func (v *verifier) toldSince(ctx context.Context, db *store.DB, e *tenure.AuditEvent) error {
 	v.told(e)
 	r := v.missing.removed[e.ID]
-	if r == nil || e.Action != audit.Removed {
+	if r == nil {
 		return nil
 	}
 	n, digest, err := db.ToldLeaves(ctx, e.ID)
-	if err == nil && tells(e, n, digest) {
+	if err == nil && audit.TellsRemoved(*e, n, digest) {
 		v.takes(e, r.n)
 	}
 	return err

@@ -51,8 +51,6 @@ type Ledger struct {
 	last  atomic.Int64 // the number of the newest event when they were last given places
 	state sync.Mutex
 	tells Standing
-
-	removed atomic.Int64 // events that this process has removed
 }
 
 // growing is what a process has of the tree, in its turn.

@@ -1,6 +1,7 @@
 package ledger
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -78,6 +79,9 @@ func (l *Ledger) Prove(ctx context.Context, by tenure.Principal, id string) (Pro
 	}
 	ctx = tenure.Everywhere(ctx)
 	placed, err := l.DB.PlaceOf(ctx, id)
+	if tenure.IsKind(err, tenure.NotFound) {
+		err = cmp.Or(l.removedAround(ctx, by, id), err)
+	}
 	if err != nil {
 		return Proof{}, err
 	}
@@ -97,6 +101,22 @@ func (l *Ledger) Prove(ctx context.Context, by tenure.Principal, id string) (Pro
 		p.ErasedBy, err = l.erasedBy(ctx, *placed.Event, last)
 	}
 	return p, err
+}
+
+// removedAround is the error for an event that is not in the log, where one of its time was
+// removed; nil: none was. Ids begin with their time.
+func (l *Ledger) removedAround(ctx context.Context, by tenure.Principal, id string) error {
+	tellers, err := l.DB.Tellers(ctx, 0)
+	for _, e := range tellers {
+		if e.Action == audit.Removed && (e.Tenant == by.Tenant() || by.Kind() == tenure.Operator) && e.Detail["first"] <= id && id <= e.Detail["last"] {
+			return &tenure.Error{
+				Kind: tenure.NotFound, Code: "audit_event_removed",
+				Msg: fmt.Sprintf("the log has no such event: there never was one, or it is one of the %s of its time that retention removed at %s, of which the event %s tells",
+					e.Detail["count"], e.At.UTC().Format(time.RFC3339), e.ID),
+			}
+		}
+	}
+	return err
 }
 
 // hashes lead from a place to the root of a checkpoint. NotFound: the next one has it.

@@ -111,12 +111,12 @@ func (l *Ledger) retainPart(ctx context.Context, f store.Removable, keep time.Du
 		if err != nil || len(some) == 0 {
 			return true, err
 		}
-		if err := l.remove(ctx, f, keep, some); tenure.IsKind(err, tenure.Conflict) {
-			return true, nil
+		if err := l.remove(ctx, f, keep, some); errors.Is(err, errRemoving) || tenure.IsKind(err, tenure.Conflict) {
+			return true, nil // it is looked again soon
 		} else if err != nil {
 			return true, err
 		}
-		l.removed.Add(int64(len(some)))
+		l.watch.removed.Add(int64(len(some)))
 		select { // others write for much longer than this has
 		case <-ctx.Done():
 			return true, ctx.Err()
@@ -152,10 +152,10 @@ func ignoreMissing(err error) error {
 }
 
 // errRemoving is why a replica gives way.
-var errRemoving = &tenure.Error{Kind: tenure.Conflict, Code: "audit_removing", Msg: "another replica removes events of the audit log"}
+var errRemoving = errors.New("another replica removes events of the audit log")
 
-// remove removes events in one transaction, with the event that tells of them. Conflict:
-// another replica does, or a legal hold was placed.
+// remove removes events in one transaction, with the event that tells of them. errRemoving:
+// another replica does. Conflict: a legal hold was placed.
 func (l *Ledger) remove(ctx context.Context, f store.Removable, keep time.Duration, some []store.Placed) error {
 	turn, err := l.DB.Meta(ctx, metaRemoved)
 	if err != nil {
@@ -198,7 +198,7 @@ func (l *Ledger) remove(ctx context.Context, f store.Removable, keep time.Durati
 }
 
 // Removed is how many events this process has removed.
-func (l *Ledger) Removed() int64 { return l.removed.Load() }
+func (l *Ledger) Removed() int64 { return l.watch.removed.Load() }
 
 // removalsShown is how many removals are shown, the newest first.
 const removalsShown = 100

@@ -209,3 +209,186 @@ func (l past) overriding() string {
 	}
 	return "OVERRIDING SYSTEM VALUE "
 }
+
+// What the role that serves may do of it by itself: nothing that is recent, that no event
+// tells of exactly, that is another tenant's, or that is held.
+func TestTheServingRoleRemovesNothingUntold(t *testing.T) {
+	onBothWithPast(t, func(t *testing.T, l past) {
+		l.of(4, 200*days, "default")
+		l.of(1, 200*days, "second")
+		l.of(1, time.Hour, "default")
+		l.ago.Store(int64(200 * days))
+		for _, action := range audit.Lasting() {
+			l.tx(func(ctx context.Context, tx *store.Tx) error {
+				return tx.Append(ctx, tenure.AuditEvent{Tenant: "default", Action: action, ActorKind: "system", Outcome: "success"})
+			})
+		}
+		l.ago.Store(0)
+		l.seen()
+		all, err := l.DB.PlacedEvents(l.ctx, 0, 100)
+		if err != nil {
+			t.Fatal(err)
+		}
+		// remove has events removed, told as of others.
+		remove := func(told []store.Placed, gone ...store.Placed) error {
+			return l.DB.Tx(l.ctx, func(ctx context.Context, tx *store.Tx) error {
+				teller := tenure.NewID(time.Now())
+				r := audit.Removal{Tenant: "default"}
+				for _, p := range told {
+					r.Leaves = append(r.Leaves, p.Hash)
+				}
+				var seqs []int64
+				for _, p := range gone {
+					seqs = append(seqs, p.Seq)
+				}
+				if err := tx.Append(ctx, audit.EventsRemoved(teller, r)); err != nil {
+					return err
+				}
+				return tx.RemoveEvents(ctx, teller, seqs)
+			})
+		}
+		postgres := l.file == ""
+		for what, err := range map[string]error{
+			"another number than was told": remove(all[:1], all[:2]...),
+			"nothing":                      remove(nil),
+			"one of another tenant":        remove(all[4:5], all[4]),
+			"one of another tenant, too":   remove(all[3:5], all[3], all[4]),
+			"one that is not there":        remove(all[:1], store.Placed{Seq: 12345}),
+		} {
+			if err == nil {
+				t.Error("it removes", what)
+			}
+		}
+		if postgres {
+			for what, err := range map[string]error{"a recent one": remove(all[5:6], all[5]), "others than were told": remove(all[:1], all[1]), "what is told in another order": remove([]store.Placed{all[1], all[0]}, all[0], all[1])} {
+				if err == nil {
+					t.Error("it removes", what)
+				}
+			}
+		}
+		for _, p := range all[6:] {
+			if audit.Lasts(p.Event.Action) && remove([]store.Placed{p}, p) == nil {
+				t.Error("it removes", p.Event.Action)
+			}
+		}
+		h, err := l.PlaceHold(l.ctx, operator(t), "Case 4711")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if remove(all[:1], all[0]) == nil {
+			t.Error("it removes what is held")
+		}
+		if postgres {
+			l.tx(func(ctx context.Context, tx *store.Tx) error {
+				return tx.Append(ctx, audit.EventsErased(operator(t), "0198c0de-0000-7000-8000-000000000001", "x", "y", []string{all[0].Event.ID}))
+			})
+			if err := l.DB.Tx(l.ctx, func(ctx context.Context, tx *store.Tx) error {
+				return tx.EraseEvent(ctx, all[0].Event.ID, "0198c0de-0000-7000-8000-000000000001", make([]byte, 32))
+			}); err == nil {
+				t.Error("it erases what is held")
+			}
+			if err := l.DB.Tx(l.ctx, func(ctx context.Context, tx *store.Tx) error {
+				h.ReleasedAt, h.ReleasedBy, h.ReleaseReason = tx.Now(), "nobody", "none"
+				return tx.ReleaseAuditHold(ctx, h)
+			}); err == nil {
+				t.Error("it releases a hold, and no event tells of it")
+			}
+		}
+		if _, err := l.ReleaseHold(l.ctx, operator(t), h.ID, "over"); err != nil {
+			t.Fatal(err)
+		}
+		if err := remove(all[:3], all[:3]...); err != nil {
+			t.Error(err)
+		}
+		if remove(all[:3], all[:3]...) == nil {
+			t.Error("it removes what is gone")
+		}
+		l.seen()
+		if a := l.verify(ledger.Question{}); a.Fault != nil || a.Removed != 3 {
+			t.Errorf("%+v %+v", a, a.Fault)
+		}
+	})
+}
+
+// While a hold is in force nothing goes; a transaction that began before it was placed, and
+// does not see it, removes nothing either.
+func TestNothingGoesUnderAHold(t *testing.T) {
+	onBothWithPast(t, func(t *testing.T, l past) {
+		l.of(10, 200*days, "default", "second")
+		for _, tenant := range []tenure.TenantID{"default", "second"} {
+			l.wants(tenant, "90d")
+		}
+		l.seen()
+		leaver := tenure.User{ID: "leaver", Tenant: tenure.DefaultTenant, UserName: "lee@example.com", Role: tenure.Member, Source: tenure.SourceProxy, CreatedAt: time.Now(), UpdatedAt: time.Now()}
+		l.tx(func(ctx context.Context, tx *store.Tx) error { return tx.InsertUser(ctx, leaver) })
+		all, err := l.DB.PlacedEvents(l.ctx, 0, 1)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if l.file == "" { // SQLite has one writer at a time
+			runs := 0
+			err = l.DB.Tx(l.ctx, func(ctx context.Context, tx *store.Tx) error {
+				if _, err := tx.AuditTail(ctx, "default", "", 1); err != nil { // what it sees is decided
+					return err
+				}
+				if runs++; runs == 1 {
+					if _, err := l.PlaceHold(l.ctx, operator(t), "Case 4711"); err != nil {
+						return err
+					}
+				}
+				if err := tx.Append(ctx, audit.EventsRemoved("0198c0de-0000-7000-8000-000000000002", audit.Removal{Tenant: "default", Leaves: [][]byte{all[0].Hash}})); err != nil {
+					return err
+				}
+				return tx.RemoveEvents(ctx, "0198c0de-0000-7000-8000-000000000002", []int64{all[0].Seq})
+			})
+			if err == nil {
+				t.Error("what began before the hold was placed removes under it")
+			}
+		} else if _, err := l.PlaceHold(l.ctx, operator(t), "Case 4711"); err != nil {
+			t.Fatal(err)
+		}
+		if !l.retains() || l.there("default") != 5 || l.there("second") != 0 {
+			t.Errorf("%d and %d are there", l.there("default"), l.there("second"))
+		}
+		if _, err := l.Erase(l.ctx, operator(t), ledger.Erasure{Person: "leaver", Reason: "r"}); tenure.AsError(err).Code != "audit_held" {
+			t.Errorf("erased under a hold: %v", err)
+		}
+		if _, err := l.PlaceHold(l.ctx, operator(t), "Case 4712"); err != nil {
+			t.Fatal(err)
+		}
+		holds, err := l.Holds(l.ctx, operator(t))
+		if err != nil || len(holds) != 2 {
+			t.Fatal(holds, err)
+		}
+		for i, h := range holds {
+			if _, err := l.ReleaseHold(l.ctx, operator(t), h.ID, "over"); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := l.ReleaseHold(l.ctx, operator(t), h.ID, "over"); tenure.AsError(err).Code != "audit_hold_released" {
+				t.Errorf("released twice: %v", err)
+			}
+			if l.retains() != (i == 0) || (l.there("default") == 0) != (i == 1) {
+				t.Errorf("%d released, %d events are there", i+1, l.there("default"))
+			}
+		}
+	})
+}
+
+// What goes while the log is verified, or exported, is no fault.
+func TestRemovedWhileItIsVerified(t *testing.T) {
+	onBothWithPast(t, func(t *testing.T, l past) {
+		l.of(2500, 200*days, "default")
+		l.wants("default", "90d")
+		l.seen()
+		gone := false
+		a := l.verify(ledger.Question{Tell: func(int64, int64) {
+			if !gone { // behind the first page, which has what goes
+				gone = true
+				l.retains()
+			}
+		}})
+		if a.Fault != nil || l.there("default") != 0 || a.Removed == 0 || a.Removed >= 2500 {
+			t.Errorf("%+v %+v, %d are there", a, a.Fault, l.there("default"))
+		}
+	})
+}

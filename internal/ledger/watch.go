@@ -25,11 +25,12 @@ const (
 	glance   = 5 * time.Second // after which a replica looks whether it is time
 )
 
-// watching is what a process knows of the verification of the log.
+// watching is what a process knows of the verification of the log, and has removed from it.
 type watching struct {
-	asked atomic.Bool // somebody wants all of it verified now
-	seen  atomic.Pointer[verified]
-	own   atomic.Pointer[own]
+	asked   atomic.Bool // somebody wants all of it verified now
+	seen    atomic.Pointer[verified]
+	own     atomic.Pointer[own]
+	removed atomic.Int64 // events
 }
 
 // verified is what the replicas tell each other of the last verification, and of the one
