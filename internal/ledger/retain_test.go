@@ -392,3 +392,41 @@ func TestRemovedWhileItIsVerified(t *testing.T) {
 		}
 	})
 }
+
+// Begun anew, what was removed has no place any more; the event that tells of it has, and
+// is about nothing that is missing.
+func TestBegunAnewAfterARemoval(t *testing.T) {
+	onBothWithPast(t, func(t *testing.T, l past) {
+		l.of(20, 200*days, "default")
+		l.of(5, time.Hour, "default")
+		l.wants("default", "90d")
+		l.seen()
+		l.retains()
+		l.seen()
+		l.hand("UPDATE audit_events SET reason = 'mallory' WHERE seq = (SELECT max(seq) FROM audit_events WHERE action = 'user.updated')")
+		owner := l.Ledger
+		if l.file == "" {
+			db, err := store.OpenPostgres(l.ctx, l.super, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer func() { _ = db.Close() }()
+			owner = of(db)
+		}
+		if _, err := owner.BeginAnew(l.ctx, operator(t), "it is broken"); err != nil {
+			t.Fatal(err)
+		}
+		for where, a := range map[string]ledger.Answer{"online": l.verify(ledger.Question{}), "offline": l.exported()} {
+			if a.Fault != nil || a.Removed != 0 || len(a.Anew) != 1 {
+				t.Errorf("%s: %+v %+v", where, a, a.Fault)
+			}
+		}
+		if rows, err := l.DB.AuditTail(l.ctx, "default", audit.Removed, 10); err != nil || len(rows) != 1 || rows[0].Detail["count"] != "20" {
+			t.Errorf("%+v, %v", rows, err)
+		}
+		l.hand("UPDATE audit_leaves SET told_by = (SELECT id FROM audit_events WHERE action = 'audit.events_removed') WHERE place = 3; DELETE FROM audit_events WHERE seq = (SELECT seq FROM audit_leaves WHERE place = 3)")
+		if a := l.verify(ledger.Question{}); a.Fault == nil || a.Fault.Place != 3 {
+			t.Errorf("removed by hand after it was begun anew: %+v", a.Fault)
+		}
+	})
+}
