@@ -184,7 +184,7 @@ var rules = map[tenure.Action]rule{
 	tenure.ReviewTrust:     {what: "say that the trust page was read and found true", roles: admins, fresh: NotIdle},
 	tenure.VerifyAudit:     {what: "verify the audit log, and prove single events; in the tenant default only", roles: readers, home: true},
 	tenure.EraseAudit:      {what: "erase what the audit log has about a person who is gone", roles: supers, fresh: Recent},
-	tenure.ListHolds:       {what: "see how long audit events are kept, what was removed, and legal holds", roles: readers},
+	tenure.ListHolds:       {what: "see how long audit events are kept, what was removed, and legal holds", roles: readers, scope: tenure.ScopeAuditRead},
 	tenure.PlaceHold:       {what: "place a legal hold: nothing of the audit log is removed or erased", roles: supers, fresh: Recent},
 	tenure.ReleaseHold:     {what: "release a legal hold", roles: supers, fresh: Recent},
 	tenure.RotateAuditKey:  {what: "replace the key that signs the audit log; in the tenant default only", roles: supers, fresh: Recent, home: true},

@@ -78,6 +78,11 @@ func (d *Dash) usageRoutes() []web.Route {
 func (d *Dash) sinkRoutes() []web.Route {
 	one := sinksPath + "/{id}"
 	return []web.Route{
+		d.look("GET "+retentionPath, tenure.ListHolds, d.retention),
+		d.look("GET "+holdsPath+"/new", tenure.PlaceHold, d.newHold),
+		d.do("POST "+holdsPath, tenure.PlaceHold, d.placeHold),
+		d.look("GET "+holdsPath+"/{id}/release", tenure.ReleaseHold, d.askReleaseHold),
+		d.do("POST "+holdsPath+"/{id}/release", tenure.ReleaseHold, d.releaseHold),
 		d.look("GET "+sinksPath, tenure.ListSinks, d.sinks),
 		d.look("GET "+sinksPath+"/new", tenure.CreateSink, d.newSink),
 		d.do("POST "+sinksPath, tenure.CreateSink, d.createSink),

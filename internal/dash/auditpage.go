@@ -54,11 +54,11 @@ func (d *Dash) showAudit(w http.ResponseWriter, r *http.Request) error {
 	if page.Places, err = d.spaces(r); err != nil {
 		return err
 	}
-	since, err := d.Governance.AuditSince(ctx, by)
+	retention, err := d.Ledger.Retention(ctx, by)
 	if err != nil {
 		return err
 	}
-	page.Kept = keptFor(page.Now, since)
+	page.Kept = keptFor(page.Now, retention)
 	f := page.filter()
 	if name := page.Get("workspace"); name != "" {
 		ws, err := d.Directory.Workspace(ctx, by, name)

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/tenure-gateway/tenure"
+	"github.com/tenure-gateway/tenure/internal/ledger"
 )
 
 // Why a thing ended, as its row and the audit log tell it.
@@ -84,13 +85,19 @@ func willEnd(e tenure.Ended, leaves, oneself bool) []string {
 	return out
 }
 
-// keptFor says since when the audit log is kept.
-func keptFor(now, since time.Time) string {
-	if since.IsZero() {
+// keptFor says how long the audit log is kept.
+func keptFor(now time.Time, r ledger.Retention) string {
+	if r.Since.IsZero() {
 		return "Nothing has happened yet."
 	}
-	days := int(now.Sub(since).Hours()/24) + 1
-	return "Every event is kept: " + plural(days, "day") + " so far, since " + since.UTC().Format("2 January 2006") + "."
+	switch {
+	case r.Held() != nil:
+		return "A legal hold is in force: nothing is removed, and nothing about a person is erased."
+	case r.Keep > 0:
+		return "Events are kept for " + plural(int(r.Keep.Hours()/24), "day") + "; what is older is removed."
+	}
+	days := int(now.Sub(r.Since).Hours()/24) + 1
+	return "Every event is kept: " + plural(days, "day") + " so far, since " + r.Since.UTC().Format("2 January 2006") + "."
 }
 
 // allEnded says how long it took until the last of what somebody had was ended;

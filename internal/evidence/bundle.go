@@ -42,8 +42,8 @@ type Manifest struct {
 
 // LogFacts say what of the audit log is in a bundle.
 type LogFacts struct {
-	Events     int64  `json:"events"`   // of the tenant and the period
-	Unproved   int64  `json:"unproved"` // of those: committed after the checkpoint
+	Events     int64  `json:"events"`            // of the tenant and the period
+	Unproved   int64  `json:"unproved"`          // of those: committed after the checkpoint
 	Removed    int64  `json:"removed,omitempty"` // of the tenant, by retention, of a time that has part in the period
 	Checkpoint string `json:"checkpoint"`
 	// Standing is what the installation itself knows of its log; nil: it was not asked.

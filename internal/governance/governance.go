@@ -68,12 +68,3 @@ func (g *Governance) Activity(ctx context.Context, by tenure.Principal, after st
 	}
 	return page, err
 }
-
-// AuditSince is when the oldest event of the asker's tenant was that is kept; zero
-// when there is none.
-func (g *Governance) AuditSince(ctx context.Context, by tenure.Principal) (time.Time, error) {
-	if err := access.Check(by, tenure.ReadAudit); err != nil {
-		return time.Time{}, err
-	}
-	return g.DB.FirstEvent(ctx, by.Tenant())
-}

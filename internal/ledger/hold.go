@@ -40,6 +40,14 @@ func (l *Ledger) Holds(ctx context.Context, by tenure.Principal) ([]tenure.Audit
 	return l.DB.AuditHolds(ctx, by.Tenant())
 }
 
+// Hold is a legal hold of the asker's tenant. NotFound: there is none of this id.
+func (l *Ledger) Hold(ctx context.Context, by tenure.Principal, id tenure.HoldID) (tenure.AuditHold, error) {
+	if err := access.Check(by, tenure.ListHolds); err != nil {
+		return tenure.AuditHold{}, err
+	}
+	return l.DB.AuditHold(ctx, by.Tenant(), id)
+}
+
 // PlaceHold keeps everything that the audit log of the asker's tenant has, until the hold
 // is released. Invalid: no matter.
 func (l *Ledger) PlaceHold(ctx context.Context, by tenure.Principal, matter string) (tenure.AuditHold, error) {

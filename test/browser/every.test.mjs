@@ -89,6 +89,7 @@ async function populate() {
   await call(root, 'PUT', `/api/v1/admin/workspaces/${space.id}/groups/Engineering`, { role: 'viewer' });
   await call(root, 'POST', '/api/v1/admin/providers', { name: 'anthropic', kind: 'anthropic', key: 'sk-1234567890123456789' });
   await call(root, 'POST', '/api/v1/admin/scim-connectors', { name: 'Okta' });
+  await call(root, 'POST', '/api/v1/admin/audit/holds', { matter: 'Case 4711' });
   await call(root, 'POST', '/api/v1/admin/audit-sinks', { name: 'SIEM', kind: 'webhook', address: 'http://127.0.0.1:1/tenure' });
   const bot = await call(root, 'POST', '/api/v1/admin/service-accounts', {
     workspace: space.id, name: 'nightly evaluation', description: 'Asks the new models every night, and writes the report.', owner: people.member,
