@@ -377,6 +377,7 @@ func TestNothingGoesUnderAHold(t *testing.T) {
 // What goes while the log is verified, or exported, is no fault.
 func TestRemovedWhileItIsVerified(t *testing.T) {
 	onBothWithPast(t, func(t *testing.T, l past) {
+		l.of(250, 200*days, "second") // so that what goes at once is of two pages
 		l.of(2500, 200*days, "default")
 		l.wants("default", "90d")
 		l.seen()
