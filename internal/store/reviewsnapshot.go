@@ -87,7 +87,9 @@ const present = `u.active = TRUE AND u.deleted_at IS NULL`
 // answers is the id of whoever answers for the account a, if they may decide.
 const answers = `CASE WHEN ` + present + ` AND u.role <> 'auditor' THEN a.owner_user_id ELSE '' END`
 
-// of gives where items of a kind are found. The columns are subject, name, person,
+// of gives where items of a kind are found. What is joined is found by its id, and its
+// tenant, in an expression, only compared: else a database without statistics finds it by that,
+// and goes through every person for every workspace. The columns are subject, name, person,
 // workspace, workspace_name, granted, source, granted_at, granted_by, last_used_at,
 // expires_at, flags, reviewer; and via, where it is not empty.
 func (t *taking) of(kind tenure.ReviewKind) []rowsOf {
@@ -163,8 +165,8 @@ func (t *taking) memberships() rowsOf {
 	w.and(present)
 	return rowsOf{
 		`u.id, u.user_name, u.id, w.id, w.name, m.role, 'direct', m.created_at, '', u.last_seen_at, ` + never + `, ` + flags + `, ''`,
-		`memberships m JOIN users u ON u.id = m.user_id AND u.tenant_id = m.tenant_id
-			JOIN workspaces w ON w.id = m.workspace_id AND w.tenant_id = m.tenant_id AND w.deleted_at IS NULL`, w, "",
+		`memberships m JOIN users u ON u.id = m.user_id AND u.tenant_id || '' = m.tenant_id
+			JOIN workspaces w ON w.id = m.workspace_id AND w.tenant_id || '' = m.tenant_id AND w.deleted_at IS NULL`, w, "",
 	}
 }
 
@@ -174,9 +176,9 @@ func (t *taking) throughGroups() rowsOf {
 	w.and(present)
 	return rowsOf{
 		`u.id, u.user_name, u.id, w.id, w.name, g.role, 'group ' || d.display_name, m.added_at, g.created_by, u.last_seen_at, ` + never + `, ` + flags + `, ''`,
-		`workspace_groups g JOIN group_members m ON m.group_id = g.group_id JOIN groups d ON d.id = g.group_id AND d.tenant_id = g.tenant_id
-			JOIN users u ON u.id = m.user_id AND u.tenant_id = g.tenant_id
-			JOIN workspaces w ON w.id = g.workspace_id AND w.tenant_id = g.tenant_id AND w.deleted_at IS NULL`, w, "g.group_id",
+		`workspace_groups g JOIN group_members m ON m.group_id = g.group_id JOIN groups d ON d.id = g.group_id AND d.tenant_id || '' = g.tenant_id
+			JOIN users u ON u.id = m.user_id AND u.tenant_id || '' = g.tenant_id
+			JOIN workspaces w ON w.id = g.workspace_id AND w.tenant_id || '' = g.tenant_id AND w.deleted_at IS NULL`, w, "g.group_id",
 	}
 }
 
@@ -192,8 +194,8 @@ func (t *taking) personal() rowsOf {
 	t.living(&w, tenure.KindPAT)
 	return rowsOf{
 		`t.id, u.user_name || ', ' || t.name, u.id, w.id, w.name, t.scopes, 'own', t.created_at, t.created_by, t.last_used_at, t.expires_at, ` + flags + `, ''`,
-		`api_tokens t JOIN users u ON u.id = t.user_id AND u.tenant_id = t.tenant_id
-			JOIN workspaces w ON w.id = t.workspace_id AND w.tenant_id = t.tenant_id AND w.deleted_at IS NULL`, w, "",
+		`api_tokens t JOIN users u ON u.id = t.user_id AND u.tenant_id || '' = t.tenant_id
+			JOIN workspaces w ON w.id = t.workspace_id AND w.tenant_id || '' = t.tenant_id AND w.deleted_at IS NULL`, w, "",
 	}
 }
 
@@ -209,9 +211,9 @@ func (t *taking) service() rowsOf {
 	w.and(`a.active = TRUE AND a.ended_at IS NULL`)
 	return rowsOf{
 		`t.id, a.name || ', ' || t.name, '', w.id, w.name, t.scopes, 'service account ' || a.name, t.created_at, t.created_by, t.last_used_at, t.expires_at, ` + flags + `, ` + answers,
-		`api_tokens t JOIN service_accounts a ON a.id = t.service_account_id AND a.tenant_id = t.tenant_id
-			JOIN workspaces w ON w.id = t.workspace_id AND w.tenant_id = t.tenant_id AND w.deleted_at IS NULL
-			LEFT JOIN users u ON u.id = a.owner_user_id AND u.tenant_id = a.tenant_id`, w, "",
+		`api_tokens t JOIN service_accounts a ON a.id = t.service_account_id AND a.tenant_id || '' = t.tenant_id
+			JOIN workspaces w ON w.id = t.workspace_id AND w.tenant_id || '' = t.tenant_id AND w.deleted_at IS NULL
+			LEFT JOIN users u ON u.id = a.owner_user_id AND u.tenant_id || '' = a.tenant_id`, w, "",
 	}
 }
 
@@ -222,8 +224,8 @@ func (t *taking) accounts() rowsOf {
 	w.and(`a.active = TRUE AND a.ended_at IS NULL AND (a.expires_at IS NULL OR a.expires_at > ?)`, stamp(t.tx.now))
 	return rowsOf{
 		`a.id, a.name, '', w.id, w.name, 'owner ' || COALESCE(u.user_name, 'gone'), 'direct', a.created_at, a.created_by, ` + last + `, a.expires_at, ` + flags + `, ` + answers,
-		`service_accounts a JOIN workspaces w ON w.id = a.workspace_id AND w.tenant_id = a.tenant_id AND w.deleted_at IS NULL
-			LEFT JOIN users u ON u.id = a.owner_user_id AND u.tenant_id = a.tenant_id`, w, "",
+		`service_accounts a JOIN workspaces w ON w.id = a.workspace_id AND w.tenant_id || '' = a.tenant_id AND w.deleted_at IS NULL
+			LEFT JOIN users u ON u.id = a.owner_user_id AND u.tenant_id || '' = a.tenant_id`, w, "",
 	}
 }
 
@@ -244,8 +246,8 @@ func (t *taking) keys() rowsOf {
 	return rowsOf{
 		`k.id, p.name || ', ' || k.name || ', version ' || CAST(k.version AS text), '', w.id, w.name, k.state, CASE WHEN k.reference <> '' THEN k.reference ELSE 'sealed here' END,
 			k.created_at, k.created_by, k.last_used_at, ` + never + `, ` + flags + `, ''`,
-		`provider_keys k JOIN provider_credentials p ON p.id = k.provider_id AND p.tenant_id = k.tenant_id
-			JOIN workspaces w ON w.id = k.workspace_id AND w.tenant_id = k.tenant_id AND w.deleted_at IS NULL`, w, "",
+		`provider_keys k JOIN provider_credentials p ON p.id = k.provider_id AND p.tenant_id || '' = k.tenant_id
+			JOIN workspaces w ON w.id = k.workspace_id AND w.tenant_id || '' = k.tenant_id AND w.deleted_at IS NULL`, w, "",
 	}
 }
 
@@ -264,8 +266,8 @@ func (t *taking) exceptions() rowsOf {
 	w.conds = append(w.conds, inForce(w.arg(stamp(t.tx.now)), w.arg(longestBefore(t.tx.now))))
 	return rowsOf{
 		`x.id, x.title, x.for_user, COALESCE(w.id, ''), COALESCE(w.name, ''), x.rule, 'of ' || x.subject_kind, x.decided_at, x.decided_by, ` + never + `, x.expires_at, ` + flags + `, ''`,
-		`exceptions x LEFT JOIN users u ON u.id = x.owner_user_id AND u.tenant_id = x.tenant_id
-			LEFT JOIN workspaces w ON w.id = x.workspace_id AND w.tenant_id = x.tenant_id`, w, "",
+		`exceptions x LEFT JOIN users u ON u.id = x.owner_user_id AND u.tenant_id || '' = x.tenant_id
+			LEFT JOIN workspaces w ON w.id = x.workspace_id AND w.tenant_id || '' = x.tenant_id`, w, "",
 	}
 }
 
