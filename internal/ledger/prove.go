@@ -104,19 +104,52 @@ func (l *Ledger) Prove(ctx context.Context, by tenure.Principal, id string) (Pro
 }
 
 // removedAround is the error for an event that is not in the log, where one of its time was
-// removed; nil: none was. Ids begin with their time.
+// removed from what the asker sees; nil: none was. Ids begin with their time.
 func (l *Ledger) removedAround(ctx context.Context, by tenure.Principal, id string) error {
-	tellers, err := l.DB.Tellers(ctx, 0)
-	for _, e := range tellers {
-		if e.Action == audit.Removed && (e.Tenant == by.Tenant() || by.Kind() == tenure.Operator) && e.Detail["first"] <= id && id <= e.Detail["last"] {
-			return &tenure.Error{
+	tenants := []tenure.Tenant{{ID: by.Tenant()}}
+	if by.Kind() == tenure.Operator {
+		var err error
+		if tenants, err = l.DB.Tenants(ctx); err != nil {
+			return err
+		}
+	}
+	for _, t := range tenants {
+		e, err := l.removal(ctx, t.ID, id)
+		if err == nil {
+			err = &tenure.Error{
 				Kind: tenure.NotFound, Code: "audit_event_removed",
 				Msg: fmt.Sprintf("the log has no such event: there never was one, or it is one of the %s of its time that retention removed at %s, of which the event %s tells",
 					e.Detail["count"], e.At.UTC().Format(time.RFC3339), e.ID),
 			}
 		}
+		if !errors.Is(err, errNoRemoval) {
+			return err
+		}
 	}
-	return err
+	return nil
+}
+
+var errNoRemoval = errors.New("no event tells of a removal around it")
+
+// removal is the newest event that tells of others of a tenant that were removed, from an id
+// before a given one to one behind it. errNoRemoval: none does.
+func (l *Ledger) removal(ctx context.Context, tenant tenure.TenantID, id string) (tenure.AuditEvent, error) {
+	f := store.AuditFilter{Tenant: tenant, Action: audit.Removed, Limit: page}
+	for {
+		tellers, err := l.DB.AuditEvents(ctx, f)
+		if err != nil {
+			return tenure.AuditEvent{}, err
+		}
+		for _, e := range tellers {
+			if e.Detail["first"] <= id && id <= e.Detail["last"] {
+				return e, nil
+			}
+		}
+		if len(tellers) < page {
+			return tenure.AuditEvent{}, errNoRemoval
+		}
+		f.After = tellers[page-1].ID
+	}
 }
 
 // hashes lead from a place to the root of a checkpoint. NotFound: the next one has it.

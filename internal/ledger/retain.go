@@ -15,8 +15,8 @@ import (
 const (
 	// removedAtOnce is how many events are removed in a transaction, and told by one event.
 	removedAtOnce = 500
-	// removeEvery is how often it is looked whether something is old enough; where something
-	// is in its way, it is looked again soon.
+	// removeEvery is how often it is looked whether something is old enough; of a tenant where
+	// something is in its way, it is looked again soon.
 	removeEvery, removeSoon = time.Hour, 10 * time.Second
 )
 
@@ -28,7 +28,8 @@ const metaRemoved = "audit.removed"
 func (l *Ledger) KeepHouse(ctx context.Context, report func(error)) {
 	tick := time.NewTicker(removeSoon)
 	defer tick.Stop()
-	var due time.Time
+	var due time.Time // for all of them
+	var waiting []tenure.TenantID
 	before := ""
 	for {
 		select {
@@ -36,47 +37,59 @@ func (l *Ledger) KeepHouse(ctx context.Context, report func(error)) {
 			return
 		case <-tick.C:
 		}
-		if time.Now().Before(due) {
+		only := waiting
+		if now := time.Now(); !now.Before(due) {
+			only, due = nil, now.Add(removeEvery)
+		} else if len(only) == 0 {
 			continue
 		}
-		waits, err := l.Retain(ctx)
+		var err error
+		waiting, err = l.Retain(ctx, only...)
+		if err != nil && len(waiting) == 0 { // not even whose it is was known
+			due = time.Time{}
+		}
 		why := ""
 		if err != nil && ctx.Err() == nil {
 			if why = err.Error(); why != before {
 				report(fmt.Errorf("retention of the audit log: %w", err))
 			}
 		}
-		if before = why; !waits && err == nil {
-			due = time.Now().Add(removeEvery)
-		}
+		before = why
 	}
 }
 
-// Retain removes, of each tenant that says how long its events are kept, those that are
-// older, but none that is younger than 90 days, that no checkpoint is over, that is not
-// verified, that a sink does not have yet, or that verification stands on; and of a tenant
-// under a legal hold nothing. waits: something is old enough, and one of these was in its
-// way, or another replica.
-func (l *Ledger) Retain(ctx context.Context) (waits bool, err error) {
+// Retain removes, of each tenant that says how long its events are kept, or of those alone
+// that are given, what is older, but nothing that is younger than 90 days, that no
+// checkpoint is over, that is not verified, that a sink does not have yet, or that
+// verification stands on; and of a tenant under a legal hold nothing. waiting: the tenants
+// of which one of these, another replica, or an error was in the way.
+func (l *Ledger) Retain(ctx context.Context, only ...tenure.TenantID) (waiting []tenure.TenantID, err error) {
 	ctx = tenure.Everywhere(ctx)
 	tenants, err := l.DB.PoliciesOf(ctx, "audit_retention")
 	if err != nil {
-		return false, err
+		return only, err
 	}
 	for _, t := range tenants {
 		var p tenure.Policy
-		if p.Set("audit_retention", t.Value) != nil || p.AuditRetention == 0 {
+		if len(only) > 0 && !slices.Contains(only, t.Tenant) || p.Set("audit_retention", t.Value) != nil || p.AuditRetention == 0 {
 			continue
 		}
-		held, failed := l.retain(ctx, t.Tenant, max(p.AuditRetention, tenure.KeptAtLeast))
-		waits, err = waits || held, errors.Join(err, failed)
+		waits, failed := l.retain(ctx, t.Tenant, max(p.AuditRetention, tenure.KeptAtLeast))
+		if waits || failed != nil {
+			waiting = append(waiting, t.Tenant)
+		}
+		err = errors.Join(err, failed)
 	}
-	return waits, err
+	return waiting, err
 }
 
-// retain removes what of a tenant is older than its events are kept.
+// retain removes what of a tenant is older than its events are kept. The cut is at a whole
+// day (UTC): what grows old hour by hour is told once a day.
 func (l *Ledger) retain(ctx context.Context, tenant tenure.TenantID, keep time.Duration) (waits bool, err error) {
-	f := store.Removable{Tenant: tenant, Before: l.DB.Now().Add(-keep), Except: audit.Lasting()}
+	if _, err := l.DB.HoldInForce(ctx, tenant); !tenure.IsKind(err, tenure.NotFound) {
+		return true, err
+	}
+	f := store.Removable{Tenant: tenant, Before: l.DB.Now().Add(-keep).Truncate(24 * time.Hour), Except: audit.Lasting()}
 	for {
 		if f.UpTo, err = l.DB.UpToEvents(ctx, tenant, f.After, part); err != nil || f.UpTo == 0 {
 			return false, err
@@ -96,19 +109,16 @@ func (l *Ledger) retain(ctx context.Context, tenant tenure.TenantID, keep time.D
 func (l *Ledger) retainPart(ctx context.Context, f store.Removable, keep time.Duration) (waits bool, err error) {
 	for {
 		start := time.Now()
-		f.Place = 1 << 62
-		all, err := l.DB.RemovableEvents(ctx, f, 1)
-		if err != nil || len(all) == 0 {
-			return false, err
-		}
-		if _, err := l.DB.HoldInForce(ctx, f.Tenant); !tenure.IsKind(err, tenure.NotFound) {
-			return true, err
-		}
-		if f.Place, err = l.removableUpTo(ctx, f.Tenant); err != nil {
-			return true, err
-		}
 		some, err := l.DB.RemovableEvents(ctx, f, removedAtOnce)
 		if err != nil || len(some) == 0 {
+			return false, err
+		}
+		// All of them, or none yet: else where a sink is slow, few would be told at a time.
+		upTo, err := l.removableUpTo(ctx, f.Tenant)
+		if err != nil || some[len(some)-1].Place >= upTo {
+			return true, err
+		}
+		if err := l.unchanged(some); err != nil {
 			return true, err
 		}
 		if err := l.remove(ctx, f, keep, some); errors.Is(err, errRemoving) || tenure.IsKind(err, tenure.Conflict) {
@@ -123,6 +133,20 @@ func (l *Ledger) retainPart(ctx context.Context, f store.Removable, keep time.Du
 		case <-time.After(5 * time.Since(start)):
 		}
 	}
+}
+
+// unchanged has all of the log verified, and is an error, where one of the events is not
+// the one of its leaf: who changed by hand when it was, whose, or what, would have it
+// removed before that shows.
+func (l *Ledger) unchanged(some []store.Placed) error {
+	for _, p := range some {
+		leaf := audit.Leaf(*p.Event)
+		if string(p.Hash) != string(leaf[:]) || len(p.Event.Erased) > 0 && !audit.Bare(*p.Event) {
+			l.watch.asked.Store(true)
+			return fmt.Errorf("the event %s, number %d, was changed, or another is in its place: nothing is removed, and all of the log is verified", tenure.Shown(p.Event.ID), p.Seq)
+		}
+	}
+	return nil
 }
 
 // removableUpTo is the place from which on nothing of a tenant may go: it is not signed, or

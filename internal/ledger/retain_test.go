@@ -60,11 +60,11 @@ func (l past) seen() {
 // retains removes what may go, and reports whether something was in the way.
 func (l past) retains() bool {
 	l.t.Helper()
-	waits, err := l.Retain(l.ctx)
+	waiting, err := l.Retain(l.ctx)
 	if err != nil {
 		l.t.Fatal(err)
 	}
-	return waits
+	return len(waiting) > 0
 }
 
 // there counts the events of a tenant that are there and were written by of.
@@ -138,6 +138,141 @@ func TestRetention(t *testing.T) {
 		}
 		l.seen()
 		whole("again", l.verify(ledger.Question{}), 655)
+	})
+}
+
+// An event that a hand has made old, another tenant's, or another kind is not removed: that
+// would be told, and never show. All of the log is verified instead.
+func TestChangedByHandIsNotRemoved(t *testing.T) {
+	onBothWithPast(t, func(t *testing.T, l past) {
+		l.of(2, 200*days, "default", "second")
+		l.ago.Store(int64(200 * days))
+		l.tx(func(ctx context.Context, tx *store.Tx) error {
+			return tx.Append(ctx, tenure.AuditEvent{Tenant: "default", Action: audit.FaultFound, ActorKind: "system", Outcome: "success"})
+		})
+		l.of(2, time.Hour, "default")
+		l.wants("default", "90d")
+		l.hand("CREATE TABLE kept AS SELECT * FROM audit_events")
+		for what, sql := range map[string]string{
+			"young":           "UPDATE audit_events SET at = (SELECT min(at) FROM audit_events) WHERE seq = (SELECT max(seq) FROM audit_events WHERE action = 'user.updated')",
+			"another's":       "UPDATE audit_events SET tenant_id = 'default' WHERE tenant_id = 'second'",
+			"of another kind": "UPDATE audit_events SET action = 'user.updated' WHERE action = 'audit.fault_found'",
+		} {
+			l.seen()
+			l.hand(sql)
+			if waiting, err := l.Retain(l.ctx); err == nil || !strings.Contains(err.Error(), "was changed") || len(waiting) != 1 || l.Removed() != 0 {
+				t.Errorf("%s: %v, %v, %d were removed", what, waiting, err, l.Removed())
+			}
+			if err := l.Look(l.ctx); err != nil {
+				t.Fatal(err)
+			}
+			if v, err := l.Verification(l.ctx, operator(t)); err != nil || v.Fault == nil || !strings.Contains(v.Fault.What, "changed") {
+				t.Errorf("%s: verified %+v, %v", what, v, err)
+			}
+			if !l.retains() || l.Removed() != 0 {
+				t.Errorf("%s: with a fault something is removed", what)
+			}
+			l.hand("DELETE FROM audit_events WHERE seq IN (SELECT seq FROM kept); INSERT INTO audit_events " + l.overriding() + "SELECT * FROM kept")
+		}
+	})
+}
+
+// What grows old hour by hour is told once a day, and what may go only in part waits for
+// the rest.
+func TestRemovedOnceADay(t *testing.T) {
+	onBothWithPast(t, func(t *testing.T, l past) {
+		for i := range 60 {
+			l.of(1, 101*days-time.Duration(i)*time.Hour, "default")
+		}
+		l.wants("default", "100d")
+		l.seen()
+		told := func() int {
+			rows, err := l.DB.AuditTail(l.ctx, "default", audit.Removed, 1000)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return len(rows)
+		}
+		defer l.ago.Store(0)
+		for i := range 60 { // the clock goes on
+			l.ago.Store(-int64(time.Duration(i) * time.Hour))
+			if l.retains() {
+				t.Fatal("something waits")
+			}
+		}
+		if n := told(); n > 4 || l.there("default") >= 25 {
+			t.Errorf("%d events tell that %d were removed", n, l.Removed())
+		}
+		before, there := told(), l.there("default")
+		l.of(5, 150*days, "default")
+		l.seen()
+		l.of(5, 150*days, "default")
+		if l.place(); !l.retains() || l.there("default") != there+10 {
+			t.Error("some go before the others may")
+		}
+		if l.seen(); l.retains() || l.there("default") != there || told() != before+1 {
+			t.Errorf("%d are there, told by %d more", l.there("default"), told()-before)
+		}
+	})
+}
+
+// A tenant of which something waits has nothing looked for in the others' logs.
+func TestOneTenantWaits(t *testing.T) {
+	onBothWithPast(t, func(t *testing.T, l past) {
+		for _, tenant := range []tenure.TenantID{"default", "second"} {
+			l.wants(tenant, "90d")
+		}
+		l.of(4, 200*days, "default", "second")
+		l.seen()
+		if _, err := l.PlaceHold(l.ctx, operator(t), "Case 4711"); err != nil {
+			t.Fatal(err)
+		}
+		waiting, err := l.Retain(l.ctx)
+		if err != nil || len(waiting) != 1 || waiting[0] != "default" || l.there("default") != 2 || l.there("second") != 0 {
+			t.Errorf("%v waits, %v", waiting, err)
+		}
+		l.of(4, 200*days, "default", "second")
+		l.seen()
+		if waiting, err = l.Retain(l.ctx, waiting...); err != nil || len(waiting) != 1 || l.there("second") != 2 {
+			t.Errorf("%v waits, %v; of the other %d are there", waiting, err, l.there("second"))
+		}
+	})
+}
+
+// Who asks for the proof of an event that is not there is told what was removed of its time,
+// of what they see.
+func TestProofOfWhatWasRemoved(t *testing.T) {
+	onBothWithPast(t, func(t *testing.T, l past) {
+		l.tx(func(ctx context.Context, tx *store.Tx) error {
+			return tx.InsertTenant(ctx, tenure.Tenant{ID: "second", Name: "second", Active: true, CreatedAt: tx.Now()})
+		})
+		l.of(6, 200*days, "default", "second")
+		for _, tenant := range []tenure.TenantID{"default", "second"} {
+			l.wants(tenant, "90d")
+		}
+		l.seen()
+		all, err := l.DB.PlacedEvents(l.ctx, 0, 6)
+		if err != nil {
+			t.Fatal(err)
+		}
+		l.retains()
+		super, err := (&tenure.Standing{
+			Kind: tenure.BrowserSession, Tenant: "default", TenantActive: true, User: "u", UserActive: true, Session: "s", Role: tenure.SuperAdmin,
+		}).Admit(time.Now(), 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		code := func(by tenure.Principal, id string) string {
+			_, err := l.Prove(l.ctx, by, id)
+			return tenure.AsError(err).Code
+		}
+		first, last := all[0].Event.ID, all[5].Event.ID // of one tenant, and of the other
+		if code(operator(t), first) != "audit_event_removed" || code(operator(t), last) != "audit_event_removed" || code(super, first) != "audit_event_removed" {
+			t.Error("a proof does not tell of the removal")
+		}
+		if code(super, last) == "audit_event_removed" || code(operator(t), "0") == "audit_event_removed" {
+			t.Error("a proof tells of the removal of others")
+		}
 	})
 }
 

@@ -1,10 +1,12 @@
 package store
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"slices"
 	"time"
 
 	"github.com/tenure-gateway/tenure"
@@ -14,28 +16,28 @@ import (
 type Removable struct {
 	Tenant tenure.TenantID
 	Before time.Time // older than this
-	Place  int64     // whose places are below this one
 	Except []string  // actions of events that are never removed
 	After  int64     // behind the event of this number,
 	UpTo   int64     // and not behind that of this one
 }
 
-// RemovableEvents lists the places of at most limit events, in the order of their places.
+// RemovableEvents gives those of the first events, at most limit, that have a place in the
+// tree, in the order of their places. So few are chosen first, by their numbers, and then
+// their leaves: the tree is long, and has many whose events are gone.
 func (r reads) RemovableEvents(ctx context.Context, f Removable, limit int) ([]Placed, error) {
 	var w where
-	w.and(`e.tenant_id = ?`, f.Tenant)
-	w.and(`e.seq > ? AND e.seq <= ?`, f.After, f.UpTo)
-	w.and(`e.at < ?`, stamp(f.Before))
-	w.and(`l.place >= 0 AND l.place < ?`, f.Place)
+	w.and(`tenant_id = ?`, f.Tenant)
+	w.and(`seq > ? AND seq <= ?`, f.After, f.UpTo)
+	w.and(`at < ?`, stamp(f.Before))
 	for _, action := range f.Except {
-		w.and(`e.action <> ?`, action)
+		w.and(`action <> ?`, action)
 	}
 	last := w.arg(limit)
-	return many(ctx, r.run, func(row scanner) (Placed, error) {
-		p := Placed{Event: &tenure.AuditEvent{Tenant: f.Tenant}}
-		err := row.Scan(&p.Place, &p.Seq, &p.Hash, &p.Event.ID, into(&p.Event.At))
-		return p, err
-	}, `SELECT l.place, l.seq, l.hash, e.id, e.at FROM audit_events e JOIN audit_leaves l ON l.seq = e.seq`+w.String()+` ORDER BY l.place LIMIT `+last, w.args...)
+	// CROSS: on SQLite that is the order in which they are read.
+	all, err := many(ctx, r.run, scanPlaced, placedColumns+` FROM (SELECT * FROM audit_events`+w.String()+` ORDER BY seq LIMIT `+last+`) e
+		CROSS JOIN audit_leaves l WHERE l.seq = e.seq AND l.place >= 0`, w.args...)
+	slices.SortFunc(all, func(a, b Placed) int { return cmp.Compare(a.Place, b.Place) })
+	return all, err
 }
 
 // OldEvents reports whether of the events of a tenant, behind the one of a number and not

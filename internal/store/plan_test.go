@@ -73,3 +73,22 @@ func TestStandingsAreFoundByIndexes(t *testing.T) {
 		}
 	}
 }
+
+// What retention may remove is chosen by the numbers of a tenant's events, and then their
+// leaves: the tree, which is longer, is not walked along.
+func TestRemovableEventsAreFoundByNumber(t *testing.T) {
+	ctx := tenure.Everywhere(t.Context())
+	db, err := OpenSQLite(ctx, filepath.Join(t.TempDir(), "tenure.db"), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = db.Close() })
+	e := &explains{runner: db.run}
+	if _, err := (reads{run: e}).RemovableEvents(ctx, Removable{Tenant: tenure.DefaultTenant, Before: db.Now(), Except: []string{"a", "b"}, UpTo: 10_000}, 500); err != nil {
+		t.Fatal(err)
+	}
+	plan := strings.Join(e.plan, "\n")
+	if !strings.Contains(plan, "audit_events_by_tenant (tenant_id=? AND seq>? AND seq<?)") || !strings.Contains(plan, "l USING INDEX") || !strings.Contains(plan, "(seq=?") || strings.Contains(plan, "SCAN l") || strings.Contains(plan, "B-TREE") {
+		t.Error(plan)
+	}
+}
