@@ -356,3 +356,35 @@ func (zeros) Read(p []byte) (int, error) {
 	clear(p)
 	return len(p), nil
 }
+
+// What was removed is told also where no leaf names its teller any more, as after a tree was
+// begun anew; not where a restore brought it back, and not twice where it was removed again.
+func TestRemovedWithoutALeaf(t *testing.T) {
+	h := open(t)
+	h.event(tenure.DefaultTenant, "policy.changed", "grace")
+	rows, err := h.db.AuditTail(tenure.Everywhere(t.Context()), tenure.DefaultTenant, "", 1)
+	if err != nil || len(rows) != 1 {
+		t.Fatal(rows, err)
+	}
+	now := h.db.Now()
+	for _, c := range []struct{ first, says string }{
+		{rows[0].ID, `"result":"passed"`},
+		{"0198c0de-0000-7000-8000-000000000001", "removed by retention, 2 of them"},
+		{"0198c0de-0000-7000-8000-000000000001", "removed by retention, 2 of them"},
+	} {
+		err := h.db.Tx(tenure.Everywhere(t.Context()), func(ctx context.Context, tx *store.Tx) error {
+			return tx.Append(ctx, audit.EventsRemoved(tenure.NewID(tx.Now()), audit.Removal{
+				Tenant: tenure.DefaultTenant, First: c.first, Last: c.first, Oldest: now, Newest: now, Leaves: [][]byte{{1}, []byte(c.first)},
+			}))
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		bundle, _ := h.export(tenure.DefaultTenant, evidence.Query{From: now.Add(-time.Hour)})
+		for line := range strings.Lines(content(t, bundle, "checks.jsonl")) {
+			if strings.Contains(line, `"log.kept"`) && !strings.Contains(line, c.says) {
+				t.Errorf("%s, want %s", line, c.says)
+			}
+		}
+	}
+}

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"io"
 	"math/bits"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -217,6 +218,9 @@ func (h *holding) place(p store.Placed) error {
 // tellers reads what events of all tenants tell of what was erased or removed.
 func (h *holding) tellers(ctx context.Context) error {
 	tellers, err := h.x.AllTellers(ctx)
+	if err != nil {
+		return err
+	}
 	h.told, h.removals = map[string]bool{}, map[string]bool{}
 	for _, e := range tellers {
 		if e.Action == audit.Erased {
@@ -230,11 +234,23 @@ func (h *holding) tellers(ctx context.Context) error {
 			return err
 		}
 		h.removals[e.ID] = audit.TellsRemoved(e, n, digest)
-		if e.Tenant == h.x.tenant.ID && n > 0 && audit.RemovedAround(e, h.x.query.From, h.x.query.To) {
+		if e.Tenant != h.x.tenant.ID || !audit.RemovedAround(e, h.x.query.From, h.x.query.To) {
+			continue
+		}
+		// No leaf says so where a restore brought the events back, or the tree was begun anew.
+		// What was brought back and removed again is told of twice.
+		gone := n > 0
+		if !gone {
+			if _, err = h.x.PlaceOf(ctx, e.Detail["first"]); err != nil && !tenure.IsKind(err, tenure.NotFound) {
+				return err
+			}
+			gone = err != nil
+		}
+		if gone && !slices.ContainsFunc(h.removed, func(o tenure.AuditEvent) bool { return o.Detail["digest"] == e.Detail["digest"] }) {
 			h.removed = append(h.removed, e)
 		}
 	}
-	return err
+	return nil
 }
 
 // kept tells whether events of the period may be gone by retention, and so are in no
