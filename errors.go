@@ -119,6 +119,12 @@ var (
 		Kind: Unauthenticated, Code: "access_revoked",
 		Msg: "the access token expired while the request was running",
 	}
+	// ErrProviderEnded is the cause of a request that is cut because the exception ended
+	// that let its provider be where it is.
+	ErrProviderEnded = &Error{
+		Kind: BadGateway, Code: "provider_exception_ended",
+		Msg: "the exception ended that let the provider be where it is, and with it this request; the access token is still good",
+	}
 	// ErrStale is the answer of a replica that cannot know whether a credential
 	// still holds.
 	ErrStale = &Error{

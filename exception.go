@@ -25,6 +25,8 @@ const (
 	RuleBestEffort Rule = "best_effort"
 	// RuleMFAMissing is that the policy mfa asks for a second factor.
 	RuleMFAMissing Rule = "mfa_missing"
+	// RuleProviderNetwork is the policy's provider_networks.
+	RuleProviderNetwork Rule = "provider_network"
 )
 
 // Rules are those that an exception can open, each with what it is. Nobody modifies it.
@@ -34,6 +36,7 @@ func Rules() []RuleMeaning {
 		{RuleTokenExpires, "A token has no end of its own: it ends when the exception does", []string{SubjectUser, SubjectAccount, SubjectWorkspace, SubjectTenant}},
 		{RuleBestEffort, "Tokens of a workspace go on while the database is away, for as long as it says and best_effort_max lets it", []string{SubjectWorkspace, SubjectTenant}},
 		{RuleMFAMissing, "Somebody signs in without the second factor that the policy mfa asks for: their session ends when the exception does", []string{SubjectUser}},
+		{RuleProviderNetwork, "A provider is in a private network or on this machine, where provider_networks lets none be", []string{SubjectProvider}},
 	}
 }
 
@@ -50,6 +53,7 @@ const (
 	SubjectWorkspace = "workspace"
 	SubjectUser      = "user"
 	SubjectAccount   = "service_account"
+	SubjectProvider  = "provider"
 )
 
 // Risk is how likely harm is, and how bad it would be: low, medium or high each.
@@ -161,12 +165,14 @@ func (x Exception) State(now time.Time) string {
 func (x Exception) AskedBy(p Principal) bool { return x.Requester == p.User() }
 
 // Deviation is the thing for which a rule is not to hold: of a token its tenant, its
-// workspace, and its person or service account; of a workspace its tenant and itself; of a session its person.
+// workspace, and its person or service account; of a workspace its tenant and itself; of a
+// session its person; of a provider its tenant, its workspace and itself.
 type Deviation struct {
 	Tenant    TenantID
 	Workspace WorkspaceID
 	User      UserID
 	Account   ServiceAccountID
+	Provider  ProviderID
 }
 
 // Covers reports whether the exception is for the thing.
@@ -181,6 +187,8 @@ func (x Exception) Covers(d Deviation) bool {
 		id = string(d.User)
 	case SubjectAccount:
 		id = string(d.Account)
+	case SubjectProvider:
+		id = string(d.Provider)
 	}
 	return id != "" && id == x.Subject
 }

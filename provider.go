@@ -29,6 +29,25 @@ type Provider struct {
 	// LastUsedAt is when a model last answered a request by one of its keys, to the
 	// second; zero: never.
 	LastUsedAt time.Time
+	// Exception is the one of RuleProviderNetwork that it hangs on, or empty, and the
+	// time in which that lets it be where the policy does not; zero: never.
+	Exception                     ExceptionID
+	ExceptionFrom, ExceptionUntil time.Time
+}
+
+// Excepted reports whether an exception lets the provider be at now where any policy
+// could let it be.
+func (p Provider) Excepted(now time.Time) bool {
+	return !now.Before(p.ExceptionFrom) && now.Before(p.ExceptionUntil)
+}
+
+// Egress is where the provider may be at now, beside the public internet: where the
+// policy lets all of its tenant be, or by its exception.
+func (p Provider) Egress(policy Egress, now time.Time) Egress {
+	if p.Excepted(now) {
+		return EgressAll
+	}
+	return policy
 }
 
 // ProviderHeader is a header that a provider gets with every request, beside its key: an

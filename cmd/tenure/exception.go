@@ -90,6 +90,7 @@ func (c *exceptionShow) Run(e *env) error {
 				{"tokens on it", fmt.Sprint(v.Tokens)},
 				{"workspaces on it", fmt.Sprint(v.Spaces)},
 				{"sessions on it", fmt.Sprint(v.Sessions)},
+				{"providers on it", fmt.Sprint(v.Providers)},
 			} {
 				fmt.Fprintf(w, "%s\t%s\n", line[0], strings.ReplaceAll(line[1], "\n", " "))
 			}
@@ -133,8 +134,8 @@ func dayOrLife(flag, text string) (time.Time, error) {
 type exceptionAsk struct {
 	local
 	exceptionWish
-	Rule    string `arg:"" help:"What is not to hold: token_lifetime, token_never_expires, best_effort."`
-	Kind    string `arg:"" enum:"tenant,workspace,user,service-account" help:"What it is for: ${enum}."`
+	Rule    string `arg:"" help:"What is not to hold: token_lifetime, token_never_expires, best_effort, provider_network."`
+	Kind    string `arg:"" enum:"tenant,workspace,user,service-account,provider" help:"What it is for: ${enum}."`
 	Subject string `arg:"" optional:"" help:"Id, userName, or name of the workspace; of the tenant nothing."`
 	Title   string `required:"" placeholder:"TEXT" help:"What it is, in a few words."`
 	From    string `placeholder:"TIME" help:"Its beginning (default: now)."`

@@ -14,7 +14,7 @@ type providerCmd struct {
 	Add    providerAdd    `cmd:"" help:"Add a model provider; its key is sealed at once."`
 	List   providerList   `cmd:"" help:"List model providers, without their keys."`
 	Rotate providerRotate `cmd:"" help:"Check a new key with the provider, and use it in the place of the one before."`
-	Set    providerSet    `cmd:"" help:"Set the headers that a model provider gets beside its key."`
+	Set    providerSet    `cmd:"" help:"Set the headers that a model provider gets beside its key, or the exception that lets it be where it is."`
 	Rename providerRename `cmd:"" help:"Give a model provider another name."`
 	Key    providerKeyCmd `cmd:"" help:"The keys of a provider, one by one."`
 	Remove providerRemove `cmd:"" help:"Remove a model provider and its keys."`
@@ -80,14 +80,23 @@ func (c *providerAdd) Run(e *env) error {
 		if err != nil {
 			return err
 		}
-		return c.print(e, providerView(p), func(w io.Writer) { fmt.Fprintln(w, "added", p.Name, p.ID) })
+		closed, err := a.Vault.Closed(e.ctx, p)
+		if err != nil {
+			return err
+		}
+		return c.print(e, providerView(p), func(w io.Writer) {
+			fmt.Fprintln(w, "added", p.Name, p.ID)
+			if closed != "" {
+				fmt.Fprintln(w, "nothing connects to it yet:", closed)
+			}
+		})
 	}, c.Secrets, c.Proxy)
 }
 
 func providerView(p tenure.Provider) map[string]any {
 	return map[string]any{
 		"id": p.ID, "name": p.Name, "kind": p.Kind, "base_url": p.BaseURL, "workspace": p.Workspace,
-		"key_last4": p.Last4, "key_reference": p.Reference, "headers": p.HeadersByName(), "created_at": stamp(p.CreatedAt), "last_used_at": stamp(p.LastUsedAt),
+		"key_last4": p.Last4, "key_reference": p.Reference, "headers": p.HeadersByName(), "exception": p.Exception, "created_at": stamp(p.CreatedAt), "last_used_at": stamp(p.LastUsedAt),
 	}
 }
 
@@ -123,7 +132,8 @@ type providerSet struct {
 	ofProvider
 	config.Proxy
 	headerFlags
-	NoHeaders bool `name:"no-headers" help:"It gets none any more."`
+	NoHeaders bool    `name:"no-headers" help:"It gets none any more."`
+	Exception *string `placeholder:"ID" help:"The exception of the rule provider_network by which it is where provider_networks lets none be; empty: none."`
 }
 
 // headerFlags say what a provider gets beside its key.
@@ -133,21 +143,30 @@ type headerFlags struct {
 
 // Help implements kong.HelpProvider.
 func (providerSet) Help() string {
-	return "Example:\n\n  tenure provider set openai --header OpenAI-Organization=org-1 --header OpenAI-Project=proj-2\n  tenure provider set openai --no-headers\n\n" +
+	return "Example:\n\n  tenure provider set openai --header OpenAI-Organization=org-1 --header OpenAI-Project=proj-2\n  tenure provider set openai --no-headers\n  tenure provider set local --exception 01939c2e-…\n\n" +
 		"What is named are all the headers that it gets: others are not sent any more. They are stored and shown as they are: a key belongs in \"tenure provider rotate\"."
 }
 
 // Run implements the verb.
 func (c *providerSet) Run(e *env) error {
-	if (len(c.Header) == 0) != c.NoHeaders {
-		return tenure.InvalidField("header", "--header NAME=VALUE, once for each header that it is to get, or --no-headers")
+	change := vault.ProviderChange{Exception: (*tenure.ExceptionID)(c.Exception)}
+	if c.NoHeaders || len(c.Header) > 0 {
+		change.Headers = &c.Header
+	}
+	if c.NoHeaders && len(c.Header) > 0 || change == (vault.ProviderChange{}) {
+		return tenure.InvalidField("header", "--header NAME=VALUE, once for each header that it is to get, or --no-headers; or --exception ID")
 	}
 	return c.on(e, func(a *app.App, by tenure.Principal, p tenure.Provider) error {
-		p, err := a.Vault.Change(e.ctx, by, p.ID, vault.ProviderChange{Headers: &c.Header})
+		p, err := a.Vault.Change(e.ctx, by, p.ID, change)
 		if err != nil {
 			return err
 		}
-		return c.print(e, providerView(p), func(w io.Writer) { fmt.Fprintf(w, "%s gets %d headers of its own\n", p.Name, len(p.Headers)) })
+		return c.print(e, providerView(p), func(w io.Writer) {
+			fmt.Fprintf(w, "%s gets %d headers of its own\n", p.Name, len(p.Headers))
+			if p.Exception != "" {
+				fmt.Fprintf(w, "until %s it may be in a private network or on this machine, by the exception %s\n", short(p.ExceptionUntil), p.Exception)
+			}
+		})
 	}, c.Proxy)
 }
 

@@ -131,12 +131,13 @@ type Provider struct {
 	KeyLast4     string            `json:"key_last4,omitempty"`
 	KeyReference string            `json:"key_reference,omitempty" doc:"Address of where the key is kept; absent: it is sealed here"`
 	Headers      map[string]string `json:"headers,omitempty" doc:"What the provider gets with every request beside its key, by name"`
+	Exception    string            `json:"exception,omitempty" doc:"Id of the exception of the rule provider_network that it hangs on"`
 	CreatedAt    time.Time         `json:"created_at"`
 	LastUsedAt   *time.Time        `json:"last_used_at" doc:"When a model last answered a request by one of its keys, to the second"`
 }
 
 func showProvider(p tenure.Provider) Provider {
-	return Provider{string(p.ID), p.Name, string(p.Kind), p.BaseURL, string(p.Workspace), p.Last4, p.Reference, p.HeadersByName(), p.CreatedAt, when(p.LastUsedAt)}
+	return Provider{string(p.ID), p.Name, string(p.Kind), p.BaseURL, string(p.Workspace), p.Last4, p.Reference, p.HeadersByName(), string(p.Exception), p.CreatedAt, when(p.LastUsedAt)}
 }
 
 type providerIn struct {

@@ -18,7 +18,7 @@ type Exception struct {
 	State        string     `json:"state" enum:"submitted,approved,active,expired,revoked,rejected,withdrawn,failed_control,remediated,renewed" doc:"It is in force while it is active"`
 	Title        string     `json:"title"`
 	Rule         string     `json:"rule" doc:"What does not hold"`
-	Kind         string     `json:"subject_kind" enum:"tenant,workspace,user,service_account" doc:"What it is for"`
+	Kind         string     `json:"subject_kind" enum:"tenant,workspace,user,service_account,provider" doc:"What it is for"`
 	Subject      string     `json:"subject" doc:"Id of what it is for"`
 	SubjectName  string     `json:"subject_name,omitempty" doc:"Its name today; absent: it is not there any more"`
 	Workspace    string     `json:"workspace,omitempty"`
@@ -52,6 +52,7 @@ type Exception struct {
 	Tokens       int        `json:"tokens" doc:"How many tokens that nobody has revoked hang on it"`
 	Spaces       int        `json:"workspaces" doc:"How many workspaces go on without the database by it"`
 	Sessions     int        `json:"sessions" doc:"How many sessions that nobody has ended hang on it"`
+	Providers    int        `json:"providers" doc:"How many providers hang on it"`
 }
 
 // Risk is how likely harm is, how bad it would be, and what follows from both.
@@ -72,7 +73,7 @@ func ShowException(v exception.View) Exception {
 		Owner: v.OwnerName, OwnerID: string(v.Owner), Plan: v.Plan, RemedyBy: v.RemedyBy, DecidedBy: v.DecidedBy, DecidedAt: when(v.DecidedAt), Decision: v.Why,
 		RevokedAt: when(v.RevokedAt), RevokedBy: v.RevokedBy, RevokedWhy: v.RevokedWhy, FailedAt: when(v.FailedAt), FailedWhy: v.FailedWhy,
 		RemediatedAt: when(v.RemediatedAt), RemediatedBy: v.RemediatedBy, Renews: string(v.Renews), RenewedTo: string(v.Successor),
-		Renewals: v.Renewals, Tokens: v.Tokens, Spaces: v.Spaces, Sessions: v.Sessions,
+		Renewals: v.Renewals, Tokens: v.Tokens, Spaces: v.Spaces, Sessions: v.Sessions, Providers: v.Providers,
 	}
 }
 
@@ -120,7 +121,7 @@ type exceptionIn struct {
 	Body struct {
 		ExceptionWish
 		Rule    string     `json:"rule" example:"token_lifetime"`
-		Kind    string     `json:"subject_kind,omitempty" enum:"tenant,workspace,user,service_account" doc:"What it is for; left out with subject: who asks"`
+		Kind    string     `json:"subject_kind,omitempty" enum:"tenant,workspace,user,service_account,provider" doc:"What it is for; left out with subject: who asks"`
 		Subject string     `json:"subject,omitempty" doc:"Id; of a person the userName and of a workspace the name will do; of the tenant nothing"`
 		From    *time.Time `json:"effective_from,omitempty" doc:"Left out, or past: now"`
 	}

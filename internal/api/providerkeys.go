@@ -111,6 +111,7 @@ type changeProviderIn struct {
 	Body struct {
 		Name    *string            `json:"name,omitempty" example:"openai"`
 		Headers *map[string]string `json:"headers,omitempty" doc:"All that the provider gets with every request beside its key: those that are not named are not sent any more"`
+		By      *string            `json:"exception,omitempty" doc:"Id of the exception of the rule provider_network by which it is where the policy lets none be; empty: none"`
 	}
 }
 
@@ -174,9 +175,9 @@ type activateIn struct {
 func (a *API) mountProviderKeys(m *mounting) {
 	const path = "/api/v1/admin/providers/{id}"
 	tags := []string{"Administration: providers"}
-	operation(m, tenure.ChangeProvider, huma.Operation{OperationID: "change-provider", Method: http.MethodPatch, Path: path, Summary: "Give a model provider another name, or have it get other headers; its base URL stays", Tags: tags},
+	operation(m, tenure.ChangeProvider, huma.Operation{OperationID: "change-provider", Method: http.MethodPatch, Path: path, Summary: "Give a model provider another name, other headers, or an exception of where it may be; its base URL stays", Tags: tags},
 		func(ctx context.Context, in *changeProviderIn) (*body[Provider], error) {
-			p, err := a.Vault.Change(ctx, web.Principal(ctx), tenure.ProviderID(in.ID), vault.ProviderChange{Name: in.Body.Name, Headers: in.Body.Headers})
+			p, err := a.Vault.Change(ctx, web.Principal(ctx), tenure.ProviderID(in.ID), vault.ProviderChange{Name: in.Body.Name, Headers: in.Body.Headers, Exception: (*tenure.ExceptionID)(in.Body.By)})
 			return &body[Provider]{showProvider(p)}, err
 		})
 	operation(m, tenure.ChangeProvider, huma.Operation{OperationID: "rotate-provider", Method: http.MethodPost, Path: path + "/rotate", Summary: "Check a new key with the provider, use it from now on, and keep the one before for the overlap; a name that is new adds a key", Tags: tags, DefaultStatus: http.StatusCreated, Metadata: reveals()},

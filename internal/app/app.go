@@ -220,6 +220,7 @@ func (a *App) build(ctx context.Context) error {
 		return err
 	}
 	a.Vault = &vault.Vault{DB: a.Store, Live: a.Live, Key: key}
+	a.Live.Excepted = a.Vault.Excepted
 	if cfg.PublicURL != nil {
 		a.Vault.Public = cfg.PublicURL
 	}

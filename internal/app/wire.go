@@ -22,6 +22,7 @@ import (
 	"github.com/tenure-gateway/tenure/internal/audit"
 	"github.com/tenure-gateway/tenure/internal/backup"
 	"github.com/tenure-gateway/tenure/internal/dash"
+	"github.com/tenure-gateway/tenure/internal/egress"
 	"github.com/tenure-gateway/tenure/internal/keys"
 	"github.com/tenure-gateway/tenure/internal/oidc"
 	"github.com/tenure-gateway/tenure/internal/scim"
@@ -158,7 +159,7 @@ func (a *App) signIn(si *signin.Signin, base func(*http.Request) string) *signin
 
 func (a *App) oidcClient(allowed tenure.Egress) *http.Client {
 	return oidc.NewClient(a.guard.NewTransport(&http.Transport{ForceAttemptHTTP2: true, MaxIdleConnsPerHost: 2, IdleConnTimeout: time.Minute}, oidc.FetchTimeout, true,
-		func(*http.Request) tenure.Egress { return allowed }))
+		func(*http.Request) egress.Reach { return egress.Reach{Egress: allowed} }))
 }
 
 // bareHeader keeps the header that is believed by default from being believed where

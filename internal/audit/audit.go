@@ -187,6 +187,9 @@ func ProviderChanged(p tenure.Principal, v tenure.Provider, what string) tenure.
 	if v.Reference != "" {
 		e.Detail["key_reference"] = v.Reference
 	}
+	if v.Exception != "" {
+		e.Detail["exception"] = string(v.Exception)
+	}
 	if len(v.Headers) > 0 {
 		names := make([]string, len(v.Headers))
 		for i, h := range v.Headers {

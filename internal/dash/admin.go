@@ -20,6 +20,8 @@ func (d *Dash) administration() []web.Route {
 		d.do("POST "+providersPath+"/{id}/rotate", tenure.ChangeProvider, d.rotateKey),
 		d.look("GET "+providersPath+"/{id}/headers", tenure.ChangeProvider, d.askHeaders),
 		d.do("POST "+providersPath+"/{id}/headers", tenure.ChangeProvider, d.setHeaders),
+		d.look("GET "+providersPath+"/{id}/exception", tenure.ChangeProvider, d.askProviderException),
+		d.do("POST "+providersPath+"/{id}/exception", tenure.ChangeProvider, d.setProviderException),
 		d.look("GET "+providersPath+"/{id}/keys/new", tenure.ChangeProvider, d.newKey),
 		d.do("POST "+providersPath+"/{id}/keys", tenure.ChangeProvider, d.addKey),
 		d.do("POST "+providersPath+"/{id}/keys/{key}/check", tenure.ChangeProvider, d.checkKey),

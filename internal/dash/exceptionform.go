@@ -49,7 +49,7 @@ func wishFields(v tenure.Exception, now time.Time) []field {
 
 // subjectWords are what exceptions are for, and the words for it.
 var subjectWords = [...][2]string{
-	{tenure.SubjectUser, "Person"}, {tenure.SubjectAccount, "Service account"}, {tenure.SubjectWorkspace, "Workspace"}, {tenure.SubjectTenant, "Tenant"},
+	{tenure.SubjectUser, "Person"}, {tenure.SubjectAccount, "Service account"}, {tenure.SubjectWorkspace, "Workspace"}, {tenure.SubjectProvider, "Provider"}, {tenure.SubjectTenant, "Tenant"},
 }
 
 func (d *Dash) exceptionForm(r *http.Request) *formPage {
@@ -67,7 +67,7 @@ func (d *Dash) exceptionForm(r *http.Request) *formPage {
 	for i, k := range subjectWords {
 		kind.Options = append(kind.Options, option{Value: k[0], Label: k[1], On: q.Get("kind") == k[0] || q.Get("kind") == "" && i == 0})
 	}
-	which := field{Kind: textField, Name: "subject", Label: "Which?", Code: true, Value: q.Get("subject"), Hint: "The userName, the name of the workspace, or the id of the service account. Of the tenant nothing."}
+	which := field{Kind: textField, Name: "subject", Label: "Which?", Code: true, Value: q.Get("subject"), Hint: "The userName, the name of the workspace, or the id of the service account or the provider. Of the tenant nothing."}
 	if which.Value == "" && by.User() != "" {
 		which.Value = by.Standing().UserName
 	}

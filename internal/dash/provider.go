@@ -15,6 +15,7 @@ type providerPage struct {
 	frame
 	Notice   string
 	Provider providerRow
+	Where    string   // it may be
 	Keys     []keyRow // staged ones, those in use, and those in overlap
 	Past     []keyRow
 	Use      []keyUseRow // of those that were used
@@ -78,6 +79,9 @@ func (d *Dash) showProvider(w http.ResponseWriter, r *http.Request, notice strin
 		May: may(by, tenure.ChangeProvider), MayEnd: may(by, tenure.DeleteProvider),
 	}
 	page.Address = providerPath(p)
+	if page.Where, err = d.providerWhere(r, p, page.Now); err != nil {
+		return err
+	}
 	for _, k := range keys {
 		if k.State == tenure.KeyRetired {
 			page.Past = append(page.Past, page.keyRow(k))

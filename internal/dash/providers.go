@@ -95,6 +95,13 @@ func (d *Dash) addProvider(w http.ResponseWriter, r *http.Request) error {
 		}
 		return d.askAgain(w, r, page, err)
 	}
+	closed, err := d.Vault.Closed(r.Context(), p)
+	if err != nil {
+		return err
+	}
+	if closed != "" {
+		return d.showProviders(w, r, fmt.Sprintf("“%s” is there, but nothing connects to it: %s", p.Name, sentence(closed)))
+	}
 	return d.showProviders(w, r, fmt.Sprintf("“%s” is there: requests may go through it from now on.", p.Name))
 }
 
@@ -114,6 +121,9 @@ func (d *Dash) askDeleteProvider(w http.ResponseWriter, r *http.Request) error {
 		},
 	}
 	page.Facts = []fact{{Name: "Base URL", Text: p.BaseURL, Code: true}, {Name: "Key", Text: "…" + p.Last4, Code: true}}
+	if p.Exception != "" {
+		page.Ends[2] = "Streams that an exception lets go there end."
+	}
 	if p.Reference != "" {
 		page.Ends[1] = "The address of its key is forgotten here. The key itself stays where it is."
 		page.Facts = append(page.Facts, fact{Name: "Kept at", Text: p.Reference, Code: true})

@@ -70,7 +70,7 @@ func (d *Doctor) reach(ctx context.Context, p tenure.Provider) Finding {
 	name := fmt.Sprintf("%s (%s)", p.Name, p.Workspace)
 	ctx, cancel := context.WithTimeout(ctx, reachLimit)
 	defer cancel()
-	guard, allowed, err := d.guard(ctx, p.Tenant)
+	guard, allowed, err := d.guard(ctx, p)
 	if err != nil {
 		return Finding{area, name, Fail, cause(err), "see what \"settings\" and \"database\" say."}
 	}
@@ -99,18 +99,18 @@ func (d *Doctor) reach(ctx context.Context, p tenure.Provider) Finding {
 	return Finding{area, name, OK, "it takes the key, and lists its models", ""}
 }
 
-// guard gives what judges addresses, and where the providers of a tenant may be.
-func (d *Doctor) guard(ctx context.Context, tenant tenure.TenantID) (*egress.Guard, tenure.Egress, error) {
+// guard gives what judges addresses, and where a provider may be.
+func (d *Doctor) guard(ctx context.Context, p tenure.Provider) (*egress.Guard, tenure.Egress, error) {
 	roots, err := egress.RootsWith(d.cfg.CAFile)
 	if err != nil {
 		return nil, 0, err
 	}
-	policy, err := d.db.Policy(ctx, tenant)
+	policy, err := d.db.Policy(ctx, p.Tenant)
 	guard := &egress.Guard{Roots: roots}
 	if own, err := netip.ParseAddrPort(d.cfg.Listen); err == nil {
 		guard.Serves(net.TCPAddrFromAddrPort(own))
 	}
-	return guard, policy.Egress, err
+	return guard, p.Egress(policy.Egress, d.db.Now()), err
 }
 
 // outside are the headers that no provider gets here.

@@ -1,6 +1,7 @@
 package egress
 
 import (
+	"crypto/x509"
 	"encoding/pem"
 	"io"
 	"net/http"
@@ -97,7 +98,7 @@ func TestTheDialledAddressIsJudged(t *testing.T) {
 	s, asked := serve(t)
 	allowed := tenure.EgressLoopback
 	g := &Guard{}
-	client := &http.Client{Transport: g.NewTransport(&http.Transport{MaxIdleConnsPerHost: 8}, time.Second, true, func(*http.Request) tenure.Egress { return allowed })}
+	client := &http.Client{Transport: g.NewTransport(&http.Transport{MaxIdleConnsPerHost: 8}, time.Second, true, func(*http.Request) Reach { return Reach{Egress: allowed} })}
 	name := strings.Replace(s.URL, "127.0.0.1", "localhost", 1)
 	get := func(url string) error {
 		res, err := client.Get(url)
@@ -119,6 +120,45 @@ func TestTheDialledAddressIsJudged(t *testing.T) {
 				t.Errorf("%s with %q allowed: %v", url, allowed, err)
 			}
 		}
+	}
+}
+
+// What is allowed for a time alone is judged for each request: no connection is left that
+// another could go on with, be it over TLS or not.
+func TestNothingIsKeptOfWhatIsAllowedOnce(t *testing.T) {
+	for name, start := range map[string]func(*httptest.Server){"HTTP/1.1": (*httptest.Server).Start, "HTTP/2": (*httptest.Server).StartTLS} {
+		t.Run(name, func(t *testing.T) {
+			from := map[string]bool{}
+			s := httptest.NewUnstartedServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { from[r.RemoteAddr] = true }))
+			s.EnableHTTP2 = true
+			start(s)
+			defer s.Close()
+			g := &Guard{}
+			if s.Certificate() != nil {
+				g.Roots = x509.NewCertPool()
+				g.Roots.AddCert(s.Certificate())
+			}
+			reach := Reach{Egress: tenure.EgressLoopback, Once: true}
+			client := &http.Client{Transport: g.NewTransport(&http.Transport{ForceAttemptHTTP2: true, MaxIdleConnsPerHost: 8}, time.Second, false, func(*http.Request) Reach { return reach })}
+			for range 3 {
+				res, err := client.Get(s.URL)
+				if err != nil {
+					t.Fatal(err)
+				}
+				_, _ = io.Copy(io.Discard, res.Body)
+				_ = res.Body.Close()
+				if want := map[string]int{"HTTP/1.1": 1, "HTTP/2": 2}[name]; res.ProtoMajor != want {
+					t.Errorf("it spoke %s", res.Proto)
+				}
+			}
+			if len(from) != 3 {
+				t.Errorf("3 requests came over %d connections", len(from))
+			}
+			reach = Reach{}
+			if _, err := client.Get(s.URL); AsRefused(err) == nil {
+				t.Errorf("what was allowed once is allowed again: %v", err)
+			}
+		})
 	}
 }
 

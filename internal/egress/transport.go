@@ -12,21 +12,30 @@ import (
 )
 
 // Transport is a transport for each set of what is allowed, so that a connection
-// that one asker may use is never found in the pool by another who may not. What
+// that one asker may use is never found in the pool by another who may not. What is
+// allowed for a time alone gets connections that nothing else uses after. What
 // goes through a proxy of the environment is dialled, and so judged, by that proxy;
 // the proxy itself may be anywhere.
 type Transport struct {
 	// Allowed tells what is allowed for a request.
-	Allowed func(*http.Request) tenure.Egress
+	Allowed func(*http.Request) Reach
 
 	direct  [tenure.EgressAll + 1]http.RoundTripper
+	once    [tenure.EgressAll + 1]http.RoundTripper
 	proxied http.RoundTripper
 	proxies bool
 }
 
+// Reach is what is allowed for a request.
+type Reach struct {
+	tenure.Egress
+	// Once tells that it may not be so any more for the next one.
+	Once bool
+}
+
 // NewTransport makes transports like base, whose dialling and proxies they replace.
 // timeout is for connecting. Where proxies is false, none is used.
-func (g *Guard) NewTransport(base *http.Transport, timeout time.Duration, proxies bool, allowed func(*http.Request) tenure.Egress) *Transport {
+func (g *Guard) NewTransport(base *http.Transport, timeout time.Duration, proxies bool, allowed func(*http.Request) Reach) *Transport {
 	base.TLSClientConfig = g.TLS()
 	t := &Transport{Allowed: allowed, proxies: proxies}
 	for set := range t.direct {
@@ -34,6 +43,9 @@ func (g *Guard) NewTransport(base *http.Transport, timeout time.Duration, proxie
 		one.Proxy = nil
 		one.DialContext = g.Dialer(timeout, tenure.Egress(set)).DialContext
 		t.direct[set] = one
+		one = one.Clone()
+		one.DisableKeepAlives = true
+		t.once[set] = one
 	}
 	if proxies {
 		one := base.Clone()
@@ -61,14 +73,15 @@ func (g *Guard) TLS() *tls.Config {
 func (g *Guard) Client(base *http.Transport, timeout time.Duration, proxies bool, allowed tenure.Egress) *http.Client {
 	return &http.Client{
 		Timeout:       timeout,
-		Transport:     g.NewTransport(base, timeout, proxies, func(*http.Request) tenure.Egress { return allowed }),
+		Transport:     g.NewTransport(base, timeout, proxies, func(*http.Request) Reach { return Reach{Egress: allowed} }),
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}
 }
 
 // RoundTrip implements http.RoundTripper.
 func (t *Transport) RoundTrip(r *http.Request) (*http.Response, error) {
-	allowed := t.Allowed(r) & tenure.EgressAll
+	reach := t.Allowed(r)
+	allowed := reach.Egress & tenure.EgressAll
 	if t.proxies {
 		proxy, err := http.ProxyFromEnvironment(r)
 		if err == nil && proxy != nil {
@@ -83,6 +96,9 @@ func (t *Transport) RoundTrip(r *http.Request) (*http.Response, error) {
 		if proxy != nil {
 			return t.proxied.RoundTrip(r)
 		}
+	}
+	if reach.Once {
+		return t.once[allowed].RoundTrip(r)
 	}
 	return t.direct[allowed].RoundTrip(r)
 }
@@ -105,5 +121,5 @@ func (r *Refused) Hint(tenant tenure.TenantID) string {
 	if r.Needs == 0 {
 		return "name an address that is none of a machine's own link, of a cloud's metadata or of Tenure itself"
 	}
-	return "an address of the public internet, or allow it: tenure policy set --tenant " + cmp.Or(string(tenant), string(tenure.DefaultTenant)) + " provider_networks='" + r.Needs.String() + "'"
+	return "an address of the public internet, or allow it: tenure policy set --tenant " + cmp.Or(string(tenant), string(tenure.DefaultTenant)) + " provider_networks='" + r.Needs.String() + "', or for one provider an exception of the rule provider_network"
 }

@@ -91,6 +91,9 @@ func (s *Exceptions) ask(ctx context.Context, by tenure.Principal, spec Spec, re
 	if err := spec.read(); err != nil {
 		return View{}, err
 	}
+	if spec.Rule == tenure.RuleProviderNetwork && by.Tenant() != tenure.DefaultTenant && by.Kind() != tenure.Operator {
+		return View{}, errOperatorsNetworks
+	}
 	var x tenure.Exception
 	err := s.DB.Tx(ctx, func(ctx context.Context, tx *store.Tx) error {
 		x = tenure.Exception{
@@ -120,6 +123,13 @@ func (s *Exceptions) ask(ctx context.Context, by tenure.Principal, spec Spec, re
 		return View{}, fmt.Errorf("ask for an exception: %w", err)
 	}
 	return s.view(ctx, x)
+}
+
+// errOperatorsNetworks keeps a tenant beside the installation's own from opening to
+// itself the networks of whoever runs the installation.
+var errOperatorsNetworks = &tenure.Error{
+	Kind: tenure.Forbidden, Code: "operators_networks", Field: "rule",
+	Msg: "for a provider of this tenant whoever runs the installation asks: tenure exception ask --tenant NAME provider_network provider ID; the tenant approves",
 }
 
 // read checks what can be checked without the database.
@@ -193,6 +203,12 @@ func subject(ctx context.Context, tx *store.Tx, by tenure.Principal, x *tenure.E
 			return missing(err, "service account", of.ID)
 		}
 		x.Subject, x.SubjectName, x.Workspace, x.For = string(a.ID), a.Name, a.Workspace, a.Owner
+	case tenure.SubjectProvider:
+		p, err := tx.Provider(ctx, by.Tenant(), tenure.ProviderID(of.ID))
+		if err != nil {
+			return missing(err, "provider", of.ID)
+		}
+		x.Subject, x.SubjectName, x.Workspace = string(p.ID), p.Name, p.Workspace
 	case tenure.SubjectUser:
 		u, err := person(ctx, tx, by, of.ID)
 		if err != nil {

@@ -43,7 +43,7 @@ func Checks() []Check {
 			"models_set", "Every token on it may ask models that are named, alone", tokens,
 			eachToken("may ask every model", func(t tenure.Token) bool { return !slices.Contains(t.Models, tenure.AnyModel) }),
 		},
-		{"rate_limit_set", "What it is for has a limit of requests a minute", nil, limited},
+		{"rate_limit_set", "What it is for, of a provider its workspace, has a limit of requests a minute", nil, limited},
 	}
 }
 
@@ -61,9 +61,13 @@ func eachToken(fault string, holds func(tenure.Token) bool) func(context.Context
 }
 
 func limited(ctx context.Context, in facts, x tenure.Exception) (string, error) {
-	n, err := in.RequestLimit(ctx, x.Tenant, x.Kind, x.Subject)
+	kind, subject, about := x.Kind, x.Subject, x.About()
+	if kind == tenure.SubjectProvider {
+		kind, subject, about = tenure.SubjectWorkspace, string(x.Workspace), "the workspace of "+about
+	}
+	n, err := in.RequestLimit(ctx, x.Tenant, kind, subject)
 	if err == nil && n == 0 {
-		return x.About() + " has no limit of requests a minute", nil
+		return about + " has no limit of requests a minute", nil
 	}
 	return "", err
 }

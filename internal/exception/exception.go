@@ -3,7 +3,7 @@
 // asking, the decision by a second person, and every end but that by the clock.
 //
 // It enforces nothing. What deviates carries the id of its exception, and whoever judges
-// it (internal/token, internal/store's standing) reads the exception beside it.
+// it (internal/token, internal/vault, internal/store's standing) reads the exception beside it.
 package exception
 
 import (
@@ -32,6 +32,8 @@ type View struct {
 	Tokens   int    // how many tokens that nobody has revoked hang on it
 	Spaces   int    // how many workspaces go on without the database by it
 	Sessions int    // how many sessions that nobody has ended hang on it
+	// Providers is how many providers hang on it.
+	Providers int
 }
 
 // Page is a part of a list and where the next part begins.
@@ -85,8 +87,14 @@ func (s *Exceptions) view(ctx context.Context, x tenure.Exception) (View, error)
 			return v, err
 		}
 	}
-	if v.Tokens, err = s.DB.TokensOn(ctx, x.Tenant, x.ID); err == nil && x.Rule == tenure.RuleBestEffort {
+	switch x.Rule {
+	case tenure.RuleBestEffort:
 		v.Spaces, err = s.DB.WorkspacesOn(ctx, x.Tenant, x.ID)
+	case tenure.RuleProviderNetwork:
+		v.Providers, err = s.DB.ProvidersOn(ctx, x.Tenant, x.ID)
+	}
+	if err == nil {
+		v.Tokens, err = s.DB.TokensOn(ctx, x.Tenant, x.ID)
 	}
 	if err == nil && x.Rule == tenure.RuleMFAMissing {
 		v.Sessions, err = s.DB.SessionsOn(ctx, x.Tenant, x.ID, s.DB.Now())
@@ -102,6 +110,7 @@ func (s *Exceptions) InForce(ctx context.Context, by tenure.Principal, d tenure.
 	}
 	things := map[string]string{
 		tenure.SubjectTenant: string(by.Tenant()), tenure.SubjectWorkspace: string(d.Workspace), tenure.SubjectUser: string(d.User), tenure.SubjectAccount: string(d.Account),
+		tenure.SubjectProvider: string(d.Provider),
 	}
 	now := s.DB.Now()
 	rows, err := s.DB.ExceptionsFor(ctx, by.Tenant(), things, now)

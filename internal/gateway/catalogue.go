@@ -320,7 +320,9 @@ func (c *catalogue) renew(ctx context.Context, tenant tenure.TenantID, ws tenure
 		c.fill(ctx, tenant, ws, l, old)
 		c.mu.Lock()
 		defer c.mu.Unlock()
-		delete(c.renewing, ws)
+		if c.renewing[ws] == l {
+			delete(c.renewing, ws)
+		}
 		if c.known[ws] == old && l.err == nil {
 			c.known[ws] = l
 		}
@@ -345,7 +347,6 @@ func (c *catalogue) fill(ctx context.Context, tenant tenure.TenantID, ws tenure.
 		return
 	}
 	say := rules{policy.Egress, policy.StreamUsage}
-	ctx = context.WithValue(ctx, reachKey{}, say.reach)
 	l.offers = make([]offer, len(providers))
 	var wg sync.WaitGroup
 	for i, p := range providers {
@@ -370,12 +371,14 @@ func (l *listing) of(id tenure.ProviderID) []Model {
 	return nil
 }
 
-// forget drops listings when providers, workspaces or policies change.
+// forget drops listings when providers, workspaces, policies or exceptions change, those
+// that are on their way, too.
 func (c *catalogue) forget(kind string) {
 	switch kind {
-	case "provider", "workspace", "tenant", "policy", "":
+	case "provider", "workspace", "tenant", "policy", "exception", "":
 		c.mu.Lock()
 		clear(c.known)
+		clear(c.renewing)
 		c.mu.Unlock()
 	}
 }

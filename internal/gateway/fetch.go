@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/tenure-gateway/tenure"
+	"github.com/tenure-gateway/tenure/internal/egress"
 	"github.com/tenure-gateway/tenure/internal/vault"
 )
 
@@ -23,7 +24,7 @@ func (c *catalogue) ask(ctx context.Context, p tenure.Provider, say rules) offer
 	}
 	o.base, o.err = url.Parse(p.BaseURL)
 	if o.err == nil {
-		o.models, o.err = c.fetchModels(ctx, p, o.headers)
+		o.models, o.err = c.fetchModels(ctx, p, say.way(p, time.Now()), o.headers)
 	}
 	if o.err != nil {
 		c.log.Warn("list of models", "provider", p.Name, "error", o.err)
@@ -33,7 +34,7 @@ func (c *catalogue) ask(ctx context.Context, p tenure.Provider, say rules) offer
 }
 
 // fetchModels speaks GET /v1/models of either kind of provider.
-func (c *catalogue) fetchModels(ctx context.Context, p tenure.Provider, headers []vault.Header) ([]Model, error) {
+func (c *catalogue) fetchModels(ctx context.Context, p tenure.Provider, way egress.Reach, headers []vault.Header) ([]Model, error) {
 	keys, err := c.vault.Keys(ctx, p.Tenant, p.ID)
 	if err != nil {
 		return nil, err
@@ -44,7 +45,7 @@ func (c *catalogue) fetchModels(ctx context.Context, p tenure.Provider, headers 
 	}
 	ctx, cancel := context.WithTimeout(ctx, listTimeout)
 	defer cancel()
-	req, err := vault.ListModels(ctx, p, headers)
+	req, err := vault.ListModels(context.WithValue(ctx, reachKey{}, way), p, headers)
 	if err != nil {
 		return nil, err
 	}

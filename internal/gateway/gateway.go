@@ -110,6 +110,7 @@ type call struct {
 	answer   http.Response     // without what the transport still adds to its own
 	body     body
 	asked    live.Model // what the provider is asked for, as its flight knows it
+	way      egress.Reach
 	edits    edits
 	hide     bool // the figures of use were asked for by us alone
 	event    *web.Event
@@ -214,6 +215,9 @@ func (g *Gateway) aim(ctx context.Context, p tenure.Principal, c *call) error {
 	c.event.Provider, c.event.Credential = c.target.provider.Name, c.target.provider.ID
 	c.event.Asked = c.target.model
 	c.asked = live.Model{Provider: c.target.provider.Name, Name: c.target.model}
+	if c.way = c.target.rules.way(c.target.provider, time.Now()); c.way.Once {
+		c.asked.Excepted, c.asked.Until = c.target.provider.ID, c.target.provider.ExceptionUntil
+	}
 	if err := g.Live.Asks(ctx, c.flight, &c.asked); err != nil {
 		if errors.Is(err, live.ErrNoModel) {
 			return errNoModel(found.model)

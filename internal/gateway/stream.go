@@ -32,12 +32,21 @@ func newTransport(guard *egress.Guard, limits Limits) http.RoundTripper {
 type reachKey struct{}
 
 // reach tells where a request to a provider may go, beside the public internet.
-func reach(r *http.Request) tenure.Egress {
+func reach(r *http.Request) egress.Reach {
 	if c, ok := r.Context().Value(callKey{}).(*call); ok {
-		return c.target.rules.reach
+		if c.asked.Excepted == "" || time.Now().Before(c.asked.Until) {
+			return c.way
+		}
+		return egress.Reach{Egress: c.target.rules.reach}
 	}
-	allowed, _ := r.Context().Value(reachKey{}).(tenure.Egress)
-	return allowed
+	way, _ := r.Context().Value(reachKey{}).(egress.Reach)
+	return way
+}
+
+// way is where a provider may be at now: by its exception, for as long as that is in force.
+func (r rules) way(p tenure.Provider, now time.Time) egress.Reach {
+	allowed := p.Egress(r.reach, now)
+	return egress.Reach{Egress: allowed, Once: allowed != r.reach}
 }
 
 // dropped are headers of a provider that are not the caller's business.

@@ -94,15 +94,15 @@ func (f *Flight) stop(cause error) {
 }
 
 // end ends one flight whose authority has ended. untold notes it for the act
-// behind it, than which the feed was quicker.
-func (fs *flights) end(f *Flight, untold bool, now time.Time) int {
+// behind it, than which the feed was quicker: one that counts what it ends.
+func (fs *flights) end(f *Flight, cause *tenure.Error, untold bool, now time.Time) int {
 	fs.mu.Lock()
 	defer fs.mu.Unlock()
 	if !f.in || f.cut {
 		return 0
 	}
-	f.stop(tenure.ErrRevoked)
-	if f.Listens || !untold {
+	f.stop(cause)
+	if f.Listens || !untold || cause != tenure.ErrRevoked {
 		return f.counted()
 	}
 	if len(fs.untold) > 0 && now.Sub(fs.untold[0].at) > untoldFor {
@@ -133,11 +133,15 @@ func (fs *flights) claim(who Subject, now time.Time) int {
 }
 
 func (fs *flights) list(who Subject) []*Flight {
+	return fs.choose(func(f *Flight) bool { return who(f.Principal.Standing()) })
+}
+
+func (fs *flights) choose(chosen func(*Flight) bool) []*Flight {
 	fs.mu.Lock()
 	defer fs.mu.Unlock()
 	var out []*Flight
 	for f := fs.head; f != nil; f = f.next {
-		if !f.cut && who(f.Principal.Standing()) {
+		if !f.cut && chosen(f) {
 			out = append(out, f)
 		}
 	}

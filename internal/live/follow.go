@@ -178,7 +178,7 @@ func (l *Live) concerned(changes []store.Change) []*Flight {
 	var out []*Flight
 	listed := map[*Flight]bool{}
 	for _, c := range changes {
-		for _, f := range l.flights.list(subjectOf(c)) {
+		for _, f := range l.flights.choose(concernedBy(c)) {
 			if !listed[f] {
 				listed[f] = true
 				out = append(out, f)
@@ -188,12 +188,15 @@ func (l *Live) concerned(changes []store.Change) []*Flight {
 	return out
 }
 
-// expire ends the flights whose token has reached its end, and those in which
-// nothing has moved for too long.
+// expire ends the flights whose token has reached its end, or the exception of whose
+// provider has, and those in which nothing has moved for too long.
 func (l *Live) expire(now time.Time) {
 	at := now.UnixMilli()
-	n := l.flights.cut(func(f *Flight) bool { end := f.expires.Load(); return end != 0 && end <= at }, tenure.ErrExpired)
+	past := func(end int64) bool { return end != 0 && end <= at }
+	n := l.flights.cut(func(f *Flight) bool { return past(f.expires.Load()) }, tenure.ErrExpired)
 	l.Metrics.cut(n, tenure.ErrExpired)
+	n = l.flights.cut(func(f *Flight) bool { return past(f.excepted.Load()) }, tenure.ErrProviderEnded)
+	l.Metrics.cut(n, tenure.ErrProviderEnded)
 	for _, f := range l.flights.late() {
 		why := f.late.Load()
 		n := l.flights.cut(func(g *Flight) bool { return g == f && f.isLate() }, why)
@@ -249,7 +252,19 @@ type seenAt struct {
 	horizon string
 }
 
-// subjectOf chooses the flights that a change may concern.
+// concernedBy chooses the flights that a change may concern: of a provider those to which
+// only its exception lets it be asked.
+func concernedBy(c store.Change) func(*Flight) bool {
+	who := subjectOf(c)
+	return func(f *Flight) bool {
+		if c.Kind == "provider" {
+			return f.Asked().Excepted == tenure.ProviderID(c.ID)
+		}
+		return who(f.Principal.Standing())
+	}
+}
+
+// subjectOf chooses the flights that rest on what has changed.
 func subjectOf(c store.Change) Subject {
 	switch c.Kind {
 	case "token":

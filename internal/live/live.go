@@ -33,6 +33,9 @@ type Live struct {
 	Check func(tenure.Principal, tenure.Action) error
 	// Allows judges whether a principal may ask a provider for a model.
 	Allows func(p tenure.Principal, provider, model string) bool
+	// Excepted reads anew until when its exception lets a provider be where it is, past
+	// every cache. ErrProviderEnded: it does not any more.
+	Excepted func(context.Context, tenure.TenantID, tenure.ProviderID) (time.Time, error)
 	// Note keeps how an end of access went; nil keeps nothing. It does not wait.
 	Note func(tenure.TenantID, tenure.Revocation)
 	// Spared is told of each stream that goes on past Options.StreamStaleness because
@@ -82,7 +85,13 @@ type freshness struct {
 }
 
 // Model is what a flight asks a provider for, by the name that the provider gets.
-type Model struct{ Provider, Name string }
+type Model struct {
+	Provider, Name string
+	// Excepted is the provider's id where an exception lets it be where it is, until
+	// Until; "" where it needs none.
+	Excepted tenure.ProviderID
+	Until    time.Time
+}
 
 // ErrNoModel is why a flight does not stand whose model is not allowed any more.
 var ErrNoModel = &tenure.Error{
@@ -107,6 +116,7 @@ type Flight struct {
 	unblock    func()
 	expires    atomic.Int64          // Unix milliseconds; 0: never
 	model      atomic.Pointer[Model] // nil as long as none is known
+	excepted   atomic.Int64          // Unix milliseconds at which the exception of its provider ends; 0: it needs none
 	prev, next *Flight
 	in, cut    bool
 
@@ -200,18 +210,37 @@ func (l *Live) again(ctx context.Context, f *Flight) error {
 	if err == nil {
 		err = now.Standing().CheckFrom(f.Address)
 	}
-	if m := f.model.Load(); err == nil && m != nil && !l.Allows(now, m.Provider, m.Name) {
-		err = ErrNoModel
+	if m := f.model.Load(); err == nil && m != nil {
+		if !l.Allows(now, m.Provider, m.Name) {
+			return ErrNoModel
+		}
+		return l.mayGoThere(ctx, f, m)
+	}
+	return err
+}
+
+// mayGoThere asks whether the exception still stands by which the provider of a flight is
+// where it is, and until when.
+func (l *Live) mayGoThere(ctx context.Context, f *Flight, m *Model) error {
+	if m.Excepted == "" {
+		return nil
+	}
+	until, err := l.Excepted(ctx, f.Principal.Tenant(), m.Excepted)
+	if err == nil {
+		f.excepted.Store(until.UnixMilli())
 	}
 	return err
 }
 
 // Asks notes which model a flight asks for, so that it ends when that is not
-// allowed any more. The caller has judged the model by the flight's principal; if
+// allowed any more, or the exception of its provider ends. The caller has judged the model by the flight's principal; if
 // anything changed since that was looked up, Asks looks again, and answers an
 // error when the flight does not stand: ErrNoModel for the model alone. m is not
 // modified afterwards.
 func (l *Live) Asks(ctx context.Context, f *Flight, m *Model) error {
+	if m.Excepted != "" {
+		f.excepted.Store(m.Until.UnixMilli())
+	}
 	f.model.Store(m)
 	if l.Generation() == f.Principal.AsOf() {
 		return nil
@@ -278,9 +307,8 @@ func (l *Live) Changed(ctx context.Context, c store.Change) int {
 	l.advance(c)
 	// Whoever asked may have left; what was committed counts all the same. What
 	// cannot be known here, the feed tells again.
-	who := subjectOf(c)
-	n, _ := l.recheck(context.WithoutCancel(ctx), l.flights.list(who), false)
-	return n + l.flights.claim(who, l.Options.Now())
+	n, _ := l.recheck(context.WithoutCancel(ctx), l.flights.choose(concernedBy(c)), false)
+	return n + l.flights.claim(subjectOf(c), l.Options.Now())
 }
 
 // CutOne ends one flight with cause, and reports whether it was still there.
@@ -333,8 +361,12 @@ func (l *Live) recheck(ctx context.Context, flights []*Flight, byFeed bool) (cut
 				case err == nil:
 					stands[i] = true
 				case isEnd(err):
-					n := l.flights.end(flights[i], byFeed, l.Options.Now())
-					l.Metrics.cut(n, tenure.ErrRevoked)
+					cause := tenure.ErrRevoked
+					if errors.Is(err, tenure.ErrProviderEnded) {
+						cause = tenure.ErrProviderEnded
+					}
+					n := l.flights.end(flights[i], cause, byFeed, l.Options.Now())
+					l.Metrics.cut(n, cause)
 					ended.Add(int64(n))
 				default:
 					unknown.Add(1)
@@ -356,7 +388,8 @@ const rechecksAtOnce = 8
 
 // isEnd tells that a credential does not stand from not being able to know.
 func isEnd(err error) bool {
-	return tenure.IsKind(err, tenure.Unauthenticated) || tenure.IsKind(err, tenure.Forbidden) || tenure.IsKind(err, tenure.NotFound)
+	return tenure.IsKind(err, tenure.Unauthenticated) || tenure.IsKind(err, tenure.Forbidden) || tenure.IsKind(err, tenure.NotFound) ||
+		errors.Is(err, tenure.ErrProviderEnded)
 }
 
 // Cause tells why ctx was cut, or nil when it was not, or ended otherwise.

@@ -214,6 +214,11 @@ func (r reads) MFAException(ctx context.Context, tenant tenure.TenantID, user te
 	return last, err
 }
 
+// ProvidersOn is how many providers hang on an exception.
+func (r reads) ProvidersOn(ctx context.Context, tenant tenure.TenantID, id tenure.ExceptionID) (int, error) {
+	return one(ctx, r.run, scalar[int], `SELECT count(*) FROM provider_credentials WHERE tenant_id = $1 AND exception_id = $2 AND exception_id <> ''`, tenant, id)
+}
+
 // InsertException stores what is asked for.
 func (tx *Tx) InsertException(ctx context.Context, x tenure.Exception) error {
 	_, err := tx.exec(ctx, `INSERT INTO exceptions (id, tenant_id, title, rule, subject_kind, subject_id, workspace_id, for_user, reason,

@@ -12,13 +12,19 @@ import (
 const providerColumns = `p.id, p.tenant_id, p.workspace_id, p.name, p.kind, p.base_url, COALESCE((SELECT k.key_last4 FROM provider_keys k
 	WHERE k.provider_id = p.id AND k.state = 'active' ORDER BY k.position, k.name LIMIT 1), ''), COALESCE((SELECT k.reference FROM provider_keys k
 	WHERE k.provider_id = p.id AND k.state = 'active' ORDER BY k.position, k.name LIMIT 1), ''), p.headers, p.created_by_user, p.created_by, p.created_at, p.updated_at,
-	(SELECT MAX(k.last_used_at) FROM provider_keys k WHERE k.provider_id = p.id)`
+	(SELECT MAX(k.last_used_at) FROM provider_keys k WHERE k.provider_id = p.id), p.exception_id, ` + heldColumns + `
+	FROM provider_credentials p LEFT JOIN exceptions x ON x.id = p.exception_id AND x.tenant_id = p.tenant_id`
 
 func scanProvider(row scanner) (tenure.Provider, error) {
 	var p tenure.Provider
 	var headers string
-	err := row.Scan(&p.ID, &p.Tenant, &p.Workspace, &p.Name, &p.Kind, &p.BaseURL, &p.Last4, &p.Reference, &headers, &p.MadeBy, &p.CreatedBy, into(&p.CreatedAt), into(&p.UpdatedAt), into(&p.LastUsedAt))
+	var on held
+	err := row.Scan(append([]any{
+		&p.ID, &p.Tenant, &p.Workspace, &p.Name, &p.Kind, &p.BaseURL, &p.Last4, &p.Reference, &headers, &p.MadeBy, &p.CreatedBy,
+		into(&p.CreatedAt), into(&p.UpdatedAt), into(&p.LastUsedAt), &p.Exception,
+	}, on.dest()...)...)
 	p.Headers = readHeaders(headers)
+	p.ExceptionFrom, p.ExceptionUntil, _ = on.lets(tenure.Deviation{Tenant: p.Tenant, Workspace: p.Workspace, Provider: p.ID}, tenure.RuleProviderNetwork)
 	return p, err
 }
 
@@ -50,25 +56,25 @@ func headersText(headers []tenure.ProviderHeader) (string, error) {
 
 // Providers lists the providers of a workspace, by name.
 func (r reads) Providers(ctx context.Context, tenant tenure.TenantID, ws tenure.WorkspaceID) ([]tenure.Provider, error) {
-	return many(quick(ctx), r.run, scanProvider, `SELECT `+providerColumns+` FROM provider_credentials p
+	return many(quick(ctx), r.run, scanProvider, `SELECT `+providerColumns+`
 		WHERE p.tenant_id = $1 AND p.workspace_id = $2 ORDER BY p.name`, tenant, ws)
 }
 
 // AllProviders lists the providers of a tenant in the order of their making, those
 // after one: the cursor.
 func (r reads) AllProviders(ctx context.Context, tenant tenure.TenantID, after tenure.ProviderID, limit int) ([]tenure.Provider, error) {
-	return many(ctx, r.run, scanProvider, `SELECT `+providerColumns+` FROM provider_credentials p
+	return many(ctx, r.run, scanProvider, `SELECT `+providerColumns+`
 		WHERE p.tenant_id = $1 AND p.id > $2 ORDER BY p.id LIMIT $3`, tenant, after, limit)
 }
 
 // ProvidersWithHeaders lists those of all tenants that get headers of their own.
 func (r reads) ProvidersWithHeaders(ctx context.Context) ([]tenure.Provider, error) {
-	return many(ctx, r.run, scanProvider, `SELECT `+providerColumns+` FROM provider_credentials p WHERE p.headers <> '' ORDER BY p.id`)
+	return many(ctx, r.run, scanProvider, `SELECT `+providerColumns+` WHERE p.headers <> '' ORDER BY p.id`)
 }
 
 // Provider reads one provider of the tenant by id.
 func (r reads) Provider(ctx context.Context, tenant tenure.TenantID, id tenure.ProviderID) (tenure.Provider, error) {
-	return one(ctx, r.run, scanProvider, `SELECT `+providerColumns+` FROM provider_credentials p
+	return one(ctx, r.run, scanProvider, `SELECT `+providerColumns+`
 		WHERE p.tenant_id = $1 AND p.id = $2`, tenant, id)
 }
 
@@ -91,6 +97,11 @@ func (tx *Tx) SetProviderHeaders(ctx context.Context, tenant tenure.TenantID, id
 		return err
 	}
 	return tx.execOne(ctx, `UPDATE provider_credentials SET headers = $1, updated_at = $2 WHERE tenant_id = $3 AND id = $4`, text, stamp(tx.now), tenant, id)
+}
+
+// SetProviderException has a provider hang on an exception, or on none ("").
+func (tx *Tx) SetProviderException(ctx context.Context, tenant tenure.TenantID, id tenure.ProviderID, on tenure.ExceptionID) error {
+	return tx.execOne(ctx, `UPDATE provider_credentials SET exception_id = $1, updated_at = $2 WHERE tenant_id = $3 AND id = $4`, on, stamp(tx.now), tenant, id)
 }
 
 // RenameProvider gives a provider another name. Conflict: it is taken in the workspace.

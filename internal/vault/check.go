@@ -63,7 +63,7 @@ func ListModels(ctx context.Context, p tenure.Provider, headers []Header) (*http
 
 // try asks a provider with a key, and says how that went.
 func (v *Vault) try(ctx context.Context, p tenure.Provider, key tenure.Secret) (tenure.KeyCheck, string, error) {
-	allowed, err := v.Reach(ctx, p.Tenant)
+	allowed, err := v.Reach(ctx, p)
 	if err != nil {
 		return tenure.CheckNone, "", err
 	}

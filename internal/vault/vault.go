@@ -141,7 +141,7 @@ func (v *Vault) ready(ctx context.Context, tenant tenure.TenantID, spec Spec) (a
 	if err := spec.validate(); err != nil {
 		return addition{}, err
 	}
-	if err := v.judge(ctx, tenant, spec.BaseURL); err != nil {
+	if err := v.judge(spec.BaseURL); err != nil {
 		return addition{}, err
 	}
 	headers, err := v.headers(spec.Headers)
@@ -261,9 +261,13 @@ func (v *Vault) Get(ctx context.Context, by tenure.Principal, id tenure.Provider
 type ProviderChange struct {
 	Name    *string            // what stands before the slash when a model is asked for
 	Headers *map[string]string // all that it gets, by name
+	// Exception is the one of tenure.RuleProviderNetwork by which it is where the policy
+	// lets none be; "": none.
+	Exception *tenure.ExceptionID
 }
 
-// Change changes a provider. Invalid: the name or a header is none. Conflict: the name
+// Change changes a provider. Invalid: the name or a header is none, or the exception does
+// not let it be where it is. Conflict: the name
 // is taken.
 func (v *Vault) Change(ctx context.Context, by tenure.Principal, provider tenure.ProviderID, c ProviderChange) (tenure.Provider, error) {
 	var p tenure.Provider
@@ -295,6 +299,19 @@ func (v *Vault) Change(ctx context.Context, by tenure.Principal, provider tenure
 				return err
 			}
 			said = append(said, "headers_changed")
+		}
+		if c.Exception != nil {
+			was, err := tx.Provider(ctx, by.Tenant(), provider)
+			if err == nil {
+				err = mayBeThere(ctx, tx, was, *c.Exception)
+			}
+			if err == nil {
+				err = tx.SetProviderException(ctx, by.Tenant(), provider, *c.Exception)
+			}
+			if err != nil {
+				return err
+			}
+			said = append(said, "exception_changed")
 		}
 		var err error
 		if p, err = tx.Provider(ctx, by.Tenant(), provider); err != nil {
