@@ -83,7 +83,7 @@ var ocsfOf = map[string]ocsfKind{
 	"policy.changed": entityUpdate, "webhook.secret_made": entityUpdate, "webhook.given_up": entityOther,
 	"limit.set": entityUpdate, "limit.removed": entityDelete, "limit.reached": entityOther,
 	"price.set": entityUpdate, "price.removed": entityDelete, "price.applied": entityOther,
-	"provider.created": entityCreate, "provider.renamed": entityUpdate, "provider.headers_changed": entityUpdate, "provider.deleted": entityDelete,
+	"provider.created": entityCreate, "provider.renamed": entityUpdate, "provider.headers_changed": entityUpdate, "provider.exception_changed": entityUpdate, "provider.deleted": entityDelete,
 	"provider.address_refused": entityOther, "provider.key_refused": entityOther, "provider.key_accepted": entityOther,
 	"provider_key.staged": entityCreate, "provider_key.activated": entityUpdate, "provider_key.arranged": entityUpdate, "provider_key.retired": entityDelete,
 	"provider_key.checked": entityOther, "provider_key.rotated_elsewhere": entityUpdate,

@@ -1,6 +1,7 @@
 package dash
 
 import (
+	"context"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -153,4 +154,37 @@ func TestStagedKeysAndTheirUse(t *testing.T) {
 	used.says("no price")
 	root.get("/admin/providers").must(http.StatusOK).none("tbody .none")
 	root.get("/admin/usage?by=key").must(http.StatusOK).all("section[aria-labelledby=sums] tbody tr")[0].says("openai default v3")
+}
+
+// Where a provider may be is said on its page, and which exception lets it be there is
+// chosen there, of those that are in force for it.
+func TestExceptionOfAProvider(t *testing.T) {
+	h := open(t, false)
+	h.set("provider_networks", "")
+	admin := h.become("ada@example.com", tenure.SuperAdmin)
+	admin.post("/admin/providers", "workspace", "default", "name", "lab", "kind", "openai", "base_url", "http://10.0.0.7/v1", "key", "sk-first-key-0123456789").
+		must(http.StatusOK).one(".notice").says("nothing connects to it: 10.0.0.7 is a private address")
+	rows, err := h.Vault.All(t.Context(), h.operator(), "", 10)
+	if err != nil || len(rows) != 1 {
+		t.Fatal(rows, err)
+	}
+	one := "/admin/providers/" + string(rows[0].ID)
+	facts := "section[aria-labelledby=facts]"
+	admin.get(one).must(http.StatusOK).one(facts).says("as the policy says. Nothing connects to it: 10.0.0.7 is a private address")
+	admin.get(one + "/exception").must(http.StatusOK).one("main").says("There is none in force for this provider")
+	elsewhere := h.excepted(tenure.RuleBestEffort, tenure.SubjectWorkspace, "default")
+	admin.post(one+"/exception", "exception", elsewhere).must(http.StatusBadRequest).one("#exception-wrong").says("is of the rule best_effort")
+	id := h.excepted(tenure.RuleProviderNetwork, tenure.SubjectProvider, string(rows[0].ID))
+	admin.get(one + "/exception").one("#exception").says("It ends on")
+	admin.post(one+"/exception", "exception", id).must(http.StatusOK).one(facts).says("in a private network or on this machine, by an exception until")
+	admin.get("/admin/exceptions/" + id).must(http.StatusOK).one("main").says("Providers on it")
+	admin.get(one + "/delete").must(http.StatusOK).one("main").says("Streams that an exception lets go there end")
+	h.tx(func(ctx context.Context, tx *store.Tx) error {
+		return tx.RevokeException(ctx, tenure.Exception{Tenant: tenure.DefaultTenant, ID: tenure.ExceptionID(id), RevokedAt: tx.Now()})
+	})
+	admin.get(one).one(facts).says("its exception is not in force. Nothing connects to it")
+	admin.post(one+"/exception", "exception", "").must(http.StatusOK).one(facts).says("as the policy says. Nothing connects to it")
+	other := h.become("aron@example.com", tenure.Auditor)
+	other.get(one).must(http.StatusOK).none("a[href$='/exception']")
+	other.post(one+"/exception", "exception", "").must(http.StatusForbidden)
 }

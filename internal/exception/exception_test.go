@@ -2,6 +2,7 @@ package exception
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"math"
@@ -235,5 +236,58 @@ func TestLiveChecks(t *testing.T) {
 			t.Fatal(err)
 		}
 		is("approved again", tenure.ExceptionActive, 1)
+	})
+}
+
+// In a tenant beside the installation's own the operator asks for an exception of where a
+// provider may be, and for its renewal: who administers the tenant approves, and no more.
+func TestOperatorAsksWhereProvidersMayBe(t *testing.T) {
+	onBoth(t, func(t *testing.T, s *Exceptions) {
+		ctx := tenure.Everywhere(t.Context())
+		admit := func(st tenure.Standing) tenure.Principal {
+			st.TenantActive = true
+			p, err := st.Admit(time.Now(), 0)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return p
+		}
+		for tenant, want := range map[tenure.TenantID]tenure.Kind{"acme": tenure.Forbidden, tenure.DefaultTenant: tenure.Internal} {
+			now := time.Now()
+			u := tenure.User{
+				ID: tenure.UserID("u-" + tenant), Tenant: tenant, UserName: "ada@" + string(tenant) + ".example", Active: true, Role: tenure.Admin, Source: tenure.SourceProxy, CreatedAt: now, UpdatedAt: now,
+			}
+			space := tenure.WorkspaceID("w-" + tenant)
+			p := tenure.Provider{ID: tenure.ProviderID("p-" + tenant), Tenant: tenant, Workspace: space, Name: "lab", Kind: tenure.OpenAI, BaseURL: "http://10.0.0.7/v1", CreatedAt: now, UpdatedAt: now}
+			if err := s.DB.Tx(ctx, func(ctx context.Context, tx *store.Tx) error {
+				var err error
+				if tenant != tenure.DefaultTenant {
+					err = tx.InsertTenant(ctx, tenure.Tenant{ID: tenant, Name: string(tenant), Active: true, CreatedAt: now})
+				}
+				return errors.Join(err, tx.InsertUser(ctx, u), tx.InsertWorkspace(ctx, tenure.Workspace{ID: space, Tenant: tenant, Name: "Lab", CreatedAt: now}), tx.InsertProvider(ctx, p))
+			}); err != nil {
+				t.Fatal(err)
+			}
+			ada := admit(tenure.Standing{Kind: tenure.AssertedIdentity, Tenant: tenant, User: u.ID, UserName: u.UserName, UserActive: true, Role: u.Role})
+			operator := admit(tenure.Standing{Kind: tenure.Operator, Tenant: tenant, Role: tenure.SuperAdmin})
+			spec := wanted(string(p.ID))
+			spec.Rule, spec.Subject.Kind, spec.Remedy.Owner = tenure.RuleProviderNetwork, tenure.SubjectProvider, u.UserName
+			refused := func(err error) bool {
+				return (want == tenure.Forbidden) == (tenure.IsKind(err, tenure.Forbidden) && tenure.AsError(err).Code == "operators_networks")
+			}
+			if _, err := s.Ask(ctx, ada, spec); !refused(err) {
+				t.Errorf("%s: who administers it asks: %v", tenant, err)
+			}
+			x, err := s.Ask(ctx, operator, spec)
+			if err == nil {
+				_, err = s.Approve(ctx, ada, x.ID, "it is ours")
+			}
+			if err != nil {
+				t.Fatalf("%s: %v", tenant, err)
+			}
+			if _, err := s.Renew(ctx, ada, x.ID, Spec{Time: Time{End: now.Add(2 * time.Hour)}}); !refused(err) {
+				t.Errorf("%s: who administers it renews: %v", tenant, err)
+			}
+		}
 	})
 }

@@ -132,6 +132,7 @@ func newWorldWithin(t *testing.T, upstream string, limits gateway.Limits) *world
 		t.Fatal(err)
 	}
 	w.vault = &vault.Vault{DB: db, Live: w.live, Key: key}
+	w.live.Excepted = w.vault.Excepted
 	w.gateway = gateway.New(w.vault, w.live, &egress.Guard{}, limits, logger)
 	seed := []vault.Spec{
 		{Name: "up", Kind: tenure.OpenAI, BaseURL: upstream + "/v1", Key: tenure.NewSecret(providerKey)},

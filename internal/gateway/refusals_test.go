@@ -80,3 +80,75 @@ func TestPolicyClosesNetworks(t *testing.T) {
 		t.Error(status, body)
 	}
 }
+
+// excepted has the provider "up" hang on an exception that ends after a time, as SQL would.
+func (w *world) excepted(lasts time.Duration) {
+	w.t.Helper()
+	low, now := tenure.Risk{Likelihood: "low", Impact: "low"}, time.Now()
+	before := w.live.Generation()
+	err := w.live.DB.Tx(tenure.Everywhere(context.Background()), func(ctx context.Context, tx *store.Tx) error {
+		rows, err := tx.Providers(ctx, tenure.DefaultTenant, tenure.DefaultWorkspace)
+		if err != nil {
+			return err
+		}
+		x := tenure.Exception{
+			ID: tenure.ExceptionID(tenure.NewID(now)), Tenant: tenure.DefaultTenant, Title: "x", Rule: tenure.RuleProviderNetwork, Kind: tenure.SubjectProvider, Before: low, After: low,
+			From: now.Add(-time.Minute), ExpiresAt: now.Add(lasts), RemedyBy: now, RequestedAt: now,
+		}
+		for _, p := range rows {
+			if p.Name == "up" {
+				x.Subject = string(p.ID)
+			}
+		}
+		approved := x
+		approved.Decider, approved.DecidedAt = "somebody", now
+		return errors.Join(tx.InsertException(ctx, x), tx.ApproveException(ctx, approved), tx.SetProviderException(ctx, tenure.DefaultTenant, tenure.ProviderID(x.Subject), x.ID))
+	})
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	for w.live.Generation() == before {
+		time.Sleep(time.Millisecond)
+	}
+}
+
+// A provider is asked by its exception, and no other with it; after its end it is not,
+// though nothing was told and a connection to it was there a moment ago.
+func TestAProviderByItsException(t *testing.T) {
+	_, _, url := simulate(t)
+	w := newWorld(t, url)
+	chat := func() (int, string) {
+		res := w.post("/v1/chat/completions", `{"model":"up/sim-gpt-4o","messages":[{"role":"user","content":"hi"}]}`)
+		return res.StatusCode, text(t, res)
+	}
+	if status, body := chat(); status != http.StatusOK {
+		t.Fatal(status, body)
+	}
+	w.networks("")
+	if status, body := chat(); status != http.StatusBadGateway || !strings.Contains(body, "provider_address_refused") {
+		t.Fatal(status, body)
+	}
+	w.excepted(2 * time.Second)
+	deadline := time.Now().Add(20 * time.Second)
+	status, body := chat()
+	for status != http.StatusOK && time.Now().Before(deadline) { // until the news are heard
+		status, body = chat()
+	}
+	if status != http.StatusOK {
+		t.Fatal(status, body)
+	}
+	if res := w.post("/v1/messages", `{"model":"sim-claude-sonnet","max_tokens":10,"messages":[{"role":"user","content":"hi"}]}`); res.StatusCode != http.StatusBadGateway {
+		t.Errorf("another provider is let too: %d %s", res.StatusCode, text(t, res))
+	}
+	for status == http.StatusOK && time.Now().Before(deadline) {
+		status, body = chat()
+	}
+	if status != http.StatusBadGateway || !strings.Contains(body, "provider_address_refused") && !strings.Contains(body, "provider_exception_ended") {
+		t.Errorf("after its end: %d %s", status, body)
+	}
+	for range 3 {
+		if status, body = chat(); status != http.StatusBadGateway || !strings.Contains(body, "provider_address_refused") {
+			t.Errorf("after its end: %d %s", status, body)
+		}
+	}
+}

@@ -388,3 +388,62 @@ func TestChangedEndsAFlightThatIsOutsideOfItsNetworks(t *testing.T) {
 		t.Errorf("entered from elsewhere: %v", err)
 	}
 }
+
+// A flight that only an exception lets go to its provider ends with that, by the clock or
+// by any news of the provider, and no other flight does; not knowing ends nobody.
+func TestTheExceptionOfAProviderEndsItsFlights(t *testing.T) {
+	var now atomic.Int64
+	start := time.Now()
+	w := newWorld(t, live.Options{Now: func() time.Time { return start.Add(time.Duration(now.Load())) }, MaxStaleness: time.Hour, StreamStaleness: time.Hour})
+	w.Allows = func(tenure.Principal, string, string) bool { return true }
+	var until atomic.Pointer[time.Time]
+	var fault atomic.Pointer[tenure.Error]
+	w.Excepted = func(context.Context, tenure.TenantID, tenure.ProviderID) (time.Time, error) {
+		if err := fault.Load(); err != nil {
+			return time.Time{}, err
+		}
+		return *until.Load(), nil
+	}
+	first, later := start.Add(time.Minute), start.Add(time.Hour)
+	until.Store(&first)
+	w.follow(t)
+	asks := func(m live.Model) context.Context {
+		ctx, f := w.enter(t, w.principal(t, "alice", time.Time{}))
+		if err := w.Asks(t.Context(), f, &m); err != nil {
+			t.Fatal(err)
+		}
+		return ctx
+	}
+	free, other := asks(live.Model{Provider: "public"}), asks(live.Model{Provider: "other", Excepted: "p2", Until: later})
+	lent := asks(live.Model{Provider: "lab", Excepted: "p1", Until: first})
+	provider := store.Change{Kind: "provider", ID: "p1"}
+
+	until.Store(&later) // a renewal: the end is another
+	if n := w.Changed(t.Context(), provider); n != 0 || lent.Err() != nil {
+		t.Fatalf("%d ended: %v", n, context.Cause(lent))
+	}
+	fault.Store(tenure.ErrStale)
+	w.Changed(t.Context(), provider)
+	now.Store(int64(2 * time.Minute))
+	again := asks(live.Model{Provider: "lab", Excepted: "p1", Until: start.Add(3 * time.Minute)}) // that nobody has moved
+	now.Store(int64(4 * time.Minute))
+	if err := ends(t, "the clock", again, 5*time.Second); !errors.Is(err, tenure.ErrProviderEnded) {
+		t.Errorf("the clock ended it with %v", err)
+	}
+	if lent.Err() != nil {
+		t.Fatalf("ended though it goes on for longer, or nothing can be known: %v", context.Cause(lent))
+	}
+	fault.Store(tenure.ErrProviderEnded)
+	if n := w.Changed(t.Context(), provider); n != 1 || !errors.Is(context.Cause(lent), tenure.ErrProviderEnded) {
+		t.Errorf("%d ended: %v", n, context.Cause(lent))
+	}
+	if free.Err() != nil || other.Err() != nil {
+		t.Errorf("others ended: %v, %v", context.Cause(free), context.Cause(other))
+	}
+	// Who asks when it has ended already, and did not know: something changed since.
+	_, f := w.enter(t, w.principal(t, "bob", time.Time{}))
+	w.Changed(t.Context(), store.Change{Kind: "exception", ID: "elsewhere"})
+	if err := w.Asks(t.Context(), f, &live.Model{Provider: "lab", Excepted: "p1", Until: later}); !errors.Is(err, tenure.ErrProviderEnded) {
+		t.Errorf("asked by an exception that has ended: %v", err)
+	}
+}

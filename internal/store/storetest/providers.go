@@ -127,3 +127,84 @@ func headers(t *testing.T, f *fixture, p tenure.Provider) {
 		t.Errorf("across tenants: %v", err)
 	}
 }
+
+// exceptedProvider: the row of a provider tells in which time its exception lets it be
+// where the policy does not, whoever wrote either, and the feed tells when that changes.
+func exceptedProvider(t *testing.T, f *fixture) {
+	feed, err := f.db.Feed(f.ctx, store.Mark{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = feed.Close() }()
+	low, now := tenure.Risk{Likelihood: "low", Impact: "low"}, f.db.Now().Truncate(time.Second)
+	x := tenure.Exception{
+		ID: "there", Tenant: tenure.DefaultTenant, Title: "x", Rule: tenure.RuleProviderNetwork, Kind: tenure.SubjectProvider, Subject: "p1", Before: low, After: low,
+		From: now.Add(-time.Minute), ExpiresAt: now.Add(time.Hour), RemedyBy: now, RequestedAt: now,
+	}
+	next := x
+	next.ID, next.Renews, next.ExpiresAt = "next", "there", now.Add(2*time.Hour)
+	p := tenure.Provider{ID: "p1", Tenant: tenure.DefaultTenant, Workspace: tenure.DefaultWorkspace, Name: "lab", Kind: tenure.OpenAI, BaseURL: "http://10.0.0.7/v1", CreatedAt: now, UpdatedAt: now}
+	f.tx(func(ctx context.Context, tx *store.Tx) error {
+		return errors.Join(tx.InsertProvider(ctx, p), tx.InsertException(ctx, x), tx.InsertException(ctx, next))
+	})
+	hand := func(statement string) func() { return func() { f.hand(statement) } }
+	hang := func(on tenure.ExceptionID) func() {
+		return func() {
+			f.tx(func(ctx context.Context, tx *store.Tx) error { return tx.SetProviderException(ctx, p.Tenant, p.ID, on) })
+		}
+	}
+	until := x.ExpiresAt
+	for _, c := range []struct {
+		what string
+		do   func()
+		kind string
+		want time.Time // zero: it is not let
+	}{
+		{"one that nobody has approved", hang("there"), "provider", time.Time{}},
+		{"it is approved", hand(`UPDATE exceptions SET decision = 'approved'`), "exception", until},
+		{"of another rule", hand(`UPDATE exceptions SET rule = 'best_effort'`), "exception", time.Time{}},
+		{"of another provider", hand(`UPDATE exceptions SET rule = 'provider_network', subject_id = 'p2'`), "exception", time.Time{}},
+		{"of something else with its id", hand(`UPDATE exceptions SET subject_id = 'p1', subject_kind = 'workspace'`), "exception", time.Time{}},
+		{"its control has failed", hand(`UPDATE exceptions SET subject_kind = 'provider', failed_at = '2026-01-01T00:00:00Z'`), "exception", time.Time{}},
+		{"remediated", hand(`UPDATE exceptions SET failed_at = NULL; UPDATE exceptions SET remediated_at = '2026-01-01T00:00:00Z' WHERE id = 'there'`), "exception", time.Time{}},
+		{"it has ended", hand(`UPDATE exceptions SET remediated_at = NULL, expires_at = '2026-01-01T00:00:00Z' WHERE id = 'there'`), "exception", time.Time{}},
+		{"it begins yet", hand(`UPDATE exceptions SET expires_at = '2099-01-01T00:00:00Z', begins_at = '2098-12-01T00:00:00Z' WHERE id = 'there'`), "exception", time.Time{}},
+		{"it lasts for longer than any", hand(`UPDATE exceptions SET begins_at = '2026-01-01T00:00:00Z' WHERE id = 'there'`), "exception", time.Time{}},
+		{"in force again", hand(`UPDATE exceptions SET begins_at = '` + x.From.UTC().Format(time.RFC3339) + `', expires_at = '` + until.UTC().Format(time.RFC3339) + `' WHERE id = 'there'`), "exception", until},
+		{"another takes its place", func() {
+			f.tx(func(ctx context.Context, tx *store.Tx) error {
+				took, err := tx.SucceedException(ctx, next)
+				if !took {
+					t.Error("it does not take its place")
+				}
+				return err
+			})
+		}, "provider", next.ExpiresAt},
+		{"it names none", hang(""), "provider", time.Time{}},
+		{"by hand", hand(`UPDATE provider_credentials SET exception_id = 'next' WHERE id = 'p1'`), "provider", next.ExpiresAt},
+		{"it is gone", hand(`DELETE FROM exceptions WHERE id = 'next'`), "exception", time.Time{}},
+	} {
+		c.do()
+		is, err := f.db.Provider(f.ctx, p.Tenant, p.ID)
+		if err != nil || is.Excepted(now) != !c.want.IsZero() || is.Excepted(now) && !is.ExceptionUntil.Equal(c.want) {
+			t.Errorf("%s: until %v, want %v (%v)", c.what, is.ExceptionUntil, c.want, err)
+		}
+		on, err := f.db.ProvidersOn(f.ctx, p.Tenant, "next")
+		if wanted := map[bool]int{true: 1}[is.Exception == "next"]; err != nil || on != wanted {
+			t.Errorf("%s: %d providers hang on the next, want %d (%v)", c.what, on, wanted, err)
+		}
+		told := false
+		for deadline := time.Now().Add(5 * time.Second); !told && time.Now().Before(deadline); time.Sleep(5 * time.Millisecond) {
+			news, err := feed.Poll(f.ctx)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, change := range news.Changes {
+				told = told || change.Kind == c.kind
+			}
+		}
+		if !told {
+			t.Errorf("%s: the feed does not tell", c.what)
+		}
+	}
+}

@@ -73,6 +73,7 @@ func Run(t *testing.T, open Open) {
 		{"times written by hand are understood", handTimes},
 		{"last use is batched, right to the second, and audited once", lastUse},
 		{"providers keep their sealed keys", providers},
+		{"a provider is let off where it may be by its own exception alone, while that is in force", exceptedProvider},
 		{"groups have unique names and members as rows", groups},
 		{"whoever is deleted is in no group", membersLeave},
 		{"members added at once are all there", membersAtOnce},
