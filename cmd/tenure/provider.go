@@ -80,10 +80,7 @@ func (c *providerAdd) Run(e *env) error {
 		if err != nil {
 			return err
 		}
-		closed, err := a.Vault.Closed(e.ctx, p)
-		if err != nil {
-			return err
-		}
+		closed := a.Vault.Closed(e.ctx, p)
 		return c.print(e, providerView(p), func(w io.Writer) {
 			fmt.Fprintln(w, "added", p.Name, p.ID)
 			if closed != "" {

@@ -132,12 +132,13 @@ type Provider struct {
 	KeyReference string            `json:"key_reference,omitempty" doc:"Address of where the key is kept; absent: it is sealed here"`
 	Headers      map[string]string `json:"headers,omitempty" doc:"What the provider gets with every request beside its key, by name"`
 	Exception    string            `json:"exception,omitempty" doc:"Id of the exception of the rule provider_network that it hangs on"`
+	Closed       string            `json:"closed,omitempty" doc:"Why nothing connects to it yet, as far as its base URL says; told when it is added"`
 	CreatedAt    time.Time         `json:"created_at"`
 	LastUsedAt   *time.Time        `json:"last_used_at" doc:"When a model last answered a request by one of its keys, to the second"`
 }
 
 func showProvider(p tenure.Provider) Provider {
-	return Provider{string(p.ID), p.Name, string(p.Kind), p.BaseURL, string(p.Workspace), p.Last4, p.Reference, p.HeadersByName(), string(p.Exception), p.CreatedAt, when(p.LastUsedAt)}
+	return Provider{string(p.ID), p.Name, string(p.Kind), p.BaseURL, string(p.Workspace), p.Last4, p.Reference, p.HeadersByName(), string(p.Exception), "", p.CreatedAt, when(p.LastUsedAt)}
 }
 
 type providerIn struct {
@@ -174,7 +175,11 @@ func (a *API) mountProviders(m *mounting) {
 				Workspace: in.Body.Workspace, Name: in.Body.Name,
 				Kind: tenure.ProviderKind(in.Body.Kind), BaseURL: in.Body.BaseURL, Key: tenure.NewSecret(in.Body.Key), KeyReference: in.Body.KeyReference, Headers: in.Body.Headers,
 			})
-			return &body[Provider]{showProvider(p)}, err
+			out := showProvider(p)
+			if err == nil {
+				out.Closed = a.Vault.Closed(ctx, p)
+			}
+			return &body[Provider]{out}, err
 		})
 	operation(m, tenure.DeleteProvider, huma.Operation{OperationID: "delete-provider", Method: http.MethodDelete, Path: "/api/v1/admin/providers/{id}", Summary: "Remove a model provider and its keys", Tags: tags, DefaultStatus: http.StatusNoContent},
 		func(ctx context.Context, in *idIn) (*struct{}, error) {

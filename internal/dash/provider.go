@@ -78,10 +78,7 @@ func (d *Dash) showProvider(w http.ResponseWriter, r *http.Request, notice strin
 		frame: d.frame(r, p.Name), Notice: notice, Provider: providerRow{p, d.spaceName(r, nil, p.Workspace)},
 		May: may(by, tenure.ChangeProvider), MayEnd: may(by, tenure.DeleteProvider),
 	}
-	page.Address = providerPath(p)
-	if page.Where, err = d.providerWhere(r, p, page.Now); err != nil {
-		return err
-	}
+	page.Address, page.Where = providerPath(p), d.providerWhere(r, p, page.Now)
 	for _, k := range keys {
 		if k.State == tenure.KeyRetired {
 			page.Past = append(page.Past, page.keyRow(k))

@@ -11,7 +11,7 @@ import (
 )
 
 // providerWhere says where a provider may be, and what keeps it from being asked.
-func (d *Dash) providerWhere(r *http.Request, p tenure.Provider, now time.Time) (string, error) {
+func (d *Dash) providerWhere(r *http.Request, p tenure.Provider, now time.Time) string {
 	where := "as the policy says"
 	switch {
 	case p.Excepted(now):
@@ -19,11 +19,10 @@ func (d *Dash) providerWhere(r *http.Request, p tenure.Provider, now time.Time) 
 	case p.Exception != "":
 		where = "as the policy says: its exception is not in force"
 	}
-	closed, err := d.Vault.Closed(r.Context(), p)
-	if closed != "" {
+	if closed := d.Vault.Closed(r.Context(), p); closed != "" {
 		where += ". Nothing connects to it: " + closed
 	}
-	return where, err
+	return where
 }
 
 // providerExceptionForm asks by which exception a provider is where the policy lets none be.

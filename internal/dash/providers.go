@@ -95,11 +95,7 @@ func (d *Dash) addProvider(w http.ResponseWriter, r *http.Request) error {
 		}
 		return d.askAgain(w, r, page, err)
 	}
-	closed, err := d.Vault.Closed(r.Context(), p)
-	if err != nil {
-		return err
-	}
-	if closed != "" {
+	if closed := d.Vault.Closed(r.Context(), p); closed != "" {
 		return d.showProviders(w, r, fmt.Sprintf("“%s” is there, but nothing connects to it: %s", p.Name, sentence(closed)))
 	}
 	return d.showProviders(w, r, fmt.Sprintf("“%s” is there: requests may go through it from now on.", p.Name))

@@ -30,19 +30,16 @@ func (v *Vault) Excepted(ctx context.Context, tenant tenure.TenantID, id tenure.
 
 // Closed says why nothing connects now to where a provider says that it is; "": nothing
 // is known against it before its name is resolved.
-func (v *Vault) Closed(ctx context.Context, p tenure.Provider) (string, error) {
+func (v *Vault) Closed(ctx context.Context, p tenure.Provider) string {
 	allowed, err := v.Reach(ctx, p)
-	if err != nil {
-		return "", err
-	}
-	u, err := url.Parse(p.BaseURL)
-	if err != nil {
-		return "its base URL is none", nil
+	u, wrong := url.Parse(p.BaseURL)
+	if err != nil || wrong != nil {
+		return ""
 	}
 	if refused := egress.AsRefused(egress.JudgeHost(u.Hostname(), allowed)); refused != nil {
-		return refused.Error() + "; " + refused.Hint(p.Tenant), nil
+		return refused.Error() + "; " + refused.Hint(p.Tenant)
 	}
-	return "", nil
+	return ""
 }
 
 // mayBeThere answers Invalid when an exception does not let a provider be where the policy
