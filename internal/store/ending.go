@@ -36,19 +36,17 @@ func listed() map[string]byList {
 	}
 	const revoke = `UPDATE api_tokens SET revoked_at = $1, revoked_by = 'database', revoked_reason = 'ended before the database went back' WHERE revoked_at IS NULL AND created_at <= $2 AND `
 	return map[string]byList{
-		"membership":      {"id until in", `DELETE FROM memberships WHERE user_id = $1 AND created_at <= $2 AND workspace_id = $3`},
-		"membership_role": {"id in less", `UPDATE memberships SET role = $3 WHERE user_id = $1 AND workspace_id = $2 AND ` + below(workspaceRank, "$3")},
-		"role":            {"id less", `UPDATE users SET role = $2 WHERE id = $1 AND ` + below(tenantRank, "$2")},
-		"tenant":          {"id", `UPDATE tenants SET active = FALSE WHERE id = $1 AND active = TRUE`},
-		"group":           {"id until", `DELETE FROM groups WHERE id = $1 AND created_at <= $2`},
-		"mapping":         {"id until in", `DELETE FROM workspace_groups WHERE group_id = $1 AND created_at <= $2 AND workspace_id = $3`},
-		"mapping_role":    {"id in less", `UPDATE workspace_groups SET role = $3 WHERE group_id = $1 AND workspace_id = $2 AND ` + below(workspaceRank, "$3")},
-		"oidc_subject":    {"id until in less", `DELETE FROM oidc_subjects WHERE user_id = $1 AND created_at <= $2 AND issuer = $3 AND subject = $4`},
-		"oidc_connection": {"id", `DELETE FROM oidc_connections WHERE id = $1`},
-		"orphan":          {"now id", `UPDATE service_accounts SET orphaned_at = $1 WHERE id = $2 AND orphaned_at IS NULL`},
-		"token_request":   {"id less", `UPDATE token_requests SET state = $2 WHERE id = $1 AND state IN ('pending', 'approved')`},
-		"exception": {"now id", `UPDATE exceptions SET revoked_at = $1, revoked_by = 'database', revoked_why = 'ended before the database went back'
-			WHERE id = $2 AND revoked_at IS NULL AND remediated_at IS NULL`},
+		"membership":          {"id until in", `DELETE FROM memberships WHERE user_id = $1 AND created_at <= $2 AND workspace_id = $3`},
+		"membership_role":     {"id in less", `UPDATE memberships SET role = $3 WHERE user_id = $1 AND workspace_id = $2 AND ` + below(workspaceRank, "$3")},
+		"role":                {"id less", `UPDATE users SET role = $2 WHERE id = $1 AND ` + below(tenantRank, "$2")},
+		"tenant":              {"id", `UPDATE tenants SET active = FALSE WHERE id = $1 AND active = TRUE`},
+		"group":               {"id until", `DELETE FROM groups WHERE id = $1 AND created_at <= $2`},
+		"mapping":             {"id until in", `DELETE FROM workspace_groups WHERE group_id = $1 AND created_at <= $2 AND workspace_id = $3`},
+		"mapping_role":        {"id in less", `UPDATE workspace_groups SET role = $3 WHERE group_id = $1 AND workspace_id = $2 AND ` + below(workspaceRank, "$3")},
+		"oidc_subject":        {"id until in less", `DELETE FROM oidc_subjects WHERE user_id = $1 AND created_at <= $2 AND issuer = $3 AND subject = $4`},
+		"oidc_connection":     {"id", `DELETE FROM oidc_connections WHERE id = $1`},
+		"orphan":              {"now id", `UPDATE service_accounts SET orphaned_at = $1 WHERE id = $2 AND orphaned_at IS NULL`},
+		"token_request":       {"id less", `UPDATE token_requests SET state = $2 WHERE id = $1 AND state IN ('pending', 'approved')`},
 		"exception_declined":  {"id less", `UPDATE exceptions SET decision = $2 WHERE id = $1 AND decision = ''`},
 		"exception_shortened": {"id when", `UPDATE exceptions SET expires_at = $2 WHERE id = $1 AND expires_at > $2`},
 		"exception_renewed":   {"id less", `UPDATE exceptions SET successor = $2 WHERE id = $1 AND successor = ''`},
@@ -83,6 +81,7 @@ var carrying = []struct{ kind, table string }{
 	{"service_account", "service_accounts"},
 	{"connector", "scim_connectors"},
 	{"workspace", "workspaces"},
+	{"exception", "exceptions"},
 }
 
 // AsSQLite gives the version of SQLite's schema that has the same tables as a version of

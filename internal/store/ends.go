@@ -17,6 +17,8 @@ var endings = map[string]string{
 	"service_account": `UPDATE service_accounts SET active = FALSE, updated_at = $1 WHERE id = $2 AND COALESCE(updated_at, created_at) <= $3 AND active = TRUE`,
 	"connector":       `UPDATE scim_connectors SET deleted_at = $1, deleted_by = 'database' WHERE id = $2 AND created_at <= $3 AND deleted_at IS NULL`,
 	"workspace":       `UPDATE workspaces SET deleted_at = $1 WHERE id = $2 AND created_at <= $3 AND deleted_at IS NULL`,
+	"exception": `UPDATE exceptions SET revoked_at = $1, revoked_by = 'database', revoked_why = 'ended before the database went back'
+		WHERE id = $2 AND requested_at <= $3 AND revoked_at IS NULL AND remediated_at IS NULL`,
 }
 
 // clockSlack is how far the clocks of a replica and of the database may be apart.
@@ -42,6 +44,7 @@ var lives = map[string]string{
 	"service_account": `SELECT id FROM service_accounts WHERE active = TRUE AND ended_at IS NULL AND id IN (`,
 	"connector":       `SELECT id FROM scim_connectors WHERE deleted_at IS NULL AND id IN (`,
 	"workspace":       `SELECT id FROM workspaces WHERE deleted_at IS NULL AND id IN (`,
+	"exception":       `SELECT id FROM exceptions WHERE decision IN ('', 'approved') AND revoked_at IS NULL AND remediated_at IS NULL AND id IN (`,
 }
 
 // livesPage is how many things are asked for at once.
@@ -94,6 +97,7 @@ func (r reads) EndedSince(ctx context.Context, since time.Time, limit int) ([]Ch
 			UNION ALL SELECT 'service_account', id, ended_at FROM service_accounts WHERE ended_at >= $1
 			UNION ALL SELECT 'connector', id, deleted_at FROM scim_connectors WHERE deleted_at >= $1
 			UNION ALL SELECT 'workspace', id, deleted_at FROM workspaces WHERE deleted_at >= $1
+			UNION ALL SELECT 'exception', id, COALESCE(revoked_at, remediated_at) FROM exceptions WHERE COALESCE(revoked_at, remediated_at) >= $1
 		) AS ends ORDER BY at DESC LIMIT $2) AS newest ORDER BY at`, stamp(since), limit)
 }
 

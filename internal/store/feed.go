@@ -8,7 +8,8 @@ import (
 // Change says that the authority of one thing changed; what it is now must be
 // read. Kind is "token", "user", "session", "membership" (ID is the user's),
 // "service_account", "provider", "workspace", "tenant", "policy", "limit",
-// "price", "exception" (ID is the tenant's) or "connector"; "" means everything.
+// "price", "exception" (ID is the tenant's, and once more its own when it ends for good)
+// or "connector"; "" means everything.
 type Change struct {
 	Seq  int64  `json:"-"`
 	Kind string `json:"kind"`

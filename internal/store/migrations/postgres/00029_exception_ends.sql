@@ -25,6 +25,21 @@ CREATE TRIGGER exceptions_ended AFTER UPDATE OF decision, revoked_at, remediated
     EXECUTE FUNCTION tenure_exception_end();
 CREATE TRIGGER exceptions_ended_on_delete AFTER DELETE ON exceptions FOR EACH ROW EXECUTE FUNCTION tenure_exception_end();
 
+-- The feed tells the end of one that was approved by its own id, too: on providers and
+-- workspaces no token hangs that would tell it.
+-- +goose StatementBegin
+CREATE FUNCTION tenure_exception_ended() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path FROM CURRENT AS $$
+BEGIN
+    INSERT INTO changes (kind, id, ended) VALUES ('exception', OLD.id,
+        TG_OP = 'DELETE' OR NEW.revoked_at IS NOT NULL OR NEW.remediated_at IS NOT NULL OR NEW.decision <> 'approved');
+    RETURN NULL;
+END;
+$$;
+-- +goose StatementEnd
+REVOKE ALL ON FUNCTION tenure_exception_ended() FROM PUBLIC;
+CREATE TRIGGER exceptions_told AFTER DELETE OR UPDATE OF decision, revoked_at, remediated_at ON exceptions
+    FOR EACH ROW WHEN (OLD.decision = 'approved') EXECUTE FUNCTION tenure_exception_ended();
+
 -- Of one that nobody has approved nothing hangs, before and after: who asks and withdraws
 -- makes no replica read anything anew.
 DROP TRIGGER exceptions_updated ON exceptions;
