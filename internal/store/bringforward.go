@@ -25,7 +25,7 @@ var remembered = []struct{ table, key, rest string }{
 	{"oidc_subjects", "user_id, issuer, subject", ""},
 	{"token_requests", "id", ", state"},
 	{"exceptions", "id", ", expires_at, decision, decided_by_user, decided_by, decided_at, decided_why, revoked_at, revoked_by, revoked_why, failed_at, failed_why, remediated_at, remediated_by, successor"},
-	{"provider_credentials", "id", ""},
+	{"provider_credentials", "id", ", exception_id"},
 	{"provider_keys", "id", ", state"},
 	{"audit_sinks", "id", ", paused"},
 	{"audit_keys", "id", ", public, sealed, data_key, kek, form, created_at, created_by, checkpoints, retired_at"},
@@ -109,6 +109,8 @@ var forwards = []forward{
 		WHERE w.id = exceptions.id AND w.decision IN ('rejected', 'withdrawn') AND exceptions.decision NOT IN ('rejected', 'withdrawn')`},
 	{"exceptions_shortened", "exceptions", `UPDATE exceptions SET expires_at = w.expires_at FROM was_exceptions w
 		WHERE w.id = exceptions.id AND w.expires_at < exceptions.expires_at`},
+	{"providers_shortened", "provider_credentials", `UPDATE provider_credentials SET exception_id = '', updated_at = $1 FROM was_provider_credentials w
+		WHERE w.id = provider_credentials.id AND w.exception_id = '' AND provider_credentials.exception_id <> ''`},
 	{"token_requests", "token_requests", `UPDATE token_requests SET state = w.state FROM was_token_requests w
 		WHERE w.id = token_requests.id AND w.state IN ('rejected', 'withdrawn', 'collected') AND token_requests.state IN ('pending', 'approved')`},
 	{"audit_sinks_paused", "audit_sinks", `UPDATE audit_sinks SET paused = TRUE FROM was_audit_sinks w WHERE w.id = audit_sinks.id AND w.paused = TRUE AND audit_sinks.paused = FALSE`},
