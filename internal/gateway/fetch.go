@@ -24,7 +24,7 @@ func (c *catalogue) ask(ctx context.Context, p tenure.Provider, say rules) offer
 	}
 	o.base, o.err = url.Parse(p.BaseURL)
 	if o.err == nil {
-		o.models, o.err = c.fetchModels(ctx, p, say.way(p, time.Now()), o.headers)
+		o.models, o.err = c.fetchModels(ctx, p, say.way(p, o.base, time.Now()), o.headers)
 	}
 	if o.err != nil {
 		c.log.Warn("list of models", "provider", p.Name, "error", o.err)

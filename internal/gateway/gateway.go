@@ -215,7 +215,7 @@ func (g *Gateway) aim(ctx context.Context, p tenure.Principal, c *call) error {
 	c.event.Provider, c.event.Credential = c.target.provider.Name, c.target.provider.ID
 	c.event.Asked = c.target.model
 	c.asked = live.Model{Provider: c.target.provider.Name, Name: c.target.model}
-	if c.way = c.target.rules.way(c.target.provider, time.Now()); c.way.Once {
+	if c.way = c.target.rules.way(c.target.provider, c.target.base, time.Now()); c.way.Once {
 		c.asked.Excepted, c.asked.Until = c.target.provider.ID, c.target.provider.ExceptionUntil
 	}
 	if err := g.Live.Asks(ctx, c.flight, &c.asked); err != nil {

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"net/url"
 	"strconv"
 	"strings"
 	"time"
@@ -43,10 +44,14 @@ func reach(r *http.Request) egress.Reach {
 	return way
 }
 
-// way is where a provider may be at now: by its exception, for as long as that is in force.
-func (r rules) way(p tenure.Provider, now time.Time) egress.Reach {
-	allowed := p.Egress(r.reach, now)
-	return egress.Reach{Egress: allowed, Once: allowed != r.reach}
+// way is where a provider may be at now: by its exception, for as long as that is in force
+// and, of an address that is known before it is dialled, needed.
+func (r rules) way(p tenure.Provider, base *url.URL, now time.Time) egress.Reach {
+	allowed, host := p.Egress(r.reach, now), base.Hostname()
+	if allowed == r.reach || egress.JudgeHost(host, 0) != nil && egress.JudgeHost(host, r.reach) == nil {
+		return egress.Reach{Egress: r.reach}
+	}
+	return egress.Reach{Egress: allowed, Once: true}
 }
 
 // dropped are headers of a provider that are not the caller's business.
