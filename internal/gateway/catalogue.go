@@ -13,6 +13,7 @@ import (
 
 	"github.com/tenure-gateway/tenure"
 	"github.com/tenure-gateway/tenure/internal/access"
+	"github.com/tenure-gateway/tenure/internal/egress"
 	"github.com/tenure-gateway/tenure/internal/vault"
 )
 
@@ -331,7 +332,8 @@ func (c *catalogue) renew(ctx context.Context, tenant tenure.TenantID, ws tenure
 }
 
 // fill reads the providers and asks each for its models, all at once. A provider
-// that does not answer keeps the models that it had in old.
+// that does not answer keeps the models that it had in old, but not one that may not be
+// where it is.
 func (c *catalogue) fill(ctx context.Context, tenant tenure.TenantID, ws tenure.WorkspaceID, l, old *listing) {
 	defer close(l.done)
 	ctx, cancel := context.WithTimeout(ctx, listTimeout)
@@ -352,7 +354,7 @@ func (c *catalogue) fill(ctx context.Context, tenant tenure.TenantID, ws tenure.
 	for i, p := range providers {
 		wg.Go(func() {
 			l.offers[i] = c.ask(ctx, p, say)
-			if l.offers[i].err != nil && old != nil {
+			if err := l.offers[i].err; err != nil && old != nil && egress.AsRefused(err) == nil {
 				l.offers[i].models = old.of(p.ID)
 			}
 		})

@@ -14,6 +14,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/tenure-gateway/tenure"
+	"github.com/tenure-gateway/tenure/internal/egress"
 	"github.com/tenure-gateway/tenure/internal/keys"
 	"github.com/tenure-gateway/tenure/internal/live"
 	"github.com/tenure-gateway/tenure/internal/store"
@@ -96,6 +97,42 @@ func TestSlowListHoldsUpNobody(t *testing.T) {
 	}
 	if _, err := c.find(ctx, p, tenure.OpenAI, "known"); err != nil {
 		t.Errorf("after a failed renewal: %v", err)
+	}
+}
+
+// refusing is a transport to where nothing connects any more once it is set.
+type refusing struct{ atomic.Bool }
+
+func (r *refusing) RoundTrip(req *http.Request) (*http.Response, error) {
+	if r.Load() {
+		return nil, &egress.Refused{Host: req.URL.Host}
+	}
+	return http.DefaultTransport.RoundTrip(req)
+}
+
+// A provider that may not be where it is any more has no models, though it had.
+func TestWhatIsRefusedIsNotListed(t *testing.T) {
+	up := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		_, _ = io.WriteString(w, `{"data":[{"id":"known"}]}`)
+	}))
+	defer up.Close()
+	closed := &refusing{}
+	c := newCatalogue(provider(t, up.URL), &rota{next: closed}, slog.New(slog.DiscardHandler))
+	c.lookAgain = 0
+	s := &tenure.Standing{Kind: tenure.RootToken, Tenant: tenure.DefaultTenant, TenantActive: true, Workspace: tenure.DefaultWorkspace}
+	p, err := s.Admit(time.Now(), 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, err := c.models(t.Context(), p, tenure.OpenAI); err != nil || len(got) != 1 {
+		t.Fatalf("%v (%v)", got, err)
+	}
+	closed.Store(true)
+	if _, err := c.find(t.Context(), p, tenure.OpenAI, "new"); err != nil { // which makes for a new look
+		t.Fatal(err)
+	}
+	if got, err := c.models(t.Context(), p, tenure.OpenAI); !tenure.IsKind(err, tenure.Unavailable) {
+		t.Errorf("%v (%v), want Unavailable", got, err)
 	}
 }
 
