@@ -82,6 +82,7 @@ type Exception struct {
 	Kind         string // of what it is for: SubjectUser, …
 	Subject      string // its id; of the tenant the tenant's
 	SubjectName  string // read along: its name today, or empty
+	BaseURL      string // read along: where the provider that it is for says that it is
 	Workspace    WorkspaceID
 	For          UserID // the person whom it is for, or empty
 	Reason       string

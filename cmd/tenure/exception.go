@@ -75,6 +75,7 @@ func (c *exceptionShow) Run(e *env) error {
 				{"state", tenure.ExceptionWords(v.Status)},
 				{"rule", string(v.Rule)},
 				{"for", v.About()},
+				{"base URL", orDash(v.BaseURL)},
 				{"reason", v.Reason},
 				{"risk", v.Before.Rating() + ", with controls " + v.After.Rating()},
 				{"controls", v.Controls},

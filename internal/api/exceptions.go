@@ -21,6 +21,7 @@ type Exception struct {
 	Kind         string     `json:"subject_kind" enum:"tenant,workspace,user,service_account,provider" doc:"What it is for"`
 	Subject      string     `json:"subject" doc:"Id of what it is for"`
 	SubjectName  string     `json:"subject_name,omitempty" doc:"Its name today; absent: it is not there any more"`
+	BaseURL      string     `json:"base_url,omitempty" doc:"Where the provider that it is for says that it is"`
 	Workspace    string     `json:"workspace,omitempty"`
 	Reason       string     `json:"reason"`
 	Before       Risk       `json:"risk_before"`
@@ -67,7 +68,7 @@ func showRisk(r tenure.Risk) Risk { return Risk{r.Likelihood, r.Impact, r.Rating
 // ShowException is an exception in the form of the API.
 func ShowException(v exception.View) Exception {
 	return Exception{
-		ID: string(v.ID), State: v.Status, Title: v.Title, Rule: string(v.Rule), Kind: v.Kind, Subject: v.Subject, SubjectName: v.SubjectName,
+		ID: string(v.ID), State: v.Status, Title: v.Title, Rule: string(v.Rule), Kind: v.Kind, Subject: v.Subject, SubjectName: v.SubjectName, BaseURL: v.BaseURL,
 		Workspace: string(v.Workspace), Reason: v.Reason, Before: showRisk(v.Before), After: showRisk(v.After), Controls: v.Controls,
 		Check: v.Check, CheckedAt: when(v.CheckedAt), RequestedBy: v.RequestedBy, RequestedAt: v.RequestedAt, From: v.From, ExpiresAt: v.End(),
 		Owner: v.OwnerName, OwnerID: string(v.Owner), Plan: v.Plan, RemedyBy: v.RemedyBy, DecidedBy: v.DecidedBy, DecidedAt: when(v.DecidedAt), Decision: v.Why,

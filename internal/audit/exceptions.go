@@ -9,6 +9,9 @@ import (
 func aboutException(e tenure.AuditEvent, x tenure.Exception) tenure.AuditEvent {
 	e.Tenant, e.Workspace, e.ObjectID, e.Object = x.Tenant, x.Workspace, string(x.ID), x.Title
 	e.Detail = map[string]string{"rule": string(x.Rule), "subject_kind": x.Kind, "subject_id": x.Subject}
+	if x.BaseURL != "" {
+		e.Detail["base_url"] = x.BaseURL
+	}
 	return e
 }
 

@@ -177,7 +177,9 @@ func TestExceptionOfAProvider(t *testing.T) {
 	id := h.excepted(tenure.RuleProviderNetwork, tenure.SubjectProvider, string(rows[0].ID))
 	admin.get(one + "/exception").one("#exception").says("It ends on")
 	admin.post(one+"/exception", "exception", id).must(http.StatusOK).one(facts).says("in a private network or on this machine, by an exception until")
-	admin.get("/admin/exceptions/" + id).must(http.StatusOK).one("main").says("Providers on it")
+	about := admin.get("/admin/exceptions/" + id).must(http.StatusOK).one("main")
+	about.says("Providers on it")
+	about.says("http://10.0.0.7/v1")
 	admin.get(one + "/delete").must(http.StatusOK).one("main").says("Streams that an exception lets go there end")
 	h.tx(func(ctx context.Context, tx *store.Tx) error {
 		return tx.RevokeException(ctx, tenure.Exception{Tenant: tenure.DefaultTenant, ID: tenure.ExceptionID(id), RevokedAt: tx.Now()})

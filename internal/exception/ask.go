@@ -208,7 +208,7 @@ func subject(ctx context.Context, tx *store.Tx, by tenure.Principal, x *tenure.E
 		if err != nil {
 			return missing(err, "provider", of.ID)
 		}
-		x.Subject, x.SubjectName, x.Workspace = string(p.ID), p.Name, p.Workspace
+		x.Subject, x.SubjectName, x.BaseURL, x.Workspace = string(p.ID), p.Name, p.BaseURL, p.Workspace
 	case tenure.SubjectUser:
 		u, err := person(ctx, tx, by, of.ID)
 		if err != nil {

@@ -26,6 +26,9 @@ func (s *Exceptions) Approve(ctx context.Context, by tenure.Principal, id tenure
 		if state != tenure.ExceptionSubmitted && state != tenure.ExceptionFailed {
 			return nil, stands(state)
 		}
+		if x.Kind == tenure.SubjectProvider && x.BaseURL == "" {
+			return nil, &tenure.Error{Kind: tenure.Conflict, Code: "provider_gone", Msg: "the provider that it is for is not there any more: reject it"}
+		}
 		if x.Kind == tenure.SubjectAccount { // it may have another owner since it was asked for
 			a, err := tx.Account(ctx, x.Tenant, tenure.ServiceAccountID(x.Subject), tx.Now())
 			if err == nil && a.Owner == by.User() && by.User() != "" {

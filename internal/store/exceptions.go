@@ -15,6 +15,7 @@ const exceptionColumns = `x.id, x.tenant_id, x.title, x.rule, x.subject_kind, x.
 		WHEN 'user' THEN (SELECT u.user_name FROM users u WHERE u.id = x.subject_id AND u.tenant_id = x.tenant_id)
 		WHEN 'service_account' THEN (SELECT a.name FROM service_accounts a WHERE a.id = x.subject_id AND a.tenant_id = x.tenant_id)
 		WHEN 'provider' THEN (SELECT p.name FROM provider_credentials p WHERE p.id = x.subject_id AND p.tenant_id = x.tenant_id) END, ''),
+	COALESCE((SELECT p.base_url FROM provider_credentials p WHERE x.subject_kind = 'provider' AND p.id = x.subject_id AND p.tenant_id = x.tenant_id), ''),
 	x.workspace_id, x.for_user, x.reason, x.likelihood_before, x.impact_before, x.likelihood_after, x.impact_after, x.controls, x.live_check,
 	x.checked_at, x.requested_by_user, x.requested_by, x.requested_at, x.begins_at, x.expires_at, x.owner_user_id, COALESCE(o.user_name, ''),
 	x.plan, x.remedy_at, x.decision, x.decided_by_user, x.decided_by, x.decided_at, x.decided_why, x.revoked_at, x.revoked_by, x.revoked_why,
@@ -23,7 +24,7 @@ const exceptionColumns = `x.id, x.tenant_id, x.title, x.rule, x.subject_kind, x.
 
 func scanException(row scanner) (tenure.Exception, error) {
 	var x tenure.Exception
-	err := row.Scan(&x.ID, &x.Tenant, &x.Title, &x.Rule, &x.Kind, &x.Subject, &x.SubjectName,
+	err := row.Scan(&x.ID, &x.Tenant, &x.Title, &x.Rule, &x.Kind, &x.Subject, &x.SubjectName, &x.BaseURL,
 		&x.Workspace, &x.For, &x.Reason, &x.Before.Likelihood, &x.Before.Impact, &x.After.Likelihood, &x.After.Impact, &x.Controls, &x.Check,
 		into(&x.CheckedAt), &x.Requester, &x.RequestedBy, into(&x.RequestedAt), into(&x.From), into(&x.ExpiresAt), &x.Owner, &x.OwnerName,
 		&x.Plan, into(&x.RemedyBy), &x.Decision, &x.Decider, &x.DecidedBy, into(&x.DecidedAt), &x.Why, into(&x.RevokedAt), &x.RevokedBy, &x.RevokedWhy,
