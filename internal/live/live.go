@@ -35,7 +35,7 @@ type Live struct {
 	Allows func(p tenure.Principal, provider, model string) bool
 	// Excepted reads anew until when its exception lets a provider be where it is, past
 	// every cache. ErrProviderEnded: it does not any more.
-	Excepted func(context.Context, tenure.TenantID, tenure.ProviderID) (time.Time, error)
+	Excepted exceptedFunc
 	// Note keeps how an end of access went; nil keeps nothing. It does not wait.
 	Note func(tenure.TenantID, tenure.Revocation)
 	// Spared is told of each stream that goes on past Options.StreamStaleness because
@@ -176,7 +176,7 @@ func (l *Live) Enter(ctx context.Context, p tenure.Principal, action tenure.Acti
 	// What changed before this flight was in the list did not find it there: if
 	// anything did since the look-up, look again.
 	if l.Generation() != p.AsOf() {
-		if err := l.again(ctx, f); err != nil {
+		if err := l.again(ctx, f, l.Excepted); err != nil {
 			l.Leave(f)
 			return nil, nil, err
 		}
@@ -195,8 +195,8 @@ func (f *Flight) endAt(p tenure.Principal) {
 	f.outage.Store(&p.Standing().Outage)
 }
 
-// again asks whether the flight still stands, and may go on.
-func (l *Live) again(ctx context.Context, f *Flight) error {
+// again asks whether the flight still stands, and may go on; excepted is Excepted.
+func (l *Live) again(ctx context.Context, f *Flight, excepted exceptedFunc) error {
 	ctx, cancel := context.WithTimeout(ctx, recheckTimeout)
 	defer cancel()
 	now, err := l.Recheck(ctx, f.Principal)
@@ -214,18 +214,36 @@ func (l *Live) again(ctx context.Context, f *Flight) error {
 		if !l.Allows(now, m.Provider, m.Name) {
 			return ErrNoModel
 		}
-		return l.mayGoThere(ctx, f, m)
+		return mayGoThere(ctx, f, m, excepted)
 	}
 	return err
 }
 
+type exceptedFunc func(context.Context, tenure.TenantID, tenure.ProviderID) (time.Time, error)
+
+// once asks of each provider once, for all flights that are looked at together.
+func (excepted exceptedFunc) once() exceptedFunc {
+	type answer func() (time.Time, error)
+	var mu sync.Mutex
+	known := map[tenure.ProviderID]answer{}
+	return func(ctx context.Context, tenant tenure.TenantID, id tenure.ProviderID) (time.Time, error) {
+		mu.Lock()
+		if known[id] == nil {
+			known[id] = sync.OnceValues(func() (time.Time, error) { return excepted(ctx, tenant, id) })
+		}
+		ask := known[id]
+		mu.Unlock()
+		return ask()
+	}
+}
+
 // mayGoThere asks whether the exception still stands by which the provider of a flight is
 // where it is, and until when.
-func (l *Live) mayGoThere(ctx context.Context, f *Flight, m *Model) error {
+func mayGoThere(ctx context.Context, f *Flight, m *Model, excepted exceptedFunc) error {
 	if m.Excepted == "" {
 		return nil
 	}
-	until, err := l.Excepted(ctx, f.Principal.Tenant(), m.Excepted)
+	until, err := excepted(ctx, f.Principal.Tenant(), m.Excepted)
 	if err == nil {
 		f.excepted.Store(until.UnixMilli())
 	}
@@ -245,7 +263,7 @@ func (l *Live) Asks(ctx context.Context, f *Flight, m *Model) error {
 	if l.Generation() == f.Principal.AsOf() {
 		return nil
 	}
-	return l.again(ctx, f)
+	return l.again(ctx, f, l.Excepted)
 }
 
 // recheckTimeout is how long one look at one credential may take.
@@ -348,6 +366,7 @@ func (l *Live) recheck(ctx context.Context, flights []*Flight, byFeed bool) (cut
 	var ended, unknown atomic.Int64
 	var wg sync.WaitGroup
 	stands := make([]bool, len(flights))
+	excepted := l.Excepted.once()
 	var next atomic.Int64
 	for range min(rechecksAtOnce, len(flights)) {
 		wg.Go(func() {
@@ -357,7 +376,7 @@ func (l *Live) recheck(ctx context.Context, flights []*Flight, byFeed bool) (cut
 				if i >= len(flights) {
 					return
 				}
-				switch err := l.again(ctx, flights[i]); {
+				switch err := l.again(ctx, flights[i], excepted); {
 				case err == nil:
 					stands[i] = true
 				case isEnd(err):

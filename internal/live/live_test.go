@@ -398,7 +398,12 @@ func TestTheExceptionOfAProviderEndsItsFlights(t *testing.T) {
 	w.Allows = func(tenure.Principal, string, string) bool { return true }
 	var until atomic.Pointer[time.Time]
 	var fault atomic.Pointer[tenure.Error]
-	w.Excepted = func(context.Context, tenure.TenantID, tenure.ProviderID) (time.Time, error) {
+	var read atomic.Int32
+	w.Excepted = func(_ context.Context, _ tenure.TenantID, id tenure.ProviderID) (time.Time, error) {
+		if id == "many" {
+			read.Add(1)
+			return start.Add(time.Hour), nil
+		}
 		if err := fault.Load(); err != nil {
 			return time.Time{}, err
 		}
@@ -445,5 +450,14 @@ func TestTheExceptionOfAProviderEndsItsFlights(t *testing.T) {
 	w.Changed(t.Context(), store.Change{Kind: "exception", ID: "elsewhere"})
 	if err := w.Asks(t.Context(), f, &live.Model{Provider: "lab", Excepted: "p1", Until: later}); !errors.Is(err, tenure.ErrProviderEnded) {
 		t.Errorf("asked by an exception that has ended: %v", err)
+	}
+	// Those who stream from one provider are looked at together: it is read once.
+	for range 20 {
+		asks(live.Model{Provider: "lab", Excepted: "many", Until: later})
+	}
+	read.Store(0)
+	w.Changed(t.Context(), store.Change{Kind: "provider", ID: "many"})
+	if n := read.Load(); n != 1 {
+		t.Errorf("the provider was read %d times for all of its streams", n)
 	}
 }
