@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"net/url"
 	"strings"
 	"sync"
@@ -14,6 +15,7 @@ import (
 	"github.com/tenure-gateway/tenure"
 	"github.com/tenure-gateway/tenure/internal/access"
 	"github.com/tenure-gateway/tenure/internal/egress"
+	"github.com/tenure-gateway/tenure/internal/store"
 	"github.com/tenure-gateway/tenure/internal/vault"
 )
 
@@ -66,6 +68,7 @@ type catalogue struct {
 // listing is what a workspace's providers have. It is complete once done is
 // closed, and never modified afterwards.
 type listing struct {
+	tenant tenure.TenantID
 	done   chan struct{}
 	err    error
 	at     time.Time
@@ -263,7 +266,7 @@ func (c *catalogue) of(ctx context.Context, tenant tenure.TenantID, ws tenure.Wo
 	c.mu.Lock()
 	l := c.known[ws]
 	if l == nil {
-		l = &listing{done: make(chan struct{})}
+		l = &listing{tenant: tenant, done: make(chan struct{})}
 		c.known[ws] = l
 		go c.first(context.WithoutCancel(ctx), tenant, ws, l)
 	}
@@ -314,7 +317,7 @@ func (c *catalogue) renew(ctx context.Context, tenant tenure.TenantID, ws tenure
 	if l := c.renewing[ws]; l != nil {
 		return l
 	}
-	l := &listing{done: make(chan struct{})}
+	l := &listing{tenant: tenant, done: make(chan struct{})}
 	c.renewing[ws] = l
 	ctx = context.WithoutCancel(ctx)
 	go func() {
@@ -374,13 +377,16 @@ func (l *listing) of(id tenure.ProviderID) []Model {
 }
 
 // forget drops listings when providers, workspaces, policies or exceptions change, those
-// that are on their way, too.
-func (c *catalogue) forget(kind string) {
-	switch kind {
+// that are on their way, too; of an exception those of its tenant.
+func (c *catalogue) forget(change store.Change) {
+	switch change.Kind {
 	case "provider", "workspace", "tenant", "policy", "exception", "":
+		of := func(_ tenure.WorkspaceID, l *listing) bool {
+			return change.Kind != "exception" || l.tenant == tenure.TenantID(change.ID)
+		}
 		c.mu.Lock()
-		clear(c.known)
-		clear(c.renewing)
+		maps.DeleteFunc(c.known, of)
+		maps.DeleteFunc(c.renewing, of)
 		c.mu.Unlock()
 	}
 }

@@ -136,6 +136,31 @@ func TestWhatIsRefusedIsNotListed(t *testing.T) {
 	}
 }
 
+// An exception of one tenant makes no other ask its providers for their lists anew.
+func TestAnExceptionIsOneTenants(t *testing.T) {
+	var asked atomic.Int32
+	up := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		asked.Add(1)
+		_, _ = io.WriteString(w, `{"data":[{"id":"listed"}]}`)
+	}))
+	defer up.Close()
+	c := newCatalogue(provider(t, up.URL), &rota{next: http.DefaultTransport}, slog.New(slog.DiscardHandler))
+	s := &tenure.Standing{Kind: tenure.RootToken, Tenant: tenure.DefaultTenant, TenantActive: true, Workspace: tenure.DefaultWorkspace}
+	p, err := s.Admit(time.Now(), 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, step := range []struct {
+		of   string
+		want int32
+	}{{"", 1}, {"other", 1}, {string(tenure.DefaultTenant), 2}} {
+		c.forget(store.Change{Kind: "exception", ID: step.of})
+		if _, err := c.find(t.Context(), p, tenure.OpenAI, "listed"); err != nil || asked.Load() != step.want {
+			t.Errorf("after one of %q: asked %d times, want %d (%v)", step.of, asked.Load(), step.want, err)
+		}
+	}
+}
+
 // Without a list from anybody, nobody knows what there is: that is no empty list.
 func TestNoListIsNotAnEmptyOne(t *testing.T) {
 	var works atomic.Bool
