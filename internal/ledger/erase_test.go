@@ -27,18 +27,20 @@ type past struct {
 }
 
 func onBothWithPast(t *testing.T, test func(*testing.T, past)) {
-	var ago atomic.Int64
-	now := func() time.Time { return time.Now().Add(-time.Duration(ago.Load())) }
 	t.Run("sqlite", func(t *testing.T) {
+		var ago atomic.Int64
 		path := filepath.Join(t.TempDir(), "tenure.db")
-		db, err := store.OpenSQLite(t.Context(), path, now)
+		db, err := store.OpenSQLite(t.Context(), path, func() time.Time { return time.Now().Add(-time.Duration(ago.Load())) })
 		run(t, db, err, func(t *testing.T, l *log) { test(t, past{l, &ago, path, ""}) }, "sqlite3", path)
 	})
-	t.Run("postgres", func(t *testing.T) {
-		serve, super := storetest.Postgres(t)
-		db, err := store.OpenPostgres(t.Context(), serve, now)
-		run(t, db, err, func(t *testing.T, l *log) { test(t, past{l, &ago, "", super}) }, "psql", "-XqAt", "-v", "ON_ERROR_STOP=1", super, "-c")
-	})
+	t.Run("postgres", func(t *testing.T) { onPostgresWithPast(t, test) })
+}
+
+func onPostgresWithPast(t *testing.T, test func(*testing.T, past)) {
+	var ago atomic.Int64
+	serve, super := storetest.Postgres(t)
+	db, err := store.OpenPostgres(t.Context(), serve, func() time.Time { return time.Now().Add(-time.Duration(ago.Load())) })
+	run(t, db, err, func(t *testing.T, l *log) { test(t, past{l, &ago, "", super}) }, "psql", "-XqAt", "-v", "ON_ERROR_STOP=1", super, "-c")
 }
 
 // did writes events that somebody did, some time ago, each with a reason of its own.

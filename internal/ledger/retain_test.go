@@ -366,21 +366,7 @@ func TestTheServingRoleRemovesNothingUntold(t *testing.T) {
 		}
 		// remove has events removed, told as of others.
 		remove := func(told []store.Placed, gone ...store.Placed) error {
-			return l.DB.Tx(l.ctx, func(ctx context.Context, tx *store.Tx) error {
-				teller := tenure.NewID(time.Now())
-				r := audit.Removal{Tenant: "default"}
-				for _, p := range told {
-					r.Leaves = append(r.Leaves, p.Hash)
-				}
-				var seqs []int64
-				for _, p := range gone {
-					seqs = append(seqs, p.Seq)
-				}
-				if err := tx.Append(ctx, audit.EventsRemoved(teller, r)); err != nil {
-					return err
-				}
-				return tx.RemoveEvents(ctx, teller, seqs)
-			})
+			return l.DB.Tx(l.ctx, func(ctx context.Context, tx *store.Tx) error { return removing(ctx, tx, removalOf(told), gone...) })
 		}
 		postgres := l.file == ""
 		for what, err := range map[string]error{
@@ -471,10 +457,7 @@ func TestNothingGoesUnderAHold(t *testing.T) {
 						return err
 					}
 				}
-				if err := tx.Append(ctx, audit.EventsRemoved("0198c0de-0000-7000-8000-000000000002", audit.Removal{Tenant: "default", Leaves: [][]byte{all[0].Hash}})); err != nil {
-					return err
-				}
-				return tx.RemoveEvents(ctx, "0198c0de-0000-7000-8000-000000000002", []int64{all[0].Seq})
+				return removing(ctx, tx, removalOf(all), all...)
 			})
 			if err == nil {
 				t.Error("what began before the hold was placed removes under it")

@@ -4,10 +4,11 @@
 -- it; of the last 90 days only by who may act as the owner.
 CREATE VIEW audit_erasing (id, told_by, erased) WITH (security_invoker = true) AS SELECT id, id, erased FROM audit_events WHERE FALSE;
 
--- As in 00010: the function finds this schema's tables and nobody else's.
+-- As in 00010: the function finds this schema's tables and nobody else's. And a day has 24
+-- hours: of 90 that are counted by a calendar, who sets the session's time zone makes 76.
 SELECT set_config('search_path', quote_ident(current_schema()) || ', pg_temp', true);
 -- +goose StatementBegin
-CREATE FUNCTION tenure_audit_erasing() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path FROM CURRENT AS $$
+CREATE FUNCTION tenure_audit_erasing() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET timezone = 'UTC' SET search_path FROM CURRENT AS $$
 DECLARE
     teller audit_events;
     event  audit_events;
@@ -21,7 +22,7 @@ BEGIN
     IF event.erased IS NOT NULL THEN
         RAISE EXCEPTION '% is erased already', NEW.id USING ERRCODE = 'serialization_failure';
     END IF;
-    IF event.at > now() - interval '90 days' AND NOT pg_has_role(session_user, current_user, 'MEMBER') THEN
+    IF event.at > now() - interval '2160 hours' AND NOT pg_has_role(session_user, current_user, 'MEMBER') THEN
         RAISE EXCEPTION '% is younger than 90 days', NEW.id USING ERRCODE = 'insufficient_privilege';
     END IF;
     UPDATE audit_events SET actor_id = '', actor = '', object_id = '', object = '', reason = '', address = '', detail = '{}', salt = NULL, erased = NEW.erased

@@ -23,13 +23,14 @@ CREATE POLICY tenant ON audit_holds
 -- Events are removed through this view, those of the given numbers (a JSON array).
 CREATE VIEW audit_removing (told_by, seqs) WITH (security_invoker = true) AS SELECT told_by, '' COLLATE "C" FROM audit_leaves WHERE FALSE;
 
--- As in 00010: the functions find this schema's tables and nobody else's.
+-- As in 00010: the functions find this schema's tables and nobody else's; as in 00032, a day
+-- has 24 hours.
 SELECT set_config('search_path', quote_ident(current_schema()) || ', pg_temp', true);
 
 -- A hold and what it forbids write the same row for each tenant. So one waits for the other,
 -- and a transaction that began before a hold was placed, and does not see it, fails.
 -- +goose StatementBegin
-CREATE FUNCTION tenure_audit_holding() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path FROM CURRENT AS $$
+CREATE FUNCTION tenure_audit_holding() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET timezone = 'UTC' SET search_path FROM CURRENT AS $$
 BEGIN
     IF TG_OP = 'INSERT' THEN
         INSERT INTO meta (key, value) VALUES ('audit.hold.' || NEW.tenant_id, '') ON CONFLICT (key) DO UPDATE SET value = '';
@@ -50,7 +51,7 @@ CREATE TRIGGER audit_holds_change BEFORE INSERT OR UPDATE ON audit_holds FOR EAC
 
 -- Whoever may act as the owner restores, and erases again what was erased before a hold.
 -- +goose StatementBegin
-CREATE FUNCTION tenure_audit_held() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path FROM CURRENT AS $$
+CREATE FUNCTION tenure_audit_held() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET timezone = 'UTC' SET search_path FROM CURRENT AS $$
 DECLARE
     of_tenant text := (SELECT tenant_id FROM audit_events WHERE id = NEW.told_by);
 BEGIN
@@ -74,7 +75,7 @@ CREATE TRIGGER audit_removing_held INSTEAD OF INSERT ON audit_removing FOR EACH 
 -- only where an event of the same tenant tells of exactly those: by how many they are, and
 -- by the digest of their leaves.
 -- +goose StatementBegin
-CREATE FUNCTION tenure_audit_removing() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path FROM CURRENT AS $$
+CREATE FUNCTION tenure_audit_removing() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET timezone = 'UTC' SET search_path FROM CURRENT AS $$
 DECLARE
     teller audit_events;
     chosen bigint[] := ARRAY(SELECT value::bigint FROM json_array_elements_text(NEW.seqs::json) LIMIT 1000);
@@ -83,7 +84,7 @@ DECLARE
     young  boolean;
 BEGIN
     SELECT * INTO teller FROM audit_events WHERE id = NEW.told_by AND action = 'audit.events_removed';
-    SELECT count(*), encode(sha256(string_agg(l.hash, ''::bytea ORDER BY l.place)), 'hex'), bool_or(e.at > now() - interval '90 days')
+    SELECT count(*), encode(sha256(string_agg(l.hash, ''::bytea ORDER BY l.place)), 'hex'), bool_or(e.at > now() - interval '2160 hours')
         INTO count, digest, young FROM audit_events e JOIN audit_leaves l ON l.seq = e.seq
         WHERE e.seq = ANY (chosen) AND e.tenant_id = teller.tenant_id AND l.told_by IS NULL AND l.place < (SELECT max(size) FROM audit_checkpoints)
         AND e.action NOT IN ('audit.erased', 'audit.events_removed', 'audit.hold_placed', 'audit.hold_released', 'audit.began_anew', 'audit.history_replaced', 'audit.fault_found', 'audit_key.made', 'audit_key.rotated', 'backup.restored');
@@ -92,7 +93,7 @@ BEGIN
         RAISE EXCEPTION 'no event tells that they are removed' USING ERRCODE = 'check_violation';
     END IF;
     IF young THEN
-        RAISE EXCEPTION 'some are younger than 90 days' USING ERRCODE = 'insufficient_privilege';
+        RAISE EXCEPTION 'some are younger than 90 days, by the clock of the database' USING ERRCODE = 'check_violation';
     END IF;
     UPDATE audit_leaves SET told_by = teller.id WHERE seq = ANY (chosen);
     DELETE FROM audit_events WHERE seq = ANY (chosen);

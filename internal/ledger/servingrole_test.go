@@ -1,0 +1,128 @@
+package ledger_test
+
+import (
+	"cmp"
+	"context"
+	"net/url"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/tenure-gateway/tenure"
+	"github.com/tenure-gateway/tenure/internal/audit"
+	"github.com/tenure-gateway/tenure/internal/store"
+)
+
+// What somebody can do who has the role that serves on PostgreSQL, and types SQL. On SQLite
+// who can write to the file can do anything.
+
+// thief is a connection of the role that serves, which sees every tenant.
+func (l past) thief() *pgx.Conn {
+	l.t.Helper()
+	u, err := url.Parse(l.super)
+	if err != nil {
+		l.t.Fatal(err)
+	}
+	u.User = url.UserPassword("tenure_app", "app")
+	conn, err := pgx.Connect(context.Background(), u.String())
+	if err != nil {
+		l.t.Fatal(err)
+	}
+	l.t.Cleanup(func() { _ = conn.Close(context.Background()) })
+	if _, err := conn.Exec(l.ctx, `SELECT set_config('tenure.tenant', '*', false)`); err != nil {
+		l.t.Fatal(err)
+	}
+	return conn
+}
+
+// removalOf is what a true event tells of some that are removed.
+func removalOf(some []store.Placed) audit.Removal {
+	r := audit.Removal{Tenant: "default"}
+	if len(some) == 0 {
+		return r
+	}
+	byID := func(a, b store.Placed) int { return cmp.Compare(a.Event.ID, b.Event.ID) }
+	byTime := func(a, b store.Placed) int { return a.Event.At.Compare(b.Event.At) }
+	r.First, r.Last = slices.MinFunc(some, byID).Event.ID, slices.MaxFunc(some, byID).Event.ID
+	r.Oldest, r.Newest = slices.MinFunc(some, byTime).Event.At, slices.MaxFunc(some, byTime).Event.At
+	for _, p := range some {
+		r.Leaves = append(r.Leaves, p.Hash)
+	}
+	return r
+}
+
+// removing tells of a removal, and has events removed.
+func removing(ctx context.Context, tx *store.Tx, r audit.Removal, gone ...store.Placed) error {
+	var seqs []int64
+	for _, p := range gone {
+		seqs = append(seqs, p.Seq)
+	}
+	teller := tenure.NewID(time.Now())
+	if err := tx.Append(ctx, audit.EventsRemoved(teller, r)); err != nil {
+		return err
+	}
+	return tx.RemoveEvents(ctx, teller, seqs)
+}
+
+// written are the events that were written by of.
+func (l past) written() []store.Placed {
+	l.t.Helper()
+	all, err := l.DB.PlacedEvents(l.ctx, 0, 100)
+	if err != nil {
+		l.t.Fatal(err)
+	}
+	return slices.DeleteFunc(all, func(p store.Placed) bool { return p.Event == nil || p.Event.Action != "user.updated" })
+}
+
+// A day has 24 hours also where the clocks of the session, or of the server, are changed
+// meanwhile: nothing of the last 90 goes, and what is older does.
+func TestDaysHave24HoursInEveryZone(t *testing.T) {
+	onPostgresWithPast(t, func(t *testing.T, l past) {
+		l.of(1, 77*days, "default")
+		l.of(1, 95*days, "default")
+		l.wants("default", "90d")
+		l.seen()
+		young, old := l.written()[0], l.written()[1]
+		inZone := func(before, after string) *store.DB { // for 30 days, and for 30 more
+			l.hand(`DO $$ BEGIN EXECUTE format('ALTER DATABASE %I SET timezone = %L', current_database(), format('XXX` + before + `YYY` + after + `,J%s/0,J%s/0',
+				(extract(doy FROM now())::int + 334) % 365 + 1, (extract(doy FROM now())::int + 29) % 365 + 1)); END $$`)
+			serve := l.thief()
+			var hours float64
+			err := serve.QueryRow(l.ctx, `SELECT extract(epoch FROM now() - (now() - interval '90 days')) / 3600`).Scan(&hours)
+			if want := map[string]float64{"167": 2160 - 334, "-167": 2160 + 334}[before]; err != nil || hours != want {
+				t.Fatalf("90 days are %v hours, want %v, %v", hours, want, err)
+			}
+			db, err := store.OpenPostgres(l.ctx, serve.Config().ConnString(), nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(func() { _ = db.Close() })
+			return db
+		}
+		short := inZone("167", "-167")
+		if err := short.Tx(l.ctx, func(ctx context.Context, tx *store.Tx) error {
+			return removing(ctx, tx, removalOf([]store.Placed{young}), young)
+		}); err == nil {
+			t.Error("an event of 77 days is removed")
+		} else if !strings.Contains(err.Error(), "younger than 90 days") || tenure.AsError(err).Code == "not_the_owner" {
+			t.Errorf("why an event of 77 days is not removed: %v", err)
+		}
+		if err := short.Tx(l.ctx, func(ctx context.Context, tx *store.Tx) error {
+			teller := tenure.NewID(time.Now())
+			if err := tx.Append(ctx, audit.EventsErased(operator(t), teller, "x", "y", []string{young.Event.ID})); err != nil {
+				return err
+			}
+			return tx.EraseEvent(ctx, young.Event.ID, teller, make([]byte, 32))
+		}); err == nil {
+			t.Error("an event of 77 days is erased")
+		}
+		if err := inZone("-167", "167").Tx(l.ctx, func(ctx context.Context, tx *store.Tx) error {
+			return removing(ctx, tx, removalOf([]store.Placed{old}), old)
+		}); err != nil {
+			t.Errorf("an event of 95 days stays: %v", err)
+		}
+	})
+}
