@@ -94,7 +94,7 @@ SELECT format('REVOKE UPDATE, DELETE ON %s FROM tenure_app', oid::regclass) FROM
 SELECT format('REVOKE DELETE ON %s FROM tenure_app', oid::regclass) FROM pg_class
     WHERE relnamespace = :'schema'::regnamespace AND relname IN ('audit_keys', 'audit_holds') \gexec
 SELECT format('REVOKE INSERT, UPDATE, DELETE ON %s FROM tenure_app', oid::regclass) FROM pg_class
-    WHERE relnamespace = :'schema'::regnamespace AND relname = 'audit_checkpoints_before' \gexec
+    WHERE relnamespace = :'schema'::regnamespace AND relname IN ('audit_checkpoints_before', 'audit_hold_locks') \gexec
 ALTER DEFAULT PRIVILEGES FOR ROLE tenure_owner IN SCHEMA :"schema" REVOKE ALL ON TABLES FROM tenure_app;
 ALTER DEFAULT PRIVILEGES FOR ROLE tenure_owner IN SCHEMA :"schema" GRANT SELECT, INSERT, UPDATE, DELETE ON TABLES TO tenure_app;
 ALTER DEFAULT PRIVILEGES FOR ROLE tenure_owner IN SCHEMA :"schema" GRANT USAGE, SELECT ON SEQUENCES TO tenure_app;

@@ -126,3 +126,31 @@ func TestDaysHave24HoursInEveryZone(t *testing.T) {
 		}
 	})
 }
+
+// Whatever the serving role takes away, what began before a hold removes nothing under it.
+func TestNothingTakesAHoldsTurnAway(t *testing.T) {
+	onPostgresWithPast(t, func(t *testing.T, l past) {
+		l.of(1, 200*days, "default")
+		l.seen()
+		old, thief, runs := l.written()[0], l.thief(), 0
+		if err := l.DB.Tx(l.ctx, func(ctx context.Context, tx *store.Tx) error {
+			if _, err := tx.AuditTail(ctx, "default", "", 1); err != nil { // what it sees is decided
+				return err
+			}
+			if runs++; runs == 1 {
+				if _, err := l.PlaceHold(l.ctx, operator(t), "Case 4711"); err != nil {
+					return err
+				}
+				if _, err := thief.Exec(l.ctx, `DELETE FROM meta`); err != nil {
+					return err
+				}
+			}
+			return removing(ctx, tx, removalOf([]store.Placed{old}), old)
+		}); err == nil {
+			t.Error("it removes under a hold")
+		}
+		if l.there("default") != 1 {
+			t.Error("an event went under a hold")
+		}
+	})
+}

@@ -138,6 +138,7 @@ func TestPostgresRoles(t *testing.T) {
 	t.Run("the app cannot free itself", func(t *testing.T) { appBound(t, app) })
 	t.Run("triggers write what the app may not", func(t *testing.T) { triggersWrite(t, app) })
 	t.Run("later tables are the app's too", func(t *testing.T) { laterTables(t, database, owner, app) })
+	t.Run("the script that ran again binds it as the migrations did", func(t *testing.T) { appBound(t, app) })
 }
 
 func tenantsApart(t *testing.T, owner, app *sql.DB) {
@@ -285,6 +286,9 @@ func appBound(t *testing.T, app *sql.DB) {
 		`INSERT INTO audit_checkpoints_before (epoch, size, at, note) VALUES ('', 1, now(), '')`,
 		`DELETE FROM audit_keys`,
 		`DELETE FROM audit_holds`,
+		`INSERT INTO audit_hold_locks (tenant_id) VALUES ('a')`,
+		`UPDATE audit_hold_locks SET tenant_id = 'x'`,
+		`DELETE FROM audit_hold_locks`,
 		`INSERT INTO changes (kind, id) VALUES ('user', 'x')`,
 		`INSERT INTO goose_db_version (version_id, is_applied) VALUES (999, true)`,
 		`COPY users FROM PROGRAM 'true'`,

@@ -14,6 +14,7 @@ import (
 // leftOut are the tables that no backup holds, and why. Those that are kept when a
 // database is replaced go on as they are.
 var leftOut = map[string]string{
+	"audit_hold_locks":     "what goes and a legal hold wait there for each other; kept when a database is replaced",
 	"changes":              "the feed numbers the commits of one database",
 	"goose_db_version":     "which migrations were made is the database's own",
 	"idempotency":          "what was answered to requests may not be there any more",

@@ -20,6 +20,11 @@ CREATE POLICY tenant ON audit_holds
     USING (tenant_id = NULLIF(current_setting('tenure.tenant', true), '') OR current_setting('tenure.tenant', true) = '*')
     WITH CHECK (tenant_id = NULLIF(current_setting('tenure.tenant', true), '') OR current_setting('tenure.tenant', true) = '*');
 
+-- A row for each tenant of which a hold was placed, or something was removed or erased, to
+-- wait at for each other. Only the functions below write it: if the serving role could
+-- delete a row, nobody would wait there any more.
+CREATE TABLE audit_hold_locks (tenant_id text COLLATE "C" PRIMARY KEY);
+
 -- Events are removed through this view, those of the given numbers (a JSON array).
 CREATE VIEW audit_removing (told_by, seqs) WITH (security_invoker = true) AS SELECT told_by, '' COLLATE "C" FROM audit_leaves WHERE FALSE;
 
@@ -27,13 +32,13 @@ CREATE VIEW audit_removing (told_by, seqs) WITH (security_invoker = true) AS SEL
 -- has 24 hours.
 SELECT set_config('search_path', quote_ident(current_schema()) || ', pg_temp', true);
 
--- A hold and what it forbids write the same row for each tenant. So one waits for the other,
+-- A hold and what it forbids write the row of the tenant. So one waits for the other,
 -- and a transaction that began before a hold was placed, and does not see it, fails.
 -- +goose StatementBegin
 CREATE FUNCTION tenure_audit_holding() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET timezone = 'UTC' SET search_path FROM CURRENT AS $$
 BEGIN
     IF TG_OP = 'INSERT' THEN
-        INSERT INTO meta (key, value) VALUES ('audit.hold.' || NEW.tenant_id, '') ON CONFLICT (key) DO UPDATE SET value = '';
+        INSERT INTO audit_hold_locks VALUES (NEW.tenant_id) ON CONFLICT (tenant_id) DO UPDATE SET tenant_id = excluded.tenant_id;
         RETURN NEW;
     END IF;
     -- It is released, once, and an event tells of it; nothing else of it changes.
@@ -58,7 +63,7 @@ BEGIN
     IF of_tenant IS NULL THEN
         RAISE EXCEPTION 'no event tells of it' USING ERRCODE = 'check_violation';
     END IF;
-    INSERT INTO meta (key, value) VALUES ('audit.hold.' || of_tenant, '') ON CONFLICT (key) DO UPDATE SET value = '';
+    INSERT INTO audit_hold_locks VALUES (of_tenant) ON CONFLICT (tenant_id) DO UPDATE SET tenant_id = excluded.tenant_id;
     IF EXISTS (SELECT 1 FROM audit_holds WHERE tenant_id = of_tenant AND released_at IS NULL)
         AND (TG_TABLE_NAME = 'audit_removing' OR NOT pg_has_role(session_user, current_user, 'MEMBER')) THEN
         RAISE EXCEPTION 'a legal hold is in force' USING ERRCODE = 'check_violation';
@@ -110,6 +115,7 @@ DO $$
 BEGIN
     IF EXISTS (SELECT 1 FROM pg_roles WHERE rolname = 'tenure_app') THEN
         REVOKE DELETE ON audit_holds FROM tenure_app;
+        REVOKE INSERT, UPDATE, DELETE ON audit_hold_locks FROM tenure_app;
     END IF;
 END
 $$;
@@ -119,6 +125,7 @@ $$;
 DROP VIEW audit_removing;
 DROP TRIGGER audit_erasing_held ON audit_erasing;
 DROP TABLE audit_holds;
+DROP TABLE audit_hold_locks;
 DROP FUNCTION tenure_audit_removing();
 DROP FUNCTION tenure_audit_held();
 DROP FUNCTION tenure_audit_holding();
