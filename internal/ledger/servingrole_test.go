@@ -154,3 +154,37 @@ func TestNothingTakesAHoldsTurnAway(t *testing.T) {
 		}
 	})
 }
+
+// What tells of a removal tells the ids and the times of what goes, however short a time is
+// written: else nobody who asks for a period, or an event, would be told of it.
+func TestARemovalTellsItsTimes(t *testing.T) {
+	onPostgresWithPast(t, func(t *testing.T, l past) {
+		l.of(4, 200*days, "default")
+		l.hand(`UPDATE audit_events SET at = date_trunc('second', at) + n * interval '0.01 seconds' FROM (VALUES (0, 0), (1, 10), (2, 25)) v (row, n)
+			WHERE action = 'user.updated' AND reason = row::text`)
+		l.seen()
+		all := l.written()
+		some := all[:2]
+		remove := func(r audit.Removal, gone ...store.Placed) error {
+			return l.DB.Tx(l.ctx, func(ctx context.Context, tx *store.Tx) error { return removing(ctx, tx, r, gone...) })
+		}
+		for what, change := range map[string]func(*audit.Removal){
+			"another first id":    func(r *audit.Removal) { r.First = "0" },
+			"another last id":     func(r *audit.Removal) { r.Last = r.First },
+			"an earlier oldest":   func(r *audit.Removal) { r.Oldest = r.Oldest.Add(-time.Microsecond) },
+			"a later newest":      func(r *audit.Removal) { r.Newest = r.Newest.Add(time.Microsecond) },
+			"times of long ago":   func(r *audit.Removal) { r.Oldest, r.Newest = time.Unix(0, 0), time.Unix(1, 0) },
+			"no ids and no times": func(r *audit.Removal) { *r = audit.Removal{Tenant: r.Tenant, Leaves: r.Leaves} },
+		} {
+			r := removalOf(some)
+			if change(&r); remove(r, some...) == nil {
+				t.Fatal("events are removed, and told with", what)
+			}
+		}
+		for i := range 4 {
+			if err := remove(removalOf(all[i:i+1]), all[i]); err != nil {
+				t.Errorf("at %v: %v", all[i].Event.At, err)
+			}
+		}
+	})
+}

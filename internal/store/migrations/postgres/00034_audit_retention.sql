@@ -77,24 +77,26 @@ CREATE TRIGGER audit_erasing_held INSTEAD OF INSERT ON audit_erasing FOR EACH RO
 CREATE TRIGGER audit_removing_held INSTEAD OF INSERT ON audit_removing FOR EACH ROW EXECUTE FUNCTION tenure_audit_held();
 
 -- Who serves may not remove events. They go through the view, with the owner's rights, and
--- only where an event of the same tenant tells of exactly those: by how many they are, and
--- by the digest of their leaves.
+-- only where an event of the same tenant tells of exactly those: by how many they are, by the
+-- digest of their leaves, and by their first and last ids and times, as audit.EventsRemoved
+-- writes them.
 -- +goose StatementBegin
 CREATE FUNCTION tenure_audit_removing() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET timezone = 'UTC' SET search_path FROM CURRENT AS $$
 DECLARE
     teller audit_events;
     chosen bigint[] := ARRAY(SELECT value::bigint FROM json_array_elements_text(NEW.seqs::json) LIMIT 1000);
-    count  bigint;
-    digest text;
+    gone   jsonb;
     young  boolean;
 BEGIN
     SELECT * INTO teller FROM audit_events WHERE id = NEW.told_by AND action = 'audit.events_removed';
-    SELECT count(*), encode(sha256(string_agg(l.hash, ''::bytea ORDER BY l.place)), 'hex'), bool_or(e.at > now() - interval '2160 hours')
-        INTO count, digest, young FROM audit_events e JOIN audit_leaves l ON l.seq = e.seq
+    SELECT jsonb_build_object('count', count(*)::text, 'digest', encode(sha256(string_agg(l.hash, ''::bytea ORDER BY l.place)), 'hex'),
+            'first', min(e.id), 'last', max(e.id),
+            'oldest', replace(to_jsonb(min(e.at)) #>> '{}', '+00:00', 'Z'), 'newest', replace(to_jsonb(max(e.at)) #>> '{}', '+00:00', 'Z')),
+            bool_or(e.at > now() - interval '2160 hours')
+        INTO gone, young FROM audit_events e JOIN audit_leaves l ON l.seq = e.seq
         WHERE e.seq = ANY (chosen) AND e.tenant_id = teller.tenant_id AND l.told_by IS NULL AND l.place < (SELECT max(size) FROM audit_checkpoints)
         AND e.action NOT IN ('audit.erased', 'audit.events_removed', 'audit.hold_placed', 'audit.hold_released', 'audit.began_anew', 'audit.history_replaced', 'audit.fault_found', 'audit_key.made', 'audit_key.rotated', 'backup.restored');
-    IF teller.id IS NULL OR count = 0 OR count IS DISTINCT FROM cardinality(chosen) OR count::text IS DISTINCT FROM teller.detail::jsonb ->> 'count'
-        OR digest IS DISTINCT FROM teller.detail::jsonb ->> 'digest' THEN
+    IF teller.id IS NULL OR cardinality(chosen) = 0 OR gone ->> 'count' <> cardinality(chosen)::text OR (teller.detail::jsonb @> gone) IS NOT TRUE THEN
         RAISE EXCEPTION 'no event tells that they are removed' USING ERRCODE = 'check_violation';
     END IF;
     IF young THEN
