@@ -155,6 +155,27 @@ func TestNothingTakesAHoldsTurnAway(t *testing.T) {
 	})
 }
 
+// A hold that is in force again, as after a restore, is not released by what told of it once.
+func TestAHoldIsReleasedByAnEventOfItsOwn(t *testing.T) {
+	onPostgresWithPast(t, func(t *testing.T, l past) {
+		h, err := l.PlaceHold(l.ctx, operator(t), "Case 4711")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if h, err = l.ReleaseHold(l.ctx, operator(t), h.ID, "over"); err != nil {
+			t.Fatal(err)
+		}
+		l.hand(`ALTER TABLE audit_holds DISABLE TRIGGER USER; UPDATE audit_holds SET released_at = NULL; ALTER TABLE audit_holds ENABLE TRIGGER USER`)
+		if err := l.DB.Tx(l.ctx, func(ctx context.Context, tx *store.Tx) error { return tx.ReleaseAuditHold(ctx, h) }); err == nil {
+			t.Error("it is released, and the event that tells of it is one of before")
+		}
+		l.hand(`ALTER TABLE audit_holds DISABLE TRIGGER USER; UPDATE audit_holds SET released_at = NULL; ALTER TABLE audit_holds ENABLE TRIGGER USER`)
+		if _, err := l.ReleaseHold(l.ctx, operator(t), h.ID, "over again"); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
 // What tells of a removal tells the ids and the times of what goes, however short a time is
 // written: else nobody who asks for a period, or an event, would be told of it.
 func TestARemovalTellsItsTimes(t *testing.T) {

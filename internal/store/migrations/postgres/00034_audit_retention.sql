@@ -41,10 +41,12 @@ BEGIN
         INSERT INTO audit_hold_locks VALUES (NEW.tenant_id) ON CONFLICT (tenant_id) DO UPDATE SET tenant_id = excluded.tenant_id;
         RETURN NEW;
     END IF;
-    -- It is released, once, and an event tells of it; nothing else of it changes.
+    -- It is released, once, and an event of the same transaction tells of it; one of before
+    -- may tell of a hold that a restore put in force again. Nothing else of it changes.
     IF OLD.released_at IS NOT NULL OR NEW.released_at IS NULL
         OR (NEW.id, NEW.tenant_id, NEW.matter, NEW.placed_at, NEW.placed_by) IS DISTINCT FROM (OLD.id, OLD.tenant_id, OLD.matter, OLD.placed_at, OLD.placed_by)
-        OR NOT EXISTS (SELECT 1 FROM audit_events WHERE tenant_id = OLD.tenant_id AND object_id = OLD.id AND action = 'audit.hold_released') THEN
+        OR NOT EXISTS (SELECT 1 FROM audit_events WHERE tenant_id = OLD.tenant_id AND object_id = OLD.id AND action = 'audit.hold_released'
+            AND xmin = pg_current_xact_id()::xid) THEN
         RAISE EXCEPTION 'a legal hold is released, and an event tells of it; nothing else of it changes' USING ERRCODE = 'check_violation';
     END IF;
     RETURN NEW;
