@@ -25,17 +25,20 @@ type Removable struct {
 // tree, in the order of their places. So few are chosen first, by their numbers, and then
 // their leaves: the tree is long, and has many whose events are gone.
 func (r reads) RemovableEvents(ctx context.Context, f Removable, limit int) ([]Placed, error) {
-	var w where
-	w.and(`tenant_id = ?`, f.Tenant)
-	w.and(`seq > ? AND seq <= ?`, f.After, f.UpTo)
-	w.and(`at < ?`, stamp(f.Before))
+	var of, old where
+	of.and(`tenant_id = ?`, f.Tenant)
+	of.and(`seq > ? AND seq <= ?`, f.After, f.UpTo)
+	old.args = of.args
+	old.and(`at < ?`, stamp(f.Before))
 	for _, action := range f.Except {
-		w.and(`action <> ?`, action)
+		old.and(`action <> ?`, action)
 	}
-	last := w.arg(limit)
-	// CROSS: on SQLite that is the order in which they are read.
-	all, err := many(ctx, r.run, scanPlaced, placedColumns+` FROM (SELECT * FROM audit_events`+w.String()+` ORDER BY seq LIMIT `+last+`) e
-		CROSS JOIN audit_leaves l WHERE l.seq = e.seq AND l.place >= 0`, w.args...)
+	last := old.arg(limit)
+	// MATERIALIZED: else PostgreSQL may go along all tenants' events for the first ones of this
+	// one. CROSS: on SQLite that is the order in which they are read.
+	all, err := many(ctx, r.run, scanPlaced, `WITH part AS MATERIALIZED (SELECT seq, at, action FROM audit_events`+of.String()+`) `+placedColumns+`
+		FROM (SELECT seq FROM part`+old.String()+` ORDER BY seq LIMIT `+last+`) chosen
+		CROSS JOIN audit_events e CROSS JOIN audit_leaves l WHERE e.seq = chosen.seq AND l.seq = chosen.seq AND l.place >= 0`, old.args...)
 	slices.SortFunc(all, func(a, b Placed) int { return cmp.Compare(a.Place, b.Place) })
 	return all, err
 }
