@@ -11,6 +11,7 @@ import (
 	"github.com/tenure-gateway/tenure/internal/access"
 	"github.com/tenure-gateway/tenure/internal/directory"
 	"github.com/tenure-gateway/tenure/internal/review"
+	"github.com/tenure-gateway/tenure/internal/store"
 )
 
 // reviewing is how access reviews end things, and try whether they are dead: each by the
@@ -250,11 +251,7 @@ func (r reviewing) alive(ctx context.Context, i tenure.ReviewItem) (bool, error)
 		s := a.State(r.Store.Now())
 		return s != "ended" && s != "expired", err
 	case tenure.ReviewRoot:
-		if i.Subject != configuredRoot {
-			return r.lineStands(ctx, i)
-		}
-		policy, err := r.Store.Policy(ctx, i.Tenant)
-		return !policy.RootOff, err
+		return r.rootStands(ctx, i)
 	case tenure.ReviewOIDC:
 		return r.connectionStands(ctx, i)
 	case tenure.ReviewException:
@@ -287,6 +284,17 @@ func (r reviewing) personStands(ctx context.Context, i tenure.ReviewItem) (bool,
 	}
 	now, err := r.roleNow(ctx, i)
 	return now != "", err
+}
+
+// rootStands reports whether a root token is accepted: one that was rotated is the same
+// access.
+func (r reviewing) rootStands(ctx context.Context, i tenure.ReviewItem) (bool, error) {
+	policy, err := r.Store.Policy(ctx, i.Tenant)
+	if policy.RootOff || i.Subject == configuredRoot || err != nil {
+		return err == nil && !policy.RootOff, err
+	}
+	rows, err := r.Store.Tokens(ctx, store.TokenFilter{Tenant: i.Tenant, Kind: tenure.KindRoot, Unrevoked: true, Limit: -1})
+	return lasts(rows, r.Store.Now()), err
 }
 
 func (r reviewing) connectorStands(ctx context.Context, i tenure.ReviewItem) (bool, error) {

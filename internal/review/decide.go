@@ -121,7 +121,7 @@ func (r *Reviews) change(ctx context.Context, by tenure.Principal, id tenure.Rev
 		err = tenure.InvalidField("owner", "nothing here can make that change: say who is to make it, and by when")
 	}
 	if err != nil {
-		free := r.DB.Tx(ctx, func(ctx context.Context, tx *store.Tx) error { return tx.FreeItem(ctx, i, c.claim) })
+		free := r.DB.Tx(context.WithoutCancel(tenure.WithoutAsker(ctx)), func(ctx context.Context, tx *store.Tx) error { return tx.FreeItem(ctx, i, c.claim) })
 		if free != nil { // it frees itself
 			r.Log.Warn("an item of an access review stays claimed", "review", id, "item", n, "until", c.claim, "error", free)
 		}

@@ -71,9 +71,10 @@ const (
 	codeClosed = "review_closed"
 )
 
-// finish ends what was revoked, tries whether it is dead, and writes down which it is.
+// finish ends what was revoked, tries whether it is dead, and writes down which it is,
+// also for somebody who has hung up, or whose own access it ends.
 func (r *Reviews) finish(ctx context.Context, by tenure.Principal, i tenure.ReviewItem) (tenure.ReviewItem, error) {
-	ctx = tenure.WithOnce(ctx, nil)
+	ctx = context.WithoutCancel(tenure.WithoutAsker(tenure.WithOnce(ctx, nil)))
 	ended := r.Things.End(ctx, i, i.Reason)
 	if e := tenure.AsError(ended); ended != nil && e.Code == codeGone {
 		i.GoneWhy = e.Msg

@@ -217,6 +217,39 @@ func TestClaimKeepsOthersOff(t *testing.T) {
 	})
 }
 
+// Who hangs up while a change is made, or a revocation carried out, holds up nobody.
+func TestWhoHangsUpHoldsNobodyUp(t *testing.T) {
+	onBoth(t, func(t *testing.T, b *bench) {
+		b.people("a", 2, tenure.SuperAdmin)
+		b.people("p", 2, tenure.Member)
+		ada, r := b.as(tenure.SuperAdmin, "a1"), b.replicas[0]
+		v := b.open(review.Spec{Title: "All", Kinds: []string{"person"}})
+		ctx, hangUp := context.WithCancel(b.ctx)
+		r.Things.Change = func(ctx context.Context, _ tenure.Principal, _ tenure.ReviewItem, _ string) (bool, error) {
+			hangUp()
+			return false, ctx.Err()
+		}
+		if _, err := r.Decide(ctx, ada, v.ID, 3, review.Choice{Decision: tenure.DecideChange, Reason: "less", To: "viewer"}); err == nil {
+			t.Error("it was changed")
+		}
+		if _, err := r.Decide(b.ctx, ada, v.ID, 3, kept); err != nil {
+			t.Error(err)
+		}
+		ctx, hangUp = context.WithCancel(b.ctx)
+		end := r.Things.End
+		r.Things.End = func(ctx context.Context, i tenure.ReviewItem, why string) error {
+			hangUp()
+			if ctx.Err() != nil {
+				return ctx.Err()
+			}
+			return end(ctx, i, why)
+		}
+		if i, err := r.Decide(ctx, ada, v.ID, 4, review.Choice{Decision: tenure.DecideRevoke, Reason: "left"}); err != nil || i.State() != "revoked" {
+			t.Errorf("%s: %v", i.State(), err)
+		}
+	})
+}
+
 // Who was too slow does not end the claim of who came after them.
 func TestLateEndLeavesTheClaim(t *testing.T) {
 	onBoth(t, func(t *testing.T, b *bench) {

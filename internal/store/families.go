@@ -22,16 +22,19 @@ func (tx *Tx) RotateToken(ctx context.Context, old tenure.Token, to tenure.Token
 		WHERE tenant_id = $5 AND id = $6 AND rotated_at IS NULL AND revoked_at IS NULL`, stamp(tx.now), to, by, RotatedReason, old.Tenant, old.ID)
 }
 
+// ofLine are the ids of the tokens of the line $2.
+const ofLine = `SELECT id FROM api_tokens WHERE family_id = $2 AND family_id <> '' UNION SELECT id FROM api_tokens WHERE id = $2`
+
 // Family lists the unrevoked tokens of a line of rotations, newest first.
 func (r reads) Family(ctx context.Context, tenant tenure.TenantID, family tenure.TokenID) ([]tenure.Token, error) {
 	return many(ctx, r.run, scanToken, `SELECT `+tokenColumns+`
-		WHERE t.tenant_id = $1 AND (t.family_id = $2 OR t.id = $2) AND t.revoked_at IS NULL ORDER BY t.id DESC`, tenant, family)
+		WHERE t.tenant_id = $1 AND t.id IN (`+ofLine+`) AND t.revoked_at IS NULL ORDER BY t.id DESC`, tenant, family)
 }
 
 // Line lists the tokens of a line of rotations, newest first.
 func (r reads) Line(ctx context.Context, tenant tenure.TenantID, family tenure.TokenID) ([]tenure.Token, error) {
 	return many(ctx, r.run, scanToken, `SELECT `+tokenColumns+`
-		WHERE t.tenant_id = $1 AND (t.family_id = $2 OR t.id = $2) ORDER BY t.id DESC`, tenant, family)
+		WHERE t.tenant_id = $1 AND t.id IN (`+ofLine+`) ORDER BY t.id DESC`, tenant, family)
 }
 
 // ToldSince reports whether an action on an object was audited at since or later. Of

@@ -74,6 +74,25 @@ func TestStandingsAreFoundByIndexes(t *testing.T) {
 	}
 }
 
+// The tokens of a line are found by their family, however many tokens a tenant has.
+func TestLinesAreFoundByTheirFamily(t *testing.T) {
+	ctx := tenure.Everywhere(t.Context())
+	db, err := OpenSQLite(ctx, filepath.Join(t.TempDir(), "tenure.db"), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = db.Close() })
+	for _, ask := range []func(reads, context.Context, tenure.TenantID, tenure.TokenID) ([]tenure.Token, error){reads.Line, reads.Family} {
+		e := &explains{runner: db.run}
+		if _, err := ask(reads{run: e}, ctx, tenure.DefaultTenant, "f"); err != nil {
+			t.Fatal(err)
+		}
+		if plan := strings.Join(e.plan, "\n"); strings.Contains(plan, "(tenant_id=?)") || strings.Contains(plan, "SCAN") || !strings.Contains(plan, "api_tokens_by_family") {
+			t.Error(plan)
+		}
+	}
+}
+
 // What retention may remove is chosen by the numbers of a tenant's events, and then their
 // leaves: the tree, which is longer, is not walked along.
 func TestRemovableEventsAreFoundByNumber(t *testing.T) {

@@ -96,7 +96,7 @@ var stands = map[tenure.ReviewKind]string{
 		WHERE i.source <> 'direct' AND g.workspace_id = i.workspace AND m.user_id = i.subject AND g.role = i.granted AND (g.group_id = i.via OR i.via = '')`,
 	tenure.ReviewPAT:       lineLasts,
 	tenure.ReviewService:   lineLasts,
-	tenure.ReviewRoot:      lineLasts,
+	tenure.ReviewRoot:      `api_tokens x WHERE x.tenant_id = i.tenant_id AND x.kind = 'root' AND x.revoked_at IS NULL AND (x.expires_at IS NULL OR x.expires_at > $4)`,
 	tenure.ReviewAccount:   `service_accounts x WHERE x.id = i.subject AND x.tenant_id = i.tenant_id AND x.active = TRUE AND x.ended_at IS NULL`,
 	tenure.ReviewConnector: `scim_connectors x WHERE x.id = i.subject AND x.tenant_id = i.tenant_id AND x.deleted_at IS NULL`,
 	tenure.ReviewOIDC:      `oidc_connections x WHERE x.id = i.subject AND x.tenant_id = i.tenant_id`,
