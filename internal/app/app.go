@@ -280,7 +280,7 @@ func (a *App) build(ctx context.Context) error {
 func (a *App) forget(c store.Change) {
 	a.Tokens.Forget(c)
 	a.Vault.Forget(c)
-	a.gateway.Forget(c)
+	a.gateway.Forget(c.Kind, c.ID)
 	a.Limits.Forget(c)
 	a.Prices.Forget(c)
 }

@@ -15,7 +15,6 @@ import (
 	"github.com/tenure-gateway/tenure"
 	"github.com/tenure-gateway/tenure/internal/access"
 	"github.com/tenure-gateway/tenure/internal/egress"
-	"github.com/tenure-gateway/tenure/internal/store"
 	"github.com/tenure-gateway/tenure/internal/vault"
 )
 
@@ -378,11 +377,11 @@ func (l *listing) of(id tenure.ProviderID) []Model {
 
 // forget drops listings when providers, workspaces, policies or exceptions change, those
 // that are on their way, too; of an exception those of its tenant.
-func (c *catalogue) forget(change store.Change) {
-	switch change.Kind {
+func (c *catalogue) forget(kind, id string) {
+	switch kind {
 	case "provider", "workspace", "tenant", "policy", "exception", "":
 		of := func(_ tenure.WorkspaceID, l *listing) bool {
-			return change.Kind != "exception" || l.tenant == tenure.TenantID(change.ID)
+			return kind != "exception" || l.tenant == tenure.TenantID(id)
 		}
 		c.mu.Lock()
 		maps.DeleteFunc(c.known, of)

@@ -154,7 +154,7 @@ func TestAnExceptionIsOneTenants(t *testing.T) {
 		of   string
 		want int32
 	}{{"", 1}, {"other", 1}, {string(tenure.DefaultTenant), 2}} {
-		c.forget(store.Change{Kind: "exception", ID: step.of})
+		c.forget("exception", step.of)
 		if _, err := c.find(t.Context(), p, tenure.OpenAI, "listed"); err != nil || asked.Load() != step.want {
 			t.Errorf("after one of %q: asked %d times, want %d (%v)", step.of, asked.Load(), step.want, err)
 		}

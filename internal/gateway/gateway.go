@@ -24,7 +24,6 @@ import (
 	"github.com/tenure-gateway/tenure/internal/egress"
 	"github.com/tenure-gateway/tenure/internal/limits"
 	"github.com/tenure-gateway/tenure/internal/live"
-	"github.com/tenure-gateway/tenure/internal/store"
 	"github.com/tenure-gateway/tenure/internal/vault"
 	"github.com/tenure-gateway/tenure/internal/web"
 )
@@ -337,7 +336,7 @@ func failure(ctx context.Context, err error) *tenure.Error {
 
 // Forget drops what is known of providers when something of the kind changes:
 // providers, their workspaces, policies, or ("") all.
-func (g *Gateway) Forget(c store.Change) { g.catalogue.forget(c) }
+func (g *Gateway) Forget(kind, id string) { g.catalogue.forget(kind, id) }
 
 func (g *Gateway) listModels(w http.ResponseWriter, r *http.Request) error {
 	pr := speaks(r)

@@ -123,7 +123,7 @@ func newWorldWithin(t *testing.T, upstream string, limits gateway.Limits) *world
 	w.live = &live.Live{
 		Check: func(tenure.Principal, tenure.Action) error { return nil }, Allows: access.Model,
 		DB: db, Log: logger, Recheck: func(context.Context, tenure.Principal) (tenure.Principal, error) { return w.principal() },
-		Forget:  func(c store.Change) { w.vault.Forget(c); w.gateway.Forget(c) },
+		Forget:  func(c store.Change) { w.vault.Forget(c); w.gateway.Forget(c.Kind, c.ID) },
 		Options: live.Options{Now: time.Now, MaxStaleness: time.Minute, StreamStaleness: time.Minute},
 	}
 	w.live.Metrics = live.NewMetrics(prometheus.NewRegistry(), w.live)

@@ -57,7 +57,7 @@ func TestProviderHeadersReachIt(t *testing.T) {
 	}); err != nil {
 		t.Fatal(err)
 	}
-	w.gateway.Forget(store.Change{Kind: "provider"})
+	w.gateway.Forget("provider", "")
 	res := w.post("/v1/messages", `{"model":"claude/sim-claude","max_tokens":5,"messages":[]}`, "Anthropic-Beta", "theirs", "Anthropic-Version", "2023-06-01", "X-Tier", "lead")
 	if answer := text(t, res); res.StatusCode != http.StatusOK {
 		t.Fatal(res.Status, answer)
