@@ -151,6 +151,31 @@ func TestSecondFactorOfAll(t *testing.T) {
 	f.must(http.StatusOK, weak, "GET", "/api/v1/me", "")
 }
 
+// A sign-in that is refused leaves nothing behind: no link by which the next one is kept
+// out, and nobody who was never let in.
+func TestSecondFactorComesBeforeWhatASignInWrites(t *testing.T) {
+	f := installFactored(t)
+	f.policy(`{"mfa":"all"}`)
+	rows := func() string {
+		return fmt.Sprint(f.h.count(`SELECT count(*) FROM users`), f.h.count(`SELECT count(*) FROM oidc_subjects`), f.h.count(`SELECT count(*) FROM memberships`))
+	}
+	before := rows()
+	for what, says := range map[string]map[string]any{
+		"in somebody's name": {"sub": "not-heidi", "email": "heidi@example.com", "amr": []string{"pwd"}},
+		"for the first time": {"sub": "nina", "email": "nina@example.com", "amr": []string{"pwd"}},
+	} {
+		if end, c := f.comes("", says); end.status != http.StatusForbidden || c.value != "" || !strings.Contains(end.body, "mfa_required") {
+			t.Errorf("%s: %d %s", what, end.status, end.body)
+		}
+	}
+	f.refuses("a header", person("nina@example.com"), "GET", "/api/v1/me", "")
+	if after := rows(); after != before {
+		t.Errorf("people, subjects and memberships: %s before, %s after", before, after)
+	}
+	f.must(http.StatusOK, f.in("heidi", "pwd", "mfa"), "GET", "/api/v1/admin/users", "")
+	f.must(http.StatusOK, f.in("nina", "pwd", "mfa"), "GET", "/api/v1/me", "")
+}
+
 // Nobody shuts themselves out.
 func TestSecondFactorLocksNobodyOut(t *testing.T) {
 	f := installFactored(t)

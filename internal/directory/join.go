@@ -16,14 +16,14 @@ import (
 // are, as it has signed; zero: with this very request. Forbidden: deactivated, unknown
 // while RequireSCIM holds, or without the second factor that the policy asks of all.
 func (d *Directory) Join(ctx context.Context, tenant tenure.TenantID, name string, how tenure.SignIn) (tenure.Principal, error) {
+	how.Via = "proxy"
 	u, err := d.DB.UserByName(ctx, tenant, name)
 	if tenure.IsKind(err, tenure.NotFound) {
-		u, err = d.firstSight(ctx, tenant, name)
+		u, err = d.firstSight(ctx, tenant, name, how)
 	}
 	if err != nil {
 		return tenure.Principal{}, err
 	}
-	how.Via = "proxy"
 	return d.enter(ctx, u, how)
 }
 
@@ -34,7 +34,7 @@ func (d *Directory) enter(ctx context.Context, u tenure.User, how tenure.SignIn)
 		return tenure.Principal{}, err
 	}
 	if d.isAdmin(u.Tenant, u.UserName) && u.Role != tenure.SuperAdmin && u.Active {
-		if err := d.promote(ctx, u); err != nil {
+		if err := d.promote(ctx, u, how); err != nil {
 			return tenure.Principal{}, err
 		}
 	}
@@ -97,7 +97,7 @@ func (d *Directory) isAdmin(tenant tenure.TenantID, name string) bool {
 }
 
 // firstSight makes a person of an asserted identity.
-func (d *Directory) firstSight(ctx context.Context, tenant tenure.TenantID, name string) (tenure.User, error) {
+func (d *Directory) firstSight(ctx context.Context, tenant tenure.TenantID, name string, how tenure.SignIn) (tenure.User, error) {
 	if err := d.mustBeProvisioned("", name); err != nil {
 		return tenure.User{}, err
 	}
@@ -107,7 +107,7 @@ func (d *Directory) firstSight(ctx context.Context, tenant tenure.TenantID, name
 		if u, err = tx.UserByName(ctx, tenant, name); !tenure.IsKind(err, tenure.NotFound) {
 			return err // somebody was quicker, or the database failed
 		}
-		u, err = newcomer(ctx, tx, tenant, name, tenure.SourceProxy)
+		u, err = newcomer(ctx, tx, tenant, name, tenure.SourceProxy, how)
 		return err
 	})
 	return u, err
@@ -115,9 +115,12 @@ func (d *Directory) firstSight(ctx context.Context, tenant tenure.TenantID, name
 
 // newcomer makes a person of a name that nobody has. Whom the identity provider
 // deleted does not walk back in: it must provision them again.
-func newcomer(ctx context.Context, tx *store.Tx, tenant tenure.TenantID, name string, source tenure.Source) (tenure.User, error) {
+func newcomer(ctx context.Context, tx *store.Tx, tenant tenure.TenantID, name string, source tenure.Source, how tenure.SignIn) (tenure.User, error) {
 	if gone, err := tx.WasDeleted(ctx, tenant, name); err != nil || gone {
 		return tenure.User{}, cmp.Or(err, error(tenure.ErrDeleted))
+	}
+	if err := mustShow(ctx, tx, tenant, "", how); err != nil {
+		return tenure.User{}, err
 	}
 	u := newUser(tx.Now(), tenant, tenure.User{UserName: name, Active: true, Source: source})
 	return u, insert(ctx, tx, tenure.Principal{}, u)
@@ -153,10 +156,13 @@ func insert(ctx context.Context, tx *store.Tx, by tenure.Principal, u tenure.Use
 	return tx.Append(ctx, audit.UserProvisioned(by, u))
 }
 
-func (d *Directory) promote(ctx context.Context, u tenure.User) error {
+func (d *Directory) promote(ctx context.Context, u tenure.User, how tenure.SignIn) error {
 	var ended []tenure.Session
 	err := d.DB.Tx(ctx, func(ctx context.Context, tx *store.Tx) error {
-		var err error
+		err := mustShow(ctx, tx, u.Tenant, u.ID, how)
+		if err != nil {
+			return err
+		}
 		if ended, err = endSessions(ctx, tx, tenure.Principal{}, u.Tenant, u.ID, "", roleChanged); err != nil {
 			return err
 		}

@@ -53,7 +53,7 @@ func (d *Directory) JoinSubject(ctx context.Context, tenant tenure.TenantID, nam
 	s := store.Subject{Issuer: how.Issuer, Subject: how.Subject}
 	u, err := d.linked(ctx, tenant, s)
 	if tenure.IsKind(err, tenure.NotFound) {
-		u, err = d.link(ctx, tenant, name, s)
+		u, err = d.link(ctx, tenant, name, how)
 	}
 	if ToldSingly(err) {
 		err = cmp.Or(d.tellRefused(ctx, u, s, err), err)
@@ -74,17 +74,18 @@ func (d *Directory) linked(ctx context.Context, tenant tenure.TenantID, s store.
 }
 
 // link takes a subject for the person of that name from now on.
-func (d *Directory) link(ctx context.Context, tenant tenure.TenantID, name string, s store.Subject) (tenure.User, error) {
+func (d *Directory) link(ctx context.Context, tenant tenure.TenantID, name string, how tenure.SignIn) (tenure.User, error) {
 	if err := checkUserName(name); err != nil {
 		return tenure.User{}, err
 	}
 	var u tenure.User
+	s := store.Subject{Issuer: how.Issuer, Subject: how.Subject}
 	err := d.DB.Tx(ctx, func(ctx context.Context, tx *store.Tx) error {
 		var err error
 		u, err = tx.UserByName(ctx, tenant, name)
 		switch {
 		case tenure.IsKind(err, tenure.NotFound):
-			if u, err = d.unknown(ctx, tx, tenant, name, s); err != nil {
+			if u, err = d.unknown(ctx, tx, tenant, name, how); err != nil {
 				return err
 			}
 		case err != nil:
@@ -93,6 +94,9 @@ func (d *Directory) link(ctx context.Context, tenant tenure.TenantID, name strin
 			return tenure.ErrDeactivated // what nobody could sign in to is nobody's to claim
 		default:
 			if done, err := d.claim(ctx, tx, u, s); err != nil || done {
+				return err
+			}
+			if err := mustShow(ctx, tx, tenant, u.ID, how); err != nil {
 				return err
 			}
 		}
@@ -144,17 +148,17 @@ func (d *Directory) tellRefused(ctx context.Context, u tenure.User, s store.Subj
 }
 
 // unknown makes a person of a subject whose name nobody has.
-func (d *Directory) unknown(ctx context.Context, tx *store.Tx, tenant tenure.TenantID, name string, s store.Subject) (tenure.User, error) {
+func (d *Directory) unknown(ctx context.Context, tx *store.Tx, tenant tenure.TenantID, name string, how tenure.SignIn) (tenure.User, error) {
 	if err := d.mustBeProvisioned("", name); err != nil {
 		return tenure.User{}, err
 	}
-	switch _, err := tx.UserBySubject(ctx, tenant, s.Issuer, s.Subject); {
+	switch _, err := tx.UserBySubject(ctx, tenant, how.Issuer, how.Subject); {
 	case err == nil: // of somebody who was deleted: another name does not bring them back
 		return tenure.User{}, tenure.ErrDeleted
 	case !tenure.IsKind(err, tenure.NotFound):
 		return tenure.User{}, err
 	}
-	return newcomer(ctx, tx, tenant, name, tenure.SourceOIDC)
+	return newcomer(ctx, tx, tenant, name, tenure.SourceOIDC, how)
 }
 
 // Unlink forgets who a person is to the OpenID provider, if that is known: whoever

@@ -158,7 +158,7 @@ func TestWhomASubjectIsTakenFor(t *testing.T) {
 	}
 	d.refuses(t, "boss@example.com", idp, "other", "subject_mismatch")
 	// Two sign-ins at once: the slower one finds what the other has done.
-	u, err := d.link(t.Context(), tenure.DefaultTenant, "boss@example.com", store.Subject{Issuer: idp, Subject: "b"})
+	u, err := d.link(t.Context(), tenure.DefaultTenant, "boss@example.com", tenure.SignIn{Issuer: idp, Subject: "b"})
 	if err != nil || u.ID != boss.ID {
 		t.Errorf("the same again: %v, %v", u.ID, err)
 	}
@@ -359,6 +359,12 @@ func TestSecondFactorOfAssertions(t *testing.T) {
 	if _, err := join(); tenure.AsError(err).Code != "mfa_required" {
 		t.Errorf("a password is asserted: %v", err)
 	}
+	d.Admins = map[string]bool{who.Name: true}
+	_, err = join()
+	if u, uerr := d.DB.User(t.Context(), who.Tenant, p.User()); tenure.AsError(err).Code != "mfa_required" || uerr != nil || u.Role != tenure.Member {
+		t.Errorf("a password is asserted of somebody who is to administer: %v, and they are %s (%v)", err, u.Role, uerr)
+	}
+	d.Admins = nil
 	for _, asserted := range []Asserted{{}, better} { // with the better one a new session opens
 		if _, err := d.ResolveSession(t.Context(), weak.Reveal(), asserted); tenure.AsError(err).Code != "mfa_required" {
 			t.Errorf("a session from before: %v", err)

@@ -57,8 +57,10 @@ func (d *Directory) OpenSession(ctx context.Context, by tenure.Principal, how te
 		}
 		s.ID, s.CreatedAt, s.SeenAt = tenure.SessionID(tenure.NewID(tx.Now())), tx.Now(), tx.Now()
 		s.ExpiresAt = tx.Now().Add(min(d.SessionLife, policy.SessionLife))
-		if err := letOff(ctx, tx, by, policy, &s); err != nil {
-			return err
+		if s.User != "" {
+			if s.Exception, err = letOff(ctx, tx, policy, s); err != nil {
+				return err
+			}
 		}
 		if err := tx.InsertSession(ctx, s, tenure.DigestOf(secret.Reveal())); err != nil {
 			return err
@@ -75,18 +77,30 @@ func (d *Directory) OpenSession(ctx context.Context, by tenure.Principal, how te
 	return s, secret, nil
 }
 
-// letOff hangs a session without the second factor that the policy asks for on the
-// exception that lets its person off. Without one it does not administer or, where it is
+// letOff gives the exception on which a person's session hangs that is without the second
+// factor that the policy asks for. Without one it does not administer or, where it is
 // asked of all, is not opened: Forbidden.
-func letOff(ctx context.Context, tx *store.Tx, by tenure.Principal, policy tenure.Policy, s *tenure.Session) error {
-	if s.User == "" || policy.MFA == tenure.MFAOff || s.Shows(policy.MFAValues) {
-		return nil
+func letOff(ctx context.Context, tx *store.Tx, policy tenure.Policy, s tenure.Session) (tenure.ExceptionID, error) {
+	if policy.MFA == tenure.MFAOff || s.Shows(policy.MFAValues) {
+		return "", nil
 	}
 	x, err := tx.MFAException(ctx, s.Tenant, s.User, tx.Now())
-	if s.Exception = x.ID; tenure.IsKind(err, tenure.NotFound) && policy.MFA == tenure.MFAAll {
-		return by.Standing().ErrMFA()
+	if tenure.IsKind(err, tenure.NotFound) && policy.MFA == tenure.MFAAll {
+		shown := tenure.Standing{Via: s.Via, ACR: s.ACR, AMR: s.AMR, Factor: tenure.SecondFactor{Values: policy.MFAValues}}
+		return "", shown.ErrMFA()
 	}
-	return unlessNotFound(err)
+	return x.ID, unlessNotFound(err)
+}
+
+// mustShow refuses a sign-in without the second factor that the policy asks of all, before
+// it makes a person, links one or promotes one. Whom nobody knows yet ("") no exception
+// lets off.
+func mustShow(ctx context.Context, tx *store.Tx, tenant tenure.TenantID, user tenure.UserID, how tenure.SignIn) error {
+	policy, err := tx.Policy(ctx, tenant)
+	if err == nil {
+		_, err = letOff(ctx, tx, policy, tenure.Session{Tenant: tenant, User: user, SignIn: how})
+	}
+	return err
 }
 
 // stillStands looks at what may have ended since it was looked up: the person and,
