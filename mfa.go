@@ -40,6 +40,20 @@ type SecondFactor struct {
 	Has    bool   // the sign-in showed one, or an exception lets the person off
 }
 
+// StoredFactor reads the policies mfa and mfa_values as they are stored; "off" and "" are
+// those of a tenant that has set none. What a hand wrote and nobody can read switches
+// nothing off: of such a mfa it is asked of all, and such values are the default.
+func StoredFactor(of, values string) SecondFactor {
+	f := SecondFactor{Of: MFAAll, Values: DefaultMFAValues}
+	if word, err := parseMFA(of); err == nil {
+		f.Of = word
+	}
+	if words, err := parseMFAValues(values); err == nil {
+		f.Values = words
+	}
+	return f
+}
+
 // Missing reports whether the policy asks for one, be it of who administers alone, and
 // there is none.
 func (f SecondFactor) Missing() bool { return (f.Of == MFAAdmin || f.Of == MFAAll) && !f.Has }
@@ -64,6 +78,15 @@ func (s *Standing) ErrMFA() error {
 		msg += "the proxy told neither: a signed assertion tells it, a plain header cannot"
 	}
 	return &Error{Kind: Forbidden, Code: "mfa_required", Msg: msg + "; sign in with a second factor, or ask an administrator for an exception (" + string(RuleMFAMissing) + ")"}
+}
+
+// parseMFA reads of whom a second factor is asked.
+func parseMFA(text string) (string, error) {
+	switch of := strings.TrimSpace(text); of {
+	case MFAOff, MFAAdmin, MFAAll:
+		return of, nil
+	}
+	return "", fmt.Errorf("expected off, admin or all")
 }
 
 // parseMFAValues reads the words that show a second factor.

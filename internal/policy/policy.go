@@ -74,7 +74,7 @@ func entries(tenant tenure.TenantID, rows []store.PolicyRow) []Entry {
 	usual, now := tenure.PolicyOf(tenant), tenure.PolicyOf(tenant)
 	set := map[string]store.PolicyRow{}
 	for _, row := range rows {
-		if now.Set(row.Key, row.Value) == nil { // what a hand wrote and nobody can read is not set
+		if now.Stored(row.Key, row.Value) == nil { // what a hand wrote and nobody can read is not set
 			set[row.Key] = row
 		}
 	}

@@ -24,12 +24,12 @@ func (r reads) PolicyRows(ctx context.Context, tenant tenure.TenantID) ([]Policy
 }
 
 // Policy reads a tenant's policy. A value that a hand wrote and nobody can read
-// counts as not set.
+// counts as Policy.Stored says.
 func (r reads) Policy(ctx context.Context, tenant tenure.TenantID) (tenure.Policy, error) {
 	p := tenure.PolicyOf(tenant)
 	rows, err := r.PolicyRows(quick(ctx), tenant)
 	for _, row := range rows {
-		_ = p.Set(row.Key, row.Value)
+		_ = p.Stored(row.Key, row.Value)
 	}
 	return p, err
 }

@@ -74,19 +74,8 @@ func sessionLimits(idle, life, adminIdle, reauth string) tenure.SessionLimits {
 
 // factorPolicy is what of the policy of a row's tenant a second factor is judged with.
 func factorPolicy(row string) string {
-	return `COALESCE((SELECT value FROM policies WHERE tenant_id = ` + row + `.tenant_id AND key = 'mfa'), ''),
+	return `COALESCE((SELECT value FROM policies WHERE tenant_id = ` + row + `.tenant_id AND key = 'mfa'), 'off'),
 		COALESCE((SELECT value FROM policies WHERE tenant_id = ` + row + `.tenant_id AND key = 'mfa_values'), '')`
-}
-
-// secondFactor reads it; a value that cannot be read is the default.
-func secondFactor(of, values string) tenure.SecondFactor {
-	p := tenure.DefaultPolicy()
-	for _, kv := range [...][2]string{{"mfa", of}, {"mfa_values", values}} {
-		if kv[1] != "" {
-			_ = p.Set(kv[0], kv[1])
-		}
-	}
-	return tenure.SecondFactor{Of: p.MFA, Values: p.MFAValues}
 }
 
 var sessionStanding = `SELECT s.id, s.tenant_id, COALESCE(n.active, FALSE), s.user_id, COALESCE(u.user_name, ''), COALESCE(u.active, FALSE), COALESCE(u.role, ''), COALESCE(u.source, ''),
@@ -109,7 +98,7 @@ func scanSessionStanding(row scanner) (*tenure.Standing, error) {
 	s.Limits = sessionLimits(idle, life, adminIdle, reauth)
 	s.ExpiresAt = earlier(s.ExpiresAt, born.Add(s.Limits.Life))
 	if s.User != "" {
-		s.Factor = secondFactor(mfa, mfaValues)
+		s.Factor = tenure.StoredFactor(mfa, mfaValues)
 		s.Factor.Has = tenure.SignIn{ACR: s.ACR, AMR: s.AMR}.Shows(s.Factor.Values)
 	}
 	if on.id != "" { // it is good while that is in force, alone

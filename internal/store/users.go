@@ -99,7 +99,7 @@ func (r reads) UserStanding(ctx context.Context, tenant tenure.TenantID, id tenu
 		s := tenure.Standing{Kind: tenure.AssertedIdentity}
 		var mfa, mfaValues string
 		err := row.Scan(&s.User, &s.Tenant, &s.TenantActive, &s.UserName, &s.UserActive, &s.Role, &s.Source, &mfa, &mfaValues)
-		s.Factor = secondFactor(mfa, mfaValues)
+		s.Factor = tenure.StoredFactor(mfa, mfaValues)
 		return &s, err
 	}, `SELECT u.id, u.tenant_id, COALESCE(n.active, FALSE), u.user_name, u.active, u.role, u.source,
 		`+factorPolicy("u")+`

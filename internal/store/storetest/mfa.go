@@ -10,7 +10,7 @@ import (
 )
 
 // secondFactors: the policy of the tenant is read with its sessions and its people, and
-// what cannot be read is the default; who was told to have shown one has.
+// what cannot be read switches nothing off; who was told to have shown one has.
 func secondFactors(t *testing.T, f *fixture) {
 	set := func(tenant, key, value string) {
 		f.tx(func(ctx context.Context, tx *store.Tx) error {
@@ -32,6 +32,13 @@ func secondFactors(t *testing.T, f *fixture) {
 	set("other", "mfa", "all")
 	set("default", "mfa_values", `"`)
 	reads("off", "mfa", false)
+	for _, unreadable := range []string{"ALL", "on", ""} { // it is no way to switch it off
+		set("default", "mfa", unreadable)
+		reads("all", "mfa", false)
+		if p, err := f.db.Policy(f.ctx, tenure.DefaultTenant); err != nil || p.MFA != tenure.MFAAll || p.MFAValues != "mfa" {
+			t.Errorf("mfa %q is read as %q by %q (%v)", unreadable, p.MFA, p.MFAValues, err)
+		}
+	}
 	set("default", "mfa", "admin")
 	reads("admin", "mfa", false)
 	f.hand(`UPDATE sessions SET amr = 'pwd mfa'`)
