@@ -44,6 +44,24 @@ func TestTokensOfAConnectorAreFoundByIt(t *testing.T) {
 	}
 }
 
+// Whom an exception lets sign in without a second factor is asked with each request that a
+// proxy asserts: a tenant's exceptions are not searched through.
+func TestExceptionOfAPersonIsFoundByThem(t *testing.T) {
+	ctx := tenure.Everywhere(t.Context())
+	db, err := OpenSQLite(ctx, filepath.Join(t.TempDir(), "tenure.db"), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = db.Close() })
+	e := &explains{runner: db.run}
+	if _, err := (reads{run: e}).MFAException(ctx, tenure.DefaultTenant, "u", db.Now()); !tenure.IsKind(err, tenure.NotFound) {
+		t.Fatal(err)
+	}
+	if plan := strings.Join(e.plan, "\n"); !strings.Contains(plan, "SEARCH x USING INDEX exceptions_by_subject (tenant_id=? AND subject_id=?)") {
+		t.Error(plan)
+	}
+}
+
 // What is asked about every token, its exception with it, and what is asked about those
 // who look at lists, finds each row by an index: nothing is searched through.
 func TestStandingsAreFoundByIndexes(t *testing.T) {

@@ -6,6 +6,8 @@ SELECT set_config('search_path', quote_ident(current_schema()) || ', pg_temp', t
 -- session ends with that.
 ALTER TABLE sessions ADD COLUMN exception_id text COLLATE "C" NOT NULL DEFAULT '';
 CREATE INDEX sessions_by_exception ON sessions (exception_id) WHERE exception_id <> '';
+-- An identity that is asserted without a session asks with each request for its person's.
+CREATE INDEX exceptions_by_subject ON exceptions (tenant_id, subject_id) WHERE decision = 'approved';
 
 DROP TRIGGER sessions_updated ON sessions;
 CREATE TRIGGER sessions_updated AFTER UPDATE OF id, tenant_id, user_id, token_id, session_hash, expires_at, ended_at, acr, amr, exception_id ON sessions

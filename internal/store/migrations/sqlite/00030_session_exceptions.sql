@@ -3,6 +3,8 @@
 -- session ends with that.
 ALTER TABLE sessions ADD COLUMN exception_id TEXT NOT NULL DEFAULT '';
 CREATE INDEX sessions_by_exception ON sessions (exception_id) WHERE exception_id <> '';
+-- An identity that is asserted without a session asks with each request for its person's.
+CREATE INDEX exceptions_by_subject ON exceptions (tenant_id, subject_id) WHERE decision = 'approved';
 
 DROP TRIGGER sessions_updated;
 -- +goose StatementBegin
@@ -45,4 +47,5 @@ BEGIN
 END;
 -- +goose StatementEnd
 DROP INDEX sessions_by_exception;
+DROP INDEX exceptions_by_subject;
 ALTER TABLE sessions DROP COLUMN exception_id;
