@@ -99,5 +99,11 @@ func parseMFAValues(text string) (string, error) {
 	if len(words) == 0 || len(words) > maxMFAValues || slices.ContainsFunc(words, bad) {
 		return "", fmt.Errorf("expected 1 to %d values of amr or acr with spaces between, such as mfa", maxMFAValues)
 	}
+	for _, word := range words {
+		switch word {
+		case "pwd", "pin", "kba":
+			return "", fmt.Errorf("%s says that somebody knew something, which is one factor (RFC 8176 §2): expected what shows a second, such as mfa", word)
+		}
+	}
 	return strings.Join(words, " "), nil
 }

@@ -28,7 +28,7 @@ var policyValues = map[string]struct {
 	"pat_default_scopes":         {map[string]string{"chat": "chat", "models  chat": "chat models", "responses": "responses"}, []string{"", "chat,models", "Chat", "users.read", "*", "everything"}},
 	"extra_scopes":               {map[string]string{"": "", "embeddings": "embeddings", "embeddings responses": "responses embeddings"}, []string{"chat", "all", "responses,embeddings"}},
 	"mfa":                        {map[string]string{"off": "off", "admin": "admin", "all\n": "all"}, []string{"", "on", "All", "admin all"}},
-	"mfa_values":                 {map[string]string{"mfa": "mfa", "mfa  urn:okta:loa:2fa:any": "mfa urn:okta:loa:2fa:any", "2": "2"}, []string{"", " ", "m\"fa", "m\\fa", "größer", strings.Repeat("a", 256), strings.Repeat("a ", 21)}},
+	"mfa_values":                 {map[string]string{"mfa": "mfa", "mfa  urn:okta:loa:2fa:any": "mfa urn:okta:loa:2fa:any", "2": "2"}, []string{"", " ", "m\"fa", "m\\fa", "größer", "pwd", "mfa pin", "kba", strings.Repeat("a", 256), strings.Repeat("a ", 21)}},
 	"pat_minters":                {map[string]string{"": "", "member": "member", "viewer member viewer": "viewer member"}, []string{"admin", "super_admin", "member,viewer", "*"}},
 	"service_token_minters":      {map[string]string{"": "", "workspace_admin member": "workspace_admin member"}, []string{"auditor", "Member"}},
 	"admin_scope_approval":       {map[string]string{"required": "required", "none": "none"}, []string{"", "off", "true", "None"}},

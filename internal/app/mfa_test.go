@@ -84,7 +84,7 @@ func (f *factored) refuses(what string, c credential, method, path, body string)
 // is not there.
 func TestSecondFactorToAdminister(t *testing.T) {
 	f := installFactored(t)
-	weak := f.in("grace", "pwd")
+	weak := f.in("grace", "otp")
 	f.must(http.StatusOK, weak, "GET", "/api/v1/admin/users", "")
 	f.policy(`{"mfa":"admin"}`)
 	for what, says := range map[string]map[string]any{
@@ -101,7 +101,7 @@ func TestSecondFactorToAdminister(t *testing.T) {
 		f.must(http.StatusOK, c, "GET", "/api/v1/tokens", "")
 	}
 	said := f.refuses("a session from before", weak, "GET", "/api/v1/admin/audit", "")
-	for _, word := range []string{`amr \"pwd\"`, `\"mfa\"`, "mfa_missing"} {
+	for _, word := range []string{`amr \"otp\"`, `\"mfa\"`, "mfa_missing"} {
 		if !strings.Contains(said.body, word) {
 			t.Errorf("it does not say %s: %s", word, said.body)
 		}
@@ -126,7 +126,7 @@ func TestSecondFactorToAdminister(t *testing.T) {
 	}
 	f.must(http.StatusOK, person("grace@example.com"), "GET", "/api/v1/me", "")
 	// What counts is set, and holds for the sessions that there are.
-	f.policy(`{"mfa_values":"mfa pwd"}`)
+	f.policy(`{"mfa_values":"mfa otp"}`)
 	f.must(http.StatusOK, weak, "GET", "/api/v1/admin/users", "")
 }
 
@@ -179,7 +179,7 @@ func TestSecondFactorComesBeforeWhatASignInWrites(t *testing.T) {
 // Nobody shuts themselves out.
 func TestSecondFactorLocksNobodyOut(t *testing.T) {
 	f := installFactored(t)
-	weak, strong := f.in("grace", "pwd"), f.in("heidi", "pwd", "mfa")
+	weak, strong := f.in("grace", "otp"), f.in("heidi", "otp", "mfa")
 	locks := func(c credential, body string) {
 		t.Helper()
 		if r := f.ask(c, "PATCH", "/api/v1/admin/policy", body); r.status != http.StatusConflict || !strings.Contains(r.body, "mfa_lockout") {
@@ -190,7 +190,7 @@ func TestSecondFactorLocksNobodyOut(t *testing.T) {
 	locks(weak, `{"mfa":"all"}`)
 	locks(person("grace@example.com"), `{"mfa":"admin"}`)
 	locks(strong, `{"mfa":"admin","mfa_values":"hwk"}`)
-	f.must(http.StatusOK, weak, "PATCH", "/api/v1/admin/policy", `{"mfa":"admin","mfa_values":"pwd"}`)
+	f.must(http.StatusOK, weak, "PATCH", "/api/v1/admin/policy", `{"mfa":"admin","mfa_values":"otp"}`)
 	locks(weak, `{"mfa_values":"mfa"}`)
 	f.must(http.StatusOK, strong, "PATCH", "/api/v1/admin/policy", `{"mfa":"all","mfa_values":"mfa"}`)
 	locks(strong, `{"mfa_values":"hwk"}`)

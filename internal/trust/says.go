@@ -99,9 +99,9 @@ func (t *Trust) says(ctx context.Context, tenant tenure.TenantID, p tenure.Polic
 	}
 	switch p.MFA {
 	case tenure.MFAAdmin:
-		all = append(all, Statement{Topic: "Second factor", Says: "Who administers has signed in with a second factor, as the identity provider told with the sign-in; an approved exception lets one person off for a time.", State: Enforced})
+		all = append(all, Statement{Topic: "Second factor", Says: fmt.Sprintf("Who administers has signed in with a second factor, as the identity provider told with the sign-in (%s); an approved exception lets one person off for a time.", p.MFAValues), State: Enforced})
 	case tenure.MFAAll:
-		all = append(all, Statement{Topic: "Second factor", Says: "Everybody signs in with a second factor, as the identity provider tells with each sign-in; an approved exception lets one person off for a time.", State: Enforced})
+		all = append(all, Statement{Topic: "Second factor", Says: fmt.Sprintf("Everybody signs in with a second factor, as the identity provider tells with each sign-in (%s); an approved exception lets one person off for a time.", p.MFAValues), State: Enforced})
 	}
 	second := Statement{Topic: "Two people", Says: "A token that administers is asked for by one and approved by another, as soon as there are two who could.", State: Enforced}
 	if !p.AdminApproval {
