@@ -223,9 +223,8 @@ type exceptedFunc func(context.Context, tenure.TenantID, tenure.ProviderID) (tim
 
 // once asks of each provider once, for all flights that are looked at together.
 func (excepted exceptedFunc) once() exceptedFunc {
-	type answer func() (time.Time, error)
 	var mu sync.Mutex
-	known := map[tenure.ProviderID]answer{}
+	known := map[tenure.ProviderID]func() (time.Time, error){}
 	return func(ctx context.Context, tenant tenure.TenantID, id tenure.ProviderID) (time.Time, error) {
 		mu.Lock()
 		if known[id] == nil {
