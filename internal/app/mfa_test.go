@@ -125,6 +125,17 @@ func TestSecondFactorToAdminister(t *testing.T) {
 		t.Errorf("it does not say what to do: %s", said.body)
 	}
 	f.must(http.StatusOK, person("grace@example.com"), "GET", "/api/v1/me", "")
+	// To sign in again leads to the provider: by the header there would be a session that shows nothing.
+	for what, c := range map[string]credential{"a header": {}, "a header beside a session": f.in("grace", "mfa")} {
+		opened := f.h.count(`SELECT count(*) FROM sessions`)
+		r := f.ask(c, "POST", "/login/again", "to=%2Fadmin%2Fpeople", "X-User-Id", "grace@example.com", "Content-Type", "application/x-www-form-urlencoded")
+		if r.status != http.StatusOK || !strings.Contains(r.body, "Go on to sign in anew") || !strings.Contains(r.body, "/oidc/acme/start") {
+			t.Errorf("%s: %d %s", what, r.status, r.body)
+		}
+		if n := f.h.count(`SELECT count(*) FROM sessions`); n != opened {
+			t.Errorf("%s: %d sessions, and there were %d", what, n, opened)
+		}
+	}
 	// What counts is set, and holds for the sessions that there are.
 	f.policy(`{"mfa_values":"mfa otp"}`)
 	f.must(http.StatusOK, weak, "GET", "/api/v1/admin/users", "")

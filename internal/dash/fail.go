@@ -47,17 +47,18 @@ func (d *Dash) Fail(w http.ResponseWriter, r *http.Request, err error) {
 		page.signIn = loginURL(r, false)
 	}
 	page.explain(e)
+	helps := access.AfterSignIn(e) && (direct || e.Code != "mfa_required") // by the proxy alone it would be as it was
 	switch {
-	case direct && access.AfterSignIn(e) && d.Direct.Own(r):
+	case direct && helps && d.Direct.Own(r):
 		page.Heading, page.Link, page.LinkText = "Sign in again to go on", loginURL(r, true), "Sign in again"
-	case access.AfterSignIn(e) && web.Principal(r.Context()).Valid():
+	case helps && web.Principal(r.Context()).Valid():
 		d.mustSignIn(r, &page, e)
 	case direct && e.Code == "mfa_required": // nobody is let in without
 		page.Link, page.LinkText = "/login?reauth=1", "Sign in again"
 	case direct && signing:
 		page.Link, page.LinkText = "/login", "Back to sign-in"
 	}
-	if access.AfterSignIn(e) && r.Method == http.MethodPost {
+	if helps && r.Method == http.MethodPost {
 		page.keep(w, r)
 	}
 	page.Title = page.Heading

@@ -84,11 +84,14 @@ func (s *Signin) endPresented(r *http.Request) error {
 
 // Again is for whoever must show anew who they are: it ends the session that the
 // request came with and, when the proxy asserts the same person with this very
-// request, opens a new one. Otherwise the browser signs in as it did before.
+// request, opens a new one. Otherwise the browser signs in as it did before: also where the
+// policy asks for a second factor, which by what the proxy asserts the new one would lack.
 // It reports whether there is a new one.
 func (s *Signin) Again(w http.ResponseWriter, r *http.Request) (bool, error) {
 	p := web.Principal(r.Context())
-	if !asserted(p) {
+	f := p.Standing().Factor
+	f.Has = byProxy(p).Shows(f.Values)
+	if !asserted(p) || f.Missing() {
 		return false, s.SignOut(w, r)
 	}
 	if p.Session() != "" {
