@@ -90,11 +90,16 @@ func keptFor(now time.Time, r ledger.Retention) string {
 	if r.Since.IsZero() {
 		return "Nothing has happened yet."
 	}
+	keep := plural(int(r.Keep.Hours()/24), "day")
 	switch {
 	case r.Held() != nil:
-		return "A legal hold is in force: nothing is removed, and nothing about a person is erased."
+		text := "A legal hold is in force: nothing is removed, and nothing about a person is erased."
+		if r.Keep > 0 {
+			text += " Without it events would be kept for " + keep + "."
+		}
+		return text
 	case r.Keep > 0:
-		return "Events are kept for " + plural(int(r.Keep.Hours()/24), "day") + "; what is older is removed."
+		return "Events are kept for " + keep + "; what is older is removed."
 	}
 	days := int(now.Sub(r.Since).Hours()/24) + 1
 	return "Every event is kept: " + plural(days, "day") + " so far, since " + r.Since.UTC().Format("2 January 2006") + "."

@@ -103,7 +103,9 @@ func gone(ctx context.Context, read interface {
 ) error {
 	u, err := read.User(ctx, tenant, id)
 	if tenure.IsKind(err, tenure.NotFound) {
-		_, err = read.DeletedName(ctx, tenant, id)
+		if _, err = read.DeletedName(ctx, tenant, id); tenure.IsKind(err, tenure.NotFound) {
+			err = &tenure.Error{Kind: tenure.NotFound, Code: "user_not_found", Msg: "there is no such person, and there was none"}
+		}
 		return err
 	}
 	if err == nil && u.Active {
