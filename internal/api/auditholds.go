@@ -58,6 +58,7 @@ func (a *API) mountAuditHolds(m *mounting) {
 	operation(m, tenure.PlaceHold, huma.Operation{
 		OperationID: "place-audit-hold", Method: http.MethodPost, Path: path, Summary: "Place a legal hold", Tags: tags, DefaultStatus: http.StatusCreated,
 		Description: "While it is in force, nothing of the tenant's audit log is removed by retention, and nothing is erased.",
+		Metadata:    reveals(),
 	},
 		func(ctx context.Context, in *auditHoldIn) (*body[AuditHold], error) {
 			h, err := a.Ledger.PlaceHold(ctx, web.Principal(ctx), in.Body.Matter)

@@ -299,8 +299,9 @@ func (w *walk) provisioning() {
 // names nothing, and what is encrypted with it is another text each time.
 func sayable(field string, pairs [][2]string) [][2]string {
 	// The pattern is of models, of which anybody may say anything; a seed is of a sample,
-	// and a title is what a review is called, of all that there is in the tenant.
-	if field == "passphrase" || field == "pattern" || field == "seed" || field == "title" {
+	// a title is what a review is called, of all that there is in the tenant, and a matter
+	// what a legal hold is for.
+	if slices.Contains([]string{"passphrase", "pattern", "seed", "title", "matter"}, field) {
 		return nil
 	}
 	if !slices.Contains([]string{"about", "description", "reason", "answer", "title", "controls", "plan", "key", "client_id", "client_secret", "username_claim"}, field) {
