@@ -306,7 +306,7 @@ for (const scripted of [true, false]) {
       await page.goto('/settings');
       await go(page, 'Prices');
       await follow(page, 'Set a price');
-      await page.getByLabel('Models').fill(pattern);
+      await page.getByRole('textbox', { name: 'Models' }).fill(pattern);
       await page.getByLabel('Input', { exact: true }).fill('2.50');
       await page.getByLabel('Output', { exact: true }).fill('10');
       await press(page, 'Preview');
