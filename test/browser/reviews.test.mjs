@@ -90,6 +90,7 @@ test('a review revokes a token, which is then dead, and its stream cut', async (
     await page.getByLabel('Find').fill('bob@example.com');
     await page.getByLabel('Kind').selectOption('person');
     await page.getByRole('button', { name: 'Find' }).click();
+    await page.waitForURL(/kind=person/);
     await page.getByRole('link', { name: 'Decide about bob@example.com' }).click();
     await page.getByRole('link', { name: 'Reassign' }).click();
     await page.getByLabel('Reviewer').fill('wanda@example.com');
@@ -101,6 +102,7 @@ test('a review revokes a token, which is then dead, and its stream cut', async (
     await page.getByText('“bob@example.com” is for wanda@example.com to decide.').waitFor();
     await page.getByLabel('Kind').selectOption('person');
     await page.getByRole('button', { name: 'Find' }).click();
+    await page.waitForURL(/kind=person/);
     await page.getByRole('link', { name: 'Decide about wanda@example.com' }).click();
     await page.getByLabel('Keep').check();
     await page.getByLabel('Reason').fill('Heads the workspace');
@@ -108,7 +110,7 @@ test('a review revokes a token, which is then dead, and its stream cut', async (
     await page.getByText('“wanda@example.com” is kept.').waitFor();
     await page.goto('/admin/reviews');
     await page.getByRole('link', { name: 'Fourth quarter' }).click();
-    await page.getByRole('link', { name: 'Revoked', exact: true }).click();
+    await page.getByRole('link', { name: 'To be revoked', exact: true }).click();
     await page.getByRole('row', { name: /Old laptop/ }).locator('.stands', { hasText: 'revoked' }).waitFor();
     await page.getByRole('link', { name: 'Close review' }).click();
     await page.getByLabel('Reason').fill('Enough for a test');
