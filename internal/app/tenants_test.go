@@ -424,15 +424,16 @@ func (h *hand) dump(tenant string) string {
 		if table == "usage_minutes" { // who is not known is counted in the tenant default
 			continue
 		}
-		query := "SELECT * FROM " + table + " WHERE tenant_id = $1 ORDER BY 1, 2, 3"
+		query := "SELECT * FROM " + table + " WHERE tenant_id = $1"
 		if table == "audit_events" { // what was refused before it was known whose it is
-			query = strings.Replace(query, "ORDER", "AND action NOT IN ('request.refused', 'oidc.refused', 'oidc.logout_refused') ORDER", 1)
+			query += " AND action NOT IN ('request.refused', 'oidc.refused', 'oidc.logout_refused')"
 		}
 		rows, err := h.db.Query(query, tenant)
 		if err != nil {
 			h.t.Fatal(err)
 		}
 		columns, _ := rows.Columns()
+		var lines []string
 		for rows.Next() {
 			values := make([]any, len(columns))
 			into := make([]any, len(columns))
@@ -447,10 +448,14 @@ func (h *hand) dump(tenant string) string {
 					values[i] = at(moment)
 				}
 			}
-			fmt.Fprintln(&out, table, values)
+			lines = append(lines, fmt.Sprintln(table, values))
 		}
 		if err := rows.Err(); err != nil {
 			h.t.Fatal(err)
+		}
+		slices.Sort(lines)
+		for _, line := range lines {
+			out.WriteString(line)
 		}
 	}
 	return out.String()
