@@ -71,13 +71,13 @@ func (v *Vault) Keys(ctx context.Context, tenant tenure.TenantID, id tenure.Prov
 	v.mu.RLock()
 	o, ok := v.open[id]
 	v.mu.RUnlock()
-	if ok && o.tenant == tenant && (now.Before(o.until) || !v.Live.Current() && v.Live.FreshFor(tenure.MaxOutageGrace) == nil) {
+	if ok && v.serves(o, tenant, now) {
 		if o.incomplete && !now.Before(o.again) {
 			v.tryAgain(ctx, tenant, id)
 		}
 		return o.keys, nil
 	}
-	r := v.join(ctx, tenant, id)
+	r := v.join(ctx, tenant, id, now)
 	select {
 	case <-r.done:
 		return r.keys, r.err
@@ -87,11 +87,26 @@ func (v *Vault) Keys(ctx context.Context, tenant tenure.TenantID, id tenure.Prov
 	}
 }
 
-// join gives the reading of a provider's keys that is going on, or begins one. One that
-// was begun before a change is forgotten by it: nobody joins it any more.
-func (v *Vault) join(ctx context.Context, tenant tenure.TenantID, id tenure.ProviderID) *reading {
+// serves reports whether what is open of a provider is good for a tenant at now.
+func (v *Vault) serves(o opened, tenant tenure.TenantID, now time.Time) bool {
+	return o.tenant == tenant && (now.Before(o.until) || !v.Live.Current() && v.Live.FreshFor(tenure.MaxOutageGrace) == nil)
+}
+
+// join gives the reading of a provider's keys that is going on, one that has just ended, or
+// begins one. One that was begun before a change is forgotten by it: nobody joins it any more.
+func (v *Vault) join(ctx context.Context, tenant tenure.TenantID, id tenure.ProviderID, now time.Time) *reading {
 	v.mu.Lock()
 	defer v.mu.Unlock()
+	if o, ok := v.open[id]; ok && v.serves(o, tenant, now) { // it ended before the lock was had
+		r := &reading{tenant: tenant, told: true, keys: o.keys, done: make(chan struct{})}
+		close(r.done)
+		return r
+	}
+	return v.begin(ctx, tenant, id)
+}
+
+// begin joins a reading that is going on, or begins one. It needs the lock.
+func (v *Vault) begin(ctx context.Context, tenant tenure.TenantID, id tenure.ProviderID) *reading {
 	if r := v.reading[id]; r != nil && r.tenant == tenant && !r.told { // what it told may have ended since
 		r.waiting++
 		return r
@@ -113,11 +128,9 @@ func (v *Vault) tryAgain(ctx context.Context, tenant tenure.TenantID, id tenure.
 	if ok = ok && v.reading[id] == nil && !v.DB.Now().Before(o.again); ok {
 		o.again = v.DB.Now().Add(failedFor) // for whoever comes meanwhile
 		v.open[id] = o
+		v.begin(ctx, tenant, id) // and never left: what it finds is for those who come
 	}
 	v.mu.Unlock()
-	if ok {
-		v.join(ctx, tenant, id) // and never left: what it finds is for those who come
-	}
 }
 
 // leave breaks a reading off that nobody waits for.
