@@ -109,7 +109,7 @@ func kindOfSQLite(name, declared, text string) kind {
 // version. It is there to be filled, and then to be opened by OpenSQLite, which brings
 // it up to date.
 func OpenSQLiteAt(ctx context.Context, path string, version int64) (*DB, error) {
-	db, err := sql.Open("sqlite", dsn(path))
+	db, err := sql.Open("sqlite", dsn(path, "mode=rwc"))
 	if err != nil {
 		return nil, err
 	}

@@ -10,6 +10,8 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -239,8 +241,13 @@ func eachOf(rows *sql.Rows, err error, row func(scanner) error) error {
 	return classify(rows.Err())
 }
 
+// dsn is the name by which the file at path is opened. It is there already: whoever opens it
+// while it is away finds none, and makes none in its place.
 func dsn(path string, params ...string) string {
 	q := fmt.Sprintf("_pragma=busy_timeout(%d)", busyTimeout.Milliseconds())
+	if !slices.ContainsFunc(params, func(p string) bool { return strings.HasPrefix(p, "mode=") }) {
+		q += "&mode=rw"
+	}
 	for _, p := range params {
 		q += "&" + p
 	}

@@ -3,10 +3,12 @@ package store_test
 import (
 	"context"
 	"errors"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/tenure-gateway/tenure"
@@ -295,4 +297,38 @@ func TestCloseLeavesOneFile(t *testing.T) {
 	if files, _ := filepath.Glob(path + "-*"); len(files) != 0 {
 		t.Errorf("left behind: %v", files)
 	}
+}
+
+// While the file is away nobody makes another in its place, and when it is back everybody
+// reads it.
+func TestNoFileInThePlaceOfAnother(t *testing.T) {
+	ctx := tenure.Everywhere(t.Context())
+	path := filepath.Join(t.TempDir(), "tenure.db")
+	db, err := store.OpenSQLite(ctx, path, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = db.Close() })
+	if err := os.Rename(path, path+".gone"); err != nil {
+		t.Fatal(err)
+	}
+	var wg sync.WaitGroup
+	for range 50 { // more than there are connections
+		wg.Go(func() { _, _ = db.Tenants(ctx) })
+	}
+	wg.Wait()
+	if _, err := os.Stat(path); !errors.Is(err, fs.ErrNotExist) {
+		t.Error("there is a file in the place of the one that is away:", err)
+	}
+	if err := os.Rename(path+".gone", path); err != nil {
+		t.Fatal(err)
+	}
+	for range 50 {
+		wg.Go(func() {
+			if all, err := db.Tenants(ctx); err != nil || len(all) != 1 {
+				t.Error(all, err)
+			}
+		})
+	}
+	wg.Wait()
 }
