@@ -42,6 +42,7 @@ var commands = map[string]func(ts *testscript.TestScript, neg bool, args []strin
 	"down":     command((*world).down),     // down: the database is gone
 	"up":       command((*world).up),       // up: it is there again
 	"http":     command((*world).http),     // http STATUS METHOD PATH [-as USER] [-with TOKEN] [-H HEADER]... [-d BODY|@FILE]; prints the answer
+	"answers":  command((*world).answers),  // answers REGEXP STATUS METHOD PATH [flags]: http, again and again until the answer is like it
 	"chat":     command((*world).chat),     // chat STATUS: asks the model with $PAT; prints the answer
 	"comes":    command((*world).comes),    // comes STATUS: chat, again and again until it is answered so
 	"messages": command((*world).messages), // messages STATUS: likewise, the Anthropic way
@@ -218,13 +219,42 @@ func (w *world) kill9(_ *testscript.TestScript, _ []string) error {
 }
 
 func (w *world) http(ts *testscript.TestScript, args []string) error {
+	r, err := asked(ts, args)
+	if err != nil {
+		return err
+	}
+	return w.ask(ts, args[0], r)
+}
+
+func (w *world) answers(ts *testscript.TestScript, args []string) error {
+	like, err := regexp.Compile(args[0])
+	if err != nil {
+		return err
+	}
+	r, err := asked(ts, args[1:])
+	if err != nil {
+		return err
+	}
+	for end := time.Now().Add(20 * time.Second * slower); ; time.Sleep(settle) {
+		if res, err := r.do(ts.Getenv("URL")); err != nil {
+			return err
+		} else if like.MatchString(res.body) {
+			return w.ask(ts, args[1], r)
+		} else if time.Now().After(end) {
+			return fmt.Errorf("%s %s: nothing in it is like %s\n%s", r.method, r.path, args[0], res.body)
+		}
+	}
+}
+
+// asked reads the request of http: STATUS METHOD PATH [flags].
+func asked(ts *testscript.TestScript, args []string) (request, error) {
 	if len(args) < 3 {
-		return errors.New("usage: http STATUS METHOD PATH [flags]")
+		return request{}, errors.New("usage: http STATUS METHOD PATH [flags]")
 	}
 	r := request{method: args[1], path: args[2]}
 	for flags := args[3:]; len(flags) > 0; flags = flags[2:] {
 		if len(flags) < 2 {
-			return fmt.Errorf("%s needs a value", flags[0])
+			return r, fmt.Errorf("%s needs a value", flags[0])
 		}
 		switch v := flags[1]; flags[0] {
 		case "-as":
@@ -239,10 +269,10 @@ func (w *world) http(ts *testscript.TestScript, args []string) error {
 			}
 			r.body = v
 		default:
-			return fmt.Errorf("http has no flag %q", flags[0])
+			return r, fmt.Errorf("http has no flag %q", flags[0])
 		}
 	}
-	return w.ask(ts, args[0], r)
+	return r, nil
 }
 
 // ask sends r, prints the answer and compares its status.

@@ -87,7 +87,7 @@ func TestDaysHave24HoursInEveryZone(t *testing.T) {
 		l.seen()
 		young, old := l.written()[0], l.written()[1]
 		inZone := func(before, after string) *store.DB { // for 30 days, and for 30 more
-			l.hand(`DO $$ BEGIN EXECUTE format('ALTER DATABASE %I SET timezone = %L', current_database(), format('XXX` + before + `YYY` + after + `,J%s/0,J%s/0',
+			l.hand(`DO $$ BEGIN EXECUTE format('ALTER DATABASE %I SET timezone = %L', current_database(), format('STD` + before + `DST` + after + `,J%s/0,J%s/0',
 				(extract(doy FROM now())::int + 334) % 365 + 1, (extract(doy FROM now())::int + 29) % 365 + 1)); END $$`)
 			serve := l.thief()
 			var hours float64
