@@ -44,10 +44,10 @@ var commands = map[string]func(ts *testscript.TestScript, neg bool, args []strin
 	"http":     command((*world).http),     // http STATUS METHOD PATH [-as USER] [-with TOKEN] [-H HEADER]... [-d BODY|@FILE]; prints the answer
 	"answers":  command((*world).answers),  // answers REGEXP STATUS METHOD PATH [flags]: http, again and again until the answer is like it
 	"chat":     command((*world).chat),     // chat STATUS: asks the model with $PAT; prints the answer
-	"comes":    command((*world).comes),    // comes STATUS: chat, again and again until it is answered so
+	"comes":    command((*world).comes),    // comes STATUS [METHOD PATH [flags]]: http, or else chat, again and again until it is answered so
 	"messages": command((*world).messages), // messages STATUS: likewise, the Anthropic way
 	"guess":    command((*world).guess),    // guess COUNT STATUS [HEADER]: asks with so many made-up tokens; the last answer has this status
-	"slowed":   command((*world).slowed),   // slowed METHOD PATH [flags]: http 429; once in two seconds the answer may be another, so it asks again
+	"slowed":   command((*world).slowed),   // slowed METHOD PATH [flags]: http 429; about once in a second the answer may be another, so it asks again
 	"mint":     command((*world).mint),     // mint USER: a token over the API; sets $PAT, $TOKEN_ID and $USER_ID
 	"stream":   command((*world).stream),   // stream [-messages|-responses] [NAME]: opens a long stream with $PAT; stream -events [NAME]: a page's, with $COOKIE
 	"flows":    command((*world).flows),    // flows [NAME]: the stream goes on
@@ -281,12 +281,12 @@ func (w *world) ask(ts *testscript.TestScript, status string, r request) error {
 	if err != nil {
 		return err
 	}
-	fmt.Fprintf(ts.Stdout(), "%s %s\n", res.Proto, res.Status)
-	_ = res.Header.Write(ts.Stdout())
-	fmt.Fprintf(ts.Stdout(), "\n%s\n", res.body)
 	if strconv.Itoa(res.StatusCode) != status {
 		return fmt.Errorf("%s %s: %s, want %s\n%s", r.method, r.path, res.Status, status, res.body)
 	}
+	fmt.Fprintf(ts.Stdout(), "%s %s\n", res.Proto, res.Status)
+	_ = res.Header.Write(ts.Stdout())
+	fmt.Fprintf(ts.Stdout(), "\n%s\n", res.body)
 	return nil
 }
 
@@ -295,8 +295,12 @@ func (w *world) chat(ts *testscript.TestScript, args []string) error {
 }
 
 func (w *world) comes(ts *testscript.TestScript, args []string) error {
+	try := w.chat
+	if len(args) > 1 {
+		try = w.http
+	}
 	for end := time.Now().Add(20 * time.Second * slower); ; time.Sleep(settle) {
-		if err := w.chat(ts, args); err == nil || time.Now().After(end) {
+		if err := try(ts, args); err == nil || time.Now().After(end) {
 			return err
 		}
 	}
@@ -314,7 +318,7 @@ func (w *world) guess(ts *testscript.TestScript, args []string) error {
 	for i := range n {
 		r := request{"GET", "/v1/models", append([]string{"Authorization: Bearer " + tenure.NewToken(tenure.KindPAT).Reveal()}, args[2:]...), ""}
 		if i == n-1 {
-			return w.ask(ts, args[1], r)
+			return slow(args[1], func() error { return w.ask(ts, args[1], r) })
 		}
 		if res, err := r.do(ts.Getenv("URL")); err != nil || res.StatusCode != 401 && res.StatusCode != 429 {
 			return fmt.Errorf("guess %d: %s %w", i, res.body, err)
@@ -325,10 +329,18 @@ func (w *world) guess(ts *testscript.TestScript, args []string) error {
 
 func (w *world) slowed(ts *testscript.TestScript, args []string) error {
 	args = append([]string{"429"}, args...)
-	if w.http(ts, args) == nil {
-		return nil
+	return slow(args[0], func() error { return w.http(ts, args) })
+}
+
+// slow asks for what is to be slowed down up to five times: of those who are
+// slowed down about one in a second is not.
+func slow(status string, ask func() error) (err error) {
+	for range 5 {
+		if err = ask(); err == nil || status != "429" {
+			break
+		}
 	}
-	return w.http(ts, args)
+	return err
 }
 
 func (w *world) mint(ts *testscript.TestScript, args []string) error {
