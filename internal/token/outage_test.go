@@ -48,6 +48,21 @@ func (f *fixture) choose(t *testing.T, grace time.Duration) {
 	}
 }
 
+// remember has tokens in memory, as of now: the feed is followed no more, for late news has
+// what was read meanwhile forgotten.
+func (f *fixture) remember(t *testing.T, secrets ...string) {
+	t.Helper()
+	f.unfollow()
+	for _, secret := range secrets {
+		if p, err := f.ResolveForModels(f.ctx, secret); err != nil || p.BestEffort() {
+			t.Fatal(p, err)
+		}
+		if _, ok := f.Cache.get(tenure.DigestOf(secret)); !ok {
+			t.Fatal("it is not in memory")
+		}
+	}
+}
+
 // late waits until what is cached would be asked for again.
 func (f *fixture) late() {
 	f.unfollow()
@@ -64,9 +79,7 @@ func TestBestEffort(t *testing.T) {
 	f.choose(t, 4*time.Minute)
 	_, cached := f.mint(t, f.alice)
 	_, unknown := f.mint(t, f.alice)
-	if p, err := f.ResolveForModels(f.ctx, cached); err != nil || p.BestEffort() {
-		t.Fatal(p, err)
-	}
+	f.remember(t, cached)
 	if f.Cache.Grace(f.DB.Now()) != 4*time.Minute {
 		t.Errorf("the cache says %v", f.Cache.Grace(f.DB.Now()))
 	}
@@ -116,11 +129,7 @@ func TestBestEffortForgetsWhatItSawChange(t *testing.T) {
 	revoked, one := f.mint(t, f.alice)
 	narrowed, two := f.mint(t, f.alice)
 	_, three := f.mint(t, f.alice)
-	for _, secret := range []string{one, two, three} {
-		if _, err := f.ResolveForModels(f.ctx, secret); err != nil {
-			t.Fatal(err)
-		}
-	}
+	f.remember(t, one, two, three)
 	f.late()
 	err := f.DB.Tx(f.ctx, func(ctx context.Context, tx *store.Tx) error {
 		_, err := tx.RevokeToken(ctx, revoked.Tenant, revoked.ID, "me", "")
