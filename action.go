@@ -55,6 +55,12 @@ const (
 	ListNotices  Action = "notices.list"
 	ReadNotice   Action = "notices.read"
 	ViewPages    Action = "pages.view"
+
+	// ConnectBeliefs is the one of beliefs that an access token may.
+	ConnectBeliefs Action = "beliefs.connect"
+	ReadBeliefs    Action = "beliefs.read"
+	ChangeBeliefs  Action = "beliefs.change"
+	EraseBeliefs   Action = "beliefs.erase"
 )
 
 // The actions in a workspace.
@@ -125,6 +131,8 @@ const (
 	ReadHealth      Action = "admin.health.read"
 	ReadOverview    Action = "admin.overview.read"
 	ReadUsage       Action = "admin.usage.read"
+	CountBeliefs    Action = "admin.beliefs.count"
+	SetExtraction   Action = "admin.workspaces.set_extraction"
 	ListPrices      Action = "admin.prices.list"
 	SetPrice        Action = "admin.prices.set"
 	RemovePrice     Action = "admin.prices.remove"

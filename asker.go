@@ -15,6 +15,12 @@ func AskerOf(ctx context.Context) Principal {
 	return Principal{}
 }
 
+// WithAsker is for work that somebody asked for and that is done after their request: a
+// transaction of the context it returns asks whether they still may.
+func WithAsker(ctx context.Context, p Principal) context.Context {
+	return context.WithValue(ctx, AskerKey{}, &p)
+}
+
 // WithoutAsker is for what is done about a request after its act, or whoever has
 // asked: a transaction of the context it returns asks nobody whether they still may.
 // Its reach stays what it was.

@@ -29,6 +29,7 @@ const (
 	ClientClosed                  // the caller left
 	InsufficientSpace             // no room to store
 	TooSlow                       // the request did not arrive in time
+	UpgradeRequired               // a route that speaks another protocol than HTTP
 )
 
 // Error is an error that an edge can answer with. Msg and Code are for the

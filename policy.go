@@ -41,6 +41,8 @@ type Policy struct {
 	MFA             string        // of whom a second factor is asked: MFAOff, MFAAdmin or MFAAll
 	MFAValues       string        // what shows one: values of amr or acr, with spaces between
 	AuditRetention  time.Duration // how long audit events are kept; 0: for ever
+	Extraction      Extraction    // when beliefs are drawn out of turns, at most
+	BeliefExcerpts  bool          // a belief keeps a piece of the turn that it was drawn out of
 	TrustPage       string        // who may read it: TrustOff, TrustPeople or TrustPublic
 	TrustOwner      string        // who answers for it, as the page says it
 	TrustReview     time.Duration // how often somebody reads it and finds it true
@@ -65,7 +67,7 @@ func DefaultPolicy() Policy {
 		AdminApproval: true, RotationOverlap: 24 * time.Hour, OrphanGrace: 14 * 24 * time.Hour, NewMember: Member,
 		SessionIdle: time.Hour, SessionLife: 12 * time.Hour, SessionLimit: 20, AdminIdle: 15 * time.Minute, Reauth: 5 * time.Minute,
 		Currency: DefaultCurrency, ReviewEvery: 90 * 24 * time.Hour, ReviewDue: 14 * 24 * time.Hour,
-		MFA: MFAOff, MFAValues: DefaultMFAValues, TrustPage: TrustOff, TrustReview: 90 * 24 * time.Hour,
+		MFA: MFAOff, MFAValues: DefaultMFAValues, Extraction: ExtractNever, TrustPage: TrustOff, TrustReview: 90 * 24 * time.Hour,
 	}
 }
 
@@ -176,6 +178,20 @@ func settings() map[string]setting {
 				return err
 			},
 		},
+		"extraction": {
+			what: "When beliefs are drawn out of turns, at most: off (never), asked (where a request, or a client, asks for it), always; workspaces, people and tokens narrow it",
+			of:   []string{string(ExtractNever), string(ExtractAsked), string(ExtractAlways)},
+			get:  func(p *Policy) string { return string(p.Extraction) },
+			set: func(p *Policy, v string) error {
+				when, err := ParseExtraction(v)
+				if err != nil {
+					return fmt.Errorf("expected off, asked or always")
+				}
+				p.Extraction = when
+				return nil
+			},
+		},
+		"belief_excerpts": choice("Whether a belief keeps a piece of the turn that it was drawn out of: kept or dropped", "kept", "dropped", func(p *Policy) *bool { return &p.BeliefExcerpts }),
 		"trust_page": {
 			what: "Who may read the trust page: off (nobody), people (who is signed in), public (everybody)",
 			of:   []string{TrustOff, TrustPeople, TrustPublic},

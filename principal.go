@@ -86,6 +86,8 @@ type Standing struct {
 	Limits SessionLimits
 	// Factor is the second factor of a person who is signed in, and zero for all else.
 	Factor SecondFactor
+	// Extract is when beliefs are drawn out of a personal access token's turns.
+	Extract Extracting
 }
 
 // Outage is how long an access token goes on without news from the database, as its

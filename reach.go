@@ -15,6 +15,11 @@ func Everywhere(ctx context.Context) context.Context {
 	return context.WithValue(ctx, ReachKey{}, Everyone)
 }
 
+// Within gives a context whose statements see and write the rows of one tenant.
+func Within(ctx context.Context, tenant TenantID) context.Context {
+	return context.WithValue(ctx, ReachKey{}, string(tenant))
+}
+
 // ReachOf is the tenant whose rows a statement may touch, or "*" for all: what was
 // said, else the tenant of whoever asks. Where nobody has said and nobody asks it
 // is "", and no row may be touched.

@@ -100,6 +100,11 @@ var rules = map[tenure.Action]rule{
 	tenure.ListNotices:  {what: "list notices to oneself", roles: anyone},
 	tenure.ReadNotice:   {what: "mark a notice as read", roles: anyone},
 
+	tenure.ConnectBeliefs: {what: "open the WebSocket of one's own beliefs", scope: tenure.ScopeBeliefs, roles: anyone},
+	tenure.ReadBeliefs:    {what: "read one's own beliefs", roles: anyone},
+	tenure.ChangeBeliefs:  {what: "record, change and delete one's own beliefs, and say when some are drawn out of turns", roles: anyone},
+	tenure.EraseBeliefs:   {what: "erase all of one's own beliefs", roles: anyone, fresh: Recent},
+
 	// In a workspace.
 	tenure.ListWorkspaces: {what: "list workspaces: one's own, or all for those who may read all", roles: anyone, scope: tenure.ScopeWorkspacesRead},
 	tenure.ReadWorkspace:  {what: "read about a workspace", roles: readers, within: insiders, scope: tenure.ScopeWorkspacesRead},
@@ -164,6 +169,8 @@ var rules = map[tenure.Action]rule{
 	tenure.ReadHealth:      {what: "read what this process knows of itself; in the tenant default only", roles: readers, scope: tenure.ScopeHealthRead, home: true},
 	tenure.ReadOverview:    {what: "see how many have access, how much is asked, and how fast access ended", roles: readers},
 	tenure.ReadUsage:       {what: "see what models used, by whom", roles: readers},
+	tenure.CountBeliefs:    {what: "see how many beliefs each person has, and nothing of what they say", roles: readers},
+	tenure.SetExtraction:   {what: "say when beliefs are drawn out of a workspace's turns, and by which model", roles: admins, fresh: Recent},
 	tenure.ListPrices:      {what: "list what the tokens of models cost", roles: readers},
 	tenure.SetPrice:        {what: "say what the tokens of models cost, and reckon anew what was used", roles: supers, fresh: Recent},
 	tenure.RemovePrice:     {what: "end a price", roles: supers, fresh: Recent},

@@ -178,6 +178,9 @@ func (l *Live) concerned(changes []store.Change) []*Flight {
 	var out []*Flight
 	listed := map[*Flight]bool{}
 	for _, c := range changes {
+		if carriesNone(c) {
+			continue
+		}
 		for _, f := range l.flights.choose(concernedBy(c)) {
 			if !listed[f] {
 				listed[f] = true
@@ -251,6 +254,9 @@ type seenAt struct {
 	at      time.Time
 	horizon string
 }
+
+// carriesNone tells of a change of what no flight's authority rests on, and that comes often.
+func carriesNone(c store.Change) bool { return c.Kind == "belief" || c.Kind == "extraction" }
 
 // concernedBy chooses the flights that a change may concern: of a provider those to which
 // only its exception lets it be asked.

@@ -277,9 +277,11 @@ func (l *Live) CutOne(f *Flight, cause error) bool {
 	return n > 0
 }
 
-// Dismiss ends the flights that are pages which listen.
+// Dismiss ends the flights that would never end by themselves: pages which listen, and
+// sockets.
 func (l *Live) Dismiss(cause error) {
-	l.flights.cut(func(f *Flight) bool { return f.Listens }, cause)
+	n := l.flights.cut(func(f *Flight) bool { return f.Listens || f.Action == tenure.ConnectBeliefs }, cause)
+	l.Metrics.cut(n, cause)
 }
 
 // CutAll ends every flight, for example when the process ends.
@@ -292,7 +294,12 @@ func (l *Live) CutAll(cause error) int {
 // advance moves the generation on both sides of forgetting. A look-up that
 // began before cannot be cached after, and one that still found the old value
 // in the cache is looked at again by Enter.
+// What no authority rests on moves nothing.
 func (l *Live) advance(c store.Change) {
+	if carriesNone(c) {
+		l.Forget(c)
+		return
+	}
 	l.clock.generation.Add(1)
 	l.Forget(c)
 	l.clock.generation.Add(1)

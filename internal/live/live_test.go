@@ -461,3 +461,25 @@ func TestTheExceptionOfAProviderEndsItsFlights(t *testing.T) {
 		t.Errorf("the provider was read %d times for all of its streams", n)
 	}
 }
+
+// What would never end by itself is told first that the process ends; streams have the grace.
+func TestDismissEndsWhatWouldNotEnd(t *testing.T) {
+	w := newWorld(t, live.Options{})
+	p := w.principal(t, "alice", time.Time{})
+	enter := func(a tenure.Action) context.Context {
+		ctx, f, err := w.Enter(t.Context(), p, a, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { w.Leave(f) })
+		return ctx
+	}
+	page, socket, stream := enter(tenure.ViewPages), enter(tenure.ConnectBeliefs), enter(tenure.ChatCompletions)
+	w.Dismiss(tenure.ErrShutdown)
+	if live.Cause(page) != tenure.ErrShutdown || live.Cause(socket) != tenure.ErrShutdown || stream.Err() != nil {
+		t.Errorf("the page ended by %v, the socket by %v, the stream by %v", live.Cause(page), live.Cause(socket), live.Cause(stream))
+	}
+	if w.Open() != 2 {
+		t.Errorf("%d streams are counted", w.Open())
+	}
+}

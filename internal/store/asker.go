@@ -34,7 +34,9 @@ func (tx *Tx) stands(ctx context.Context, p tenure.Principal) error {
 		}
 	}
 	if s.User != "" {
-		return tx.personStands(ctx, s)
+		if err := tx.personStands(ctx, s); err != nil {
+			return err
+		}
 	}
 	if s.Token != "" && s.Session == "" {
 		return tx.tokenStands(ctx, s)

@@ -28,6 +28,9 @@ var remembered = []struct{ table, key, rest string }{
 	{"provider_credentials", "id", ", exception_id"},
 	{"provider_keys", "id", ", state"},
 	{"audit_sinks", "id", ", paused"},
+	{"beliefs", "id", ""},
+	{"belief_keys", "id", ""},
+	{"extraction_settings", "subject_kind, subject_id", ", tenant_id, extraction, model, updated_at, updated_by"},
 	{"audit_keys", "id", ", public, sealed, data_key, kek, form, created_at, created_by, checkpoints, retired_at"},
 	{"audit_holds", "id", ", tenant_id, matter, placed_at, placed_by, released_at"},
 }
@@ -54,6 +57,9 @@ const (
 	tenantRank    = `CASE %.role WHEN 'super_admin' THEN 3 WHEN 'admin' THEN 2 WHEN 'auditor' THEN 1 ELSE 0 END`
 	workspaceRank = `CASE %.role WHEN 'workspace_admin' THEN 2 WHEN 'member' THEN 1 ELSE 0 END`
 )
+
+// extractionRank is that of when beliefs are drawn out of turns.
+const extractionRank = `CASE %.extraction WHEN 'always' THEN 2 WHEN 'asked' THEN 1 ELSE 0 END`
 
 // rank is a role's, of the rows that are called so.
 func rank(form, rows string) string { return strings.ReplaceAll(form, "%", rows) }
@@ -113,14 +119,22 @@ var forwards = []forward{
 		WHERE w.id = provider_credentials.id AND w.exception_id = '' AND provider_credentials.exception_id <> ''`},
 	{"token_requests", "token_requests", `UPDATE token_requests SET state = w.state FROM was_token_requests w
 		WHERE w.id = token_requests.id AND w.state IN ('rejected', 'withdrawn', 'collected') AND token_requests.state IN ('pending', 'approved')`},
+	{"extraction", "extraction_settings", `UPDATE extraction_settings SET extraction = w.extraction FROM was_extraction_settings w WHERE w.subject_kind = extraction_settings.subject_kind
+		AND w.subject_id = extraction_settings.subject_id AND ` + rank(extractionRank, "w") + ` < ` + rank(extractionRank, "extraction_settings")},
+	{"extraction", "extraction_settings", `UPDATE extraction_settings SET model = '' FROM was_extraction_settings w WHERE w.subject_kind = extraction_settings.subject_kind
+		AND w.subject_id = extraction_settings.subject_id AND w.model = '' AND extraction_settings.model <> ''`},
 	{"audit_sinks_paused", "audit_sinks", `UPDATE audit_sinks SET paused = TRUE FROM was_audit_sinks w WHERE w.id = audit_sinks.id AND w.paused = TRUE AND audit_sinks.paused = FALSE`},
 }
 
-// goOn brings forward what goes on in the same installation: of the keys that sign the
+// goOn brings forward what goes on in the same installation: what narrows the drawing of
+// beliefs out of turns; of the keys that sign the
 // audit log the one that signs, where what it is sealed with is there; one that was retired
 // stays so, and its secret is destroyed again. Legal holds are in force that were in force,
 // here or in what came in: one that was released since is released anew, by somebody.
 var goOn = []string{
+	`INSERT INTO extraction_settings (subject_kind, subject_id, tenant_id, extraction, model, updated_at, updated_by)
+		SELECT subject_kind, subject_id, tenant_id, extraction, model, updated_at, updated_by FROM was_extraction_settings w WHERE w.extraction <> 'always'
+		AND NOT EXISTS (SELECT 1 FROM extraction_settings x WHERE x.subject_kind = w.subject_kind AND x.subject_id = w.subject_id)`,
 	`INSERT INTO audit_holds (id, tenant_id, matter, placed_at, placed_by) SELECT id, tenant_id, matter, placed_at, placed_by FROM was_audit_holds w
 		WHERE w.released_at IS NULL AND NOT EXISTS (SELECT 1 FROM audit_holds h WHERE h.id = w.id)`,
 	`INSERT INTO audit_keys (id, public, sealed, data_key, kek, form, created_at, created_by, checkpoints)
@@ -152,6 +166,8 @@ var gones = []forward{
 		WHERE NOT EXISTS (SELECT 1 FROM was_workspace_groups w WHERE w.workspace_id = workspace_groups.workspace_id AND w.group_id = workspace_groups.group_id)`},
 	{"oidc_connections", "oidc_connections", `DELETE FROM oidc_connections WHERE NOT EXISTS (SELECT 1 FROM was_oidc_connections w WHERE w.id = oidc_connections.id)`},
 	{"audit_sinks", "audit_sinks", `DELETE FROM audit_sinks WHERE NOT EXISTS (SELECT 1 FROM was_audit_sinks w WHERE w.id = audit_sinks.id)`},
+	{"beliefs", "beliefs", `DELETE FROM beliefs WHERE NOT EXISTS (SELECT 1 FROM was_beliefs w WHERE w.id = beliefs.id)`},
+	{"beliefs", "belief_keys", `DELETE FROM belief_keys WHERE NOT EXISTS (SELECT 1 FROM was_belief_keys w WHERE w.id = belief_keys.id)`},
 	{"oidc_subjects", "oidc_subjects", `DELETE FROM oidc_subjects
 		WHERE NOT EXISTS (SELECT 1 FROM was_oidc_subjects w WHERE w.user_id = oidc_subjects.user_id AND w.issuer = oidc_subjects.issuer AND w.subject = oidc_subjects.subject)`},
 }

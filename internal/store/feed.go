@@ -9,7 +9,8 @@ import (
 // read. Kind is "token", "user", "session", "membership" (ID is the user's),
 // "service_account", "provider", "workspace", "tenant", "policy", "limit",
 // "price", "exception" (ID is the tenant's, and once more its own when it ends for good)
-// or "connector"; "" means everything.
+// "connector", or "belief" and "extraction" (ID is the person's, a slash, and the belief's
+// or the job's; without one it means all of that person's); "" means everything.
 type Change struct {
 	Seq  int64  `json:"-"`
 	Kind string `json:"kind"`

@@ -51,6 +51,12 @@ const (
 	INSERT INTO policies (tenant_id, key, value, updated_at) SELECT t, 'k', 'v', now() FROM unnest('{a,b}'::text[]) t;
 	INSERT INTO audit_sinks (id, tenant_id, name, kind, address, format, sealed, data_key, cursor, signed, created_at) SELECT 's' || t, t, 'n', 'webhook', '', 'native', '', '', 0, 0, now() FROM unnest('{a,b}'::text[]) t;
 	INSERT INTO audit_holds (id, tenant_id, matter, placed_at) SELECT 'h' || t, t, 'm', now() FROM unnest('{a,b}'::text[]) t;
+	INSERT INTO belief_keys (id, tenant_id, user_id, sealed, data_key, created_at) SELECT 'y' || t, t, 'u' || t, '', '', now() FROM unnest('{a,b}'::text[]) t;
+	INSERT INTO beliefs (id, tenant_id, user_id, workspace_id, scope, type, status, name_hash, confidence, sealed, sealed_by, line, token_id, created_at, updated_at)
+		SELECT 'f' || t, t, 'u' || t, 'w' || t, 'user:universal', 'entity', 'active', '', 1, '', 'y' || t, 'f' || t, 't' || t, now(), now() FROM unnest('{a,b}'::text[]) t;
+	INSERT INTO belief_jobs (id, tenant_id, user_id, workspace_id, token_id, scope, sealed, sealed_by, created_at)
+		SELECT 'j' || t, t, 'u' || t, 'w' || t, 't' || t, 'user:universal', '', 'y' || t, now() FROM unnest('{a,b}'::text[]) t;
+	INSERT INTO extraction_settings (subject_kind, subject_id, tenant_id, extraction, updated_at) SELECT 'user', 'u' || t, t, 'off', now() FROM unnest('{a,b}'::text[]) t;
 	INSERT INTO webhook_secrets (tenant_id, sealed, data_key, created_at) SELECT t, '', '', now() FROM unnest('{a,b}'::text[]) t;
 	INSERT INTO notices (id, tenant_id, at, kind, severity, message, dedupe) SELECT 'n' || t, t, now(), '', 'info', '', '' FROM unnest('{a,b}'::text[]) t;
 	INSERT INTO past_holdings (tenant_id, user_id, kind, object_id, via, name, workspace_id, role, created_at, ended_at) SELECT t, 'u' || t, 'group', 'h', '', '', '', '', now(), now() FROM unnest('{a,b}'::text[]) t;

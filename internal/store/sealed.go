@@ -34,6 +34,7 @@ const (
 	OIDCClientSecret = "oidc client secret"
 	AuditSigningKey  = "audit signing key"
 	AuditSinkSecret  = "audit sink secret"
+	BeliefSecret     = "belief key"
 )
 
 // A Sealer seals one secret. It is made before the transaction that stores it, for a
@@ -60,6 +61,11 @@ func BoundAuditSink(s tenure.AuditSink) Bound {
 	return Bound{Tenant: s.Tenant, Credential: string(s.ID), Provider: s.Address, Purpose: AuditSinkSecret}
 }
 
+// BoundBeliefs is what the key of a person's beliefs is bound to.
+func BoundBeliefs(k BeliefKey) Bound {
+	return Bound{Tenant: k.Tenant, Credential: k.ID, Provider: string(k.User), Purpose: BeliefSecret}
+}
+
 // SealedRow is a sealed secret in its place.
 type SealedRow struct {
 	ID string // of its table's rows
@@ -69,7 +75,7 @@ type SealedRow struct {
 
 // SealedTables are the tables that have sealed secrets.
 func SealedTables() []string {
-	return []string{"provider_keys", "webhook_secrets", "oidc_connections", "audit_keys", "audit_sinks"}
+	return []string{"provider_keys", "webhook_secrets", "oidc_connections", "audit_keys", "audit_sinks", "belief_keys"}
 }
 
 // sealedIn says where a table of sealed secrets has what: its key, what a secret is
@@ -82,6 +88,8 @@ func sealedIn(table string) (id, columns, sealed string) {
 		return "tenant_id", `tenant_id, tenant_id, '', 'webhook', 0, '', '` + WebhookSecret + `'`, "sealed"
 	case "audit_sinks":
 		return "id", `id, tenant_id, '', id, 0, address, '` + AuditSinkSecret + `'`, "sealed"
+	case "belief_keys":
+		return "id", `id, tenant_id, '', id, 0, user_id, '` + BeliefSecret + `'`, "sealed"
 	case "audit_keys":
 		return "id", `id, '` + string(tenure.DefaultTenant) + `', '', id, 0, '', '` + AuditSigningKey + `'`, "sealed"
 	}
@@ -113,12 +121,14 @@ func (tx *Tx) Reseal(ctx context.Context, table string, row SealedRow, to Sealed
 
 // Destroy ends a sealed secret whose key is lost, if it is still what was read: the
 // version of a provider's key is retired, the secret of a webhook removed, an OIDC
-// connection or an audit sink left without one, and the log's signing key retired. false: somebody else has changed the row.
+// connection or an audit sink left without one, the log's signing key retired, and a
+// person's beliefs go with their key. false: somebody else has changed the row.
 func (tx *Tx) Destroy(ctx context.Context, table string, row SealedRow) (bool, error) {
 	statement := map[string]string{
 		"provider_keys":    `UPDATE provider_keys SET state = 'retired' WHERE id = $1 AND data_key = $2`,
 		"webhook_secrets":  `DELETE FROM webhook_secrets WHERE tenant_id = $1 AND data_key = $2`,
 		"oidc_connections": `UPDATE oidc_connections SET secret_sealed = $3, data_key = $3, kek = '', form = 0 WHERE id = $1 AND data_key = $2`,
+		"belief_keys":      `DELETE FROM belief_keys WHERE id = $1 AND data_key = $2`,
 		"audit_sinks":      `UPDATE audit_sinks SET sealed = $3, data_key = $3, kek = '', form = 0 WHERE id = $1 AND data_key = $2`,
 		"audit_keys":       `UPDATE audit_keys SET sealed = $3, data_key = $3, kek = '', form = 0, retired_at = $4 WHERE id = $1 AND data_key = $2`,
 	}[table]

@@ -15,6 +15,7 @@ import (
 // database is replaced go on as they are.
 var leftOut = map[string]string{
 	"audit_hold_locks":     "what goes and a legal hold wait there for each other; kept when a database is replaced",
+	"belief_jobs":          "turns that wait for minutes to have beliefs drawn out of them",
 	"changes":              "the feed numbers the commits of one database",
 	"goose_db_version":     "which migrations were made is the database's own",
 	"idempotency":          "what was answered to requests may not be there any more",

@@ -20,7 +20,7 @@ import (
 // backedUp are the tables that a backup has. A table that a migration adds is in it by
 // itself: whoever adds one says here that it belongs there, or in leftOut why not.
 var backedUp = []string{
-	"access_review_items", "access_reviews", "api_tokens", "audit_checkpoints", "audit_checkpoints_before", "audit_events", "audit_holds", "audit_keys", "audit_leaves", "audit_sinks", "audit_subtrees", "exceptions", "group_members", "groups", "memberships", "meta", "model_prices", "model_usage", "notices", "oidc_connections", "oidc_domains",
+	"access_review_items", "access_reviews", "api_tokens", "audit_checkpoints", "audit_checkpoints_before", "audit_events", "audit_holds", "audit_keys", "audit_leaves", "audit_sinks", "audit_subtrees", "belief_keys", "beliefs", "exceptions", "extraction_settings", "group_members", "groups", "memberships", "meta", "model_prices", "model_usage", "notices", "oidc_connections", "oidc_domains",
 	"oidc_subjects", "past_holdings", "policies", "provider_credentials", "provider_keys", "revocations", "scim_connector_counts",
 	"scim_connector_figures", "scim_connector_tokens", "scim_connectors", "service_accounts", "sessions", "tenants", "token_requests", "trust_requests", "trust_reviews",
 	"usage_limits", "usage_minutes", "user_emails", "users", "webhook_secrets", "workspace_groups", "workspaces",

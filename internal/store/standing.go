@@ -1,6 +1,7 @@
 package store
 
 import (
+	"cmp"
 	"context"
 	"encoding/hex"
 	"time"
@@ -23,6 +24,9 @@ var standingColumns = `SELECT t.id, COALESCE(NULLIF(t.family_id, ''), t.id), t.k
 	COALESCE((SELECT value FROM policies WHERE tenant_id = t.tenant_id AND key = 'orphan_grace'), ''),
 	COALESCE((SELECT value FROM policies WHERE tenant_id = t.tenant_id AND key = 'root_token'), ''),
 	COALESCE(w.outage_grace_seconds, 0), COALESCE((SELECT value FROM policies WHERE tenant_id = t.tenant_id AND key = 'best_effort_max'), ''),
+	COALESCE((SELECT value FROM policies WHERE tenant_id = t.tenant_id AND key = 'extraction'), ''),
+	COALESCE((SELECT value FROM policies WHERE tenant_id = t.tenant_id AND key = 'belief_excerpts'), ''),
+	COALESCE(xw.extraction, ''), COALESCE(xw.model, ''), COALESCE(xu.extraction, ''), COALESCE(xt.extraction, ''),
 	t.exception_id, ` + heldColumns + `, COALESCE(w.exception_id, ''), ` + heldBySpace() + `
 	FROM api_tokens t
 	LEFT JOIN tenants n ON n.id = t.tenant_id
@@ -32,6 +36,9 @@ var standingColumns = `SELECT t.id, COALESCE(NULLIF(t.family_id, ''), t.id), t.k
 	LEFT JOIN service_accounts a ON a.id = t.service_account_id AND a.tenant_id = t.tenant_id AND a.workspace_id = t.workspace_id
 	LEFT JOIN scim_connector_tokens ct ON ct.token_id = t.id
 	LEFT JOIN scim_connectors c ON c.id = ct.connector_id AND c.tenant_id = t.tenant_id AND c.deleted_at IS NULL
+	LEFT JOIN extraction_settings xw ON xw.subject_kind = 'workspace' AND xw.subject_id = t.workspace_id AND xw.tenant_id = t.tenant_id
+	LEFT JOIN extraction_settings xu ON xu.subject_kind = 'user' AND xu.subject_id = t.user_id AND xu.tenant_id = t.tenant_id
+	LEFT JOIN extraction_settings xt ON xt.subject_kind = 'token' AND xt.subject_id = t.id AND xt.tenant_id = t.tenant_id
 	LEFT JOIN exceptions x ON x.id = t.exception_id AND x.tenant_id = t.tenant_id
 	LEFT JOIN exceptions o ON o.id = w.exception_id AND o.tenant_id = w.tenant_id`
 
@@ -47,7 +54,8 @@ type standingRow struct {
 	connector, networks         string
 	outage                      int64 // seconds
 	exception, spaceException   held
-	policy                      struct{ extra, grace, root, bestEffort string }
+	policy                      struct{ extra, grace, root, bestEffort, extraction, excerpts string }
+	extraction                  struct{ space, model, user, token string }
 }
 
 func scanTokenStanding(row scanner) (*tenure.Standing, error) {
@@ -59,7 +67,8 @@ func scanTokenStanding(row scanner) (*tenure.Standing, error) {
 		&s.ServiceAccount, &s.AccountActive, &r.account, into(&r.accountEnds), into(&r.orphaned), &r.accountEnded,
 		&s.Name, &r.scopes, &r.models, &r.spaceModels, &r.spaceThere, into(&s.ExpiresAt), into(&s.RotatedAt), &s.Ended,
 		&s.Connector, &r.connector, &r.networks, &r.policy.extra, &r.policy.grace, &r.policy.root,
-		&r.outage, &r.policy.bestEffort, &r.exception.id,
+		&r.outage, &r.policy.bestEffort, &r.policy.extraction, &r.policy.excerpts,
+		&r.extraction.space, &r.extraction.model, &r.extraction.user, &r.extraction.token, &r.exception.id,
 	}, append(append(r.exception.dest(), &r.spaceException.id), r.spaceException.dest()...)...)...)
 	if err != nil {
 		return nil, err
@@ -77,6 +86,7 @@ func scanTokenStanding(row scanner) (*tenure.Standing, error) {
 	case tenure.KindPAT:
 		s.Kind, s.Ended = tenure.PAT, s.Ended || !r.spaceThere
 		s.Scopes &= tenure.PersonalScopes
+		s.Extract = r.extracting()
 	case tenure.KindService:
 		r.service(&s)
 	case tenure.KindSCIM:
@@ -87,6 +97,21 @@ func scanTokenStanding(row scanner) (*tenure.Standing, error) {
 		s.Ended = s.Ended || r.policy.root == "off"
 	}
 	return &s, nil
+}
+
+// extracting is the least of what the tenant, the workspace, the person and the token say
+// of drawing out beliefs. A word that is none is off.
+func (r *standingRow) extracting() tenure.Extracting {
+	said := func(word string, unsaid tenure.Extraction) tenure.Extraction {
+		return tenure.Extraction(cmp.Or(word, string(unsaid)))
+	}
+	x := r.extraction
+	when := said(r.policy.extraction, tenure.ExtractNever).Narrow(said(x.space, tenure.ExtractAlways)).
+		Narrow(said(x.user, tenure.ExtractAsked)).Narrow(said(x.token, tenure.ExtractAlways))
+	if when == tenure.ExtractNever || x.model == "" {
+		return tenure.Extracting{When: tenure.ExtractNever}
+	}
+	return tenure.Extracting{When: when, Model: x.model, Quote: r.policy.excerpts == "kept"}
 }
 
 // goesOn fills in how long a token goes on without the database: while the exception of

@@ -220,7 +220,7 @@ func (t *Tokens) Forget(c store.Change) {
 	switch c.Kind {
 	case "token", "user", "membership", "service_account":
 		t.Cache.drop(c.ID)
-	case "session", "provider":
+	case "session", "provider", "belief", "extraction":
 	default:
 		t.Cache.clear()
 	}
