@@ -33,6 +33,7 @@ type target struct {
 	model    string // as the provider knows it
 	rules    rules
 	headers  []vault.Header // that the provider gets beside its key
+	guessed  bool           // the provider's list could not be had
 }
 
 // rules are what the tenant's policy says of its providers.
@@ -152,8 +153,9 @@ func (l *listing) find(p tenure.Principal, kind tenure.ProviderKind, model strin
 		}
 	}
 	if unlisted >= 0 && unlisted < len(l.offers) {
-		o := l.offers[unlisted]
-		return o.target(model), true
+		t := l.offers[unlisted].target(model)
+		t.guessed = true
+		return t, true
 	}
 	return target{}, false
 }

@@ -12,9 +12,13 @@ import (
 // stream_usage says whether they are asked.
 
 // figures reports whether the provider is asked.
-func (t *target) figures() bool {
+func (t *target) figures() bool { return t.rules.stream || t.openAI() }
+
+// openAI reports whether the provider is OpenAI itself, or Azure's, and no server that
+// speaks its format.
+func (t *target) openAI() bool {
 	host := t.base.Hostname()
-	return t.rules.stream || host == "api.openai.com" || strings.HasSuffix(host, ".api.openai.com") || strings.HasSuffix(host, ".openai.azure.com")
+	return host == "api.openai.com" || strings.HasSuffix(host, ".api.openai.com") || strings.HasSuffix(host, ".openai.azure.com")
 }
 
 // withUsage is the edit that asks for the figures of use, and whether it is one:

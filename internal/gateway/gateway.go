@@ -35,9 +35,13 @@ type Gateway struct {
 	Limits Limits
 	// Bounds are the limits on the use of models; nil: there are none.
 	Bounds *limits.Limits
-	Log    *slog.Logger
+	// Turned is told of each completed turn out of which beliefs are to be drawn; nil: none
+	// are. It does not wait.
+	Turned func(Turn)
+	// Inside serves a request of the gateway's own, as one of the principal's, as
+	// web.Router does. Ask needs it.
+	Inside func(http.ResponseWriter, *http.Request, tenure.Principal, tenure.Origin) *web.Event
 
-	rota      *rota
 	proxy     *httputil.ReverseProxy
 	catalogue catalogue
 	bodies    *sync.Pool
@@ -62,12 +66,12 @@ type Limits struct {
 
 // New makes a gateway.
 func New(v *vault.Vault, l *live.Live, guard *egress.Guard, limits Limits, logger *slog.Logger) *Gateway {
-	g := &Gateway{Vault: v, Live: l, Limits: limits, Log: logger, rota: &rota{next: newTransport(guard, limits), anew: v.Anew}, bodies: newBodies(), shares: shares{max: limits.MaxPerOwner}}
-	g.catalogue = newCatalogue(v, g.rota, logger)
+	g := &Gateway{Vault: v, Live: l, Limits: limits, bodies: newBodies(), shares: shares{max: limits.MaxPerOwner}}
+	g.catalogue = newCatalogue(v, &rota{next: newTransport(guard, limits), anew: v.Anew}, logger)
 	g.catalogue.refusals = &refusals{}
 	g.proxy = &httputil.ReverseProxy{
 		Rewrite: rewrite, ModifyResponse: g.answer, ErrorHandler: g.unreachable,
-		Transport: g.rota, BufferPool: newBuffers(),
+		Transport: g.catalogue.rota, BufferPool: newBuffers(),
 		// What went wrong is in the request's own log line.
 		ErrorLog: log.New(io.Discard, "", 0),
 	}
@@ -87,9 +91,9 @@ func (g *Gateway) Routes() []web.Route {
 		{Pattern: "POST /v1/embeddings", Action: tenure.CreateEmbedding, Handle: embeddings, Fail: openAI.fail, Streams: true},
 		{Pattern: "POST /v1/messages", Action: tenure.CreateMessage, Handle: messages, Fail: anthropic.fail, Streams: true},
 		{Pattern: "POST /v1/messages/count_tokens", Action: tenure.CountTokens, Handle: count, Fail: anthropic.fail, Streams: true},
-		{Pattern: "GET /v1/models", Action: tenure.ListModels, Handle: g.shared(g.listModels), Fail: failModels},
-		{Pattern: "GET /v1/models/{id...}", Action: tenure.ReadModel, Handle: g.shared(g.readModel), Fail: failModels},
-		{Pattern: "/v1/", Action: tenure.Unrouted, Handle: nothingHere, Fail: failModels},
+		{Pattern: "GET /v1/models", Action: tenure.ListModels, Handle: g.shared(g.listModels), Fail: Fail},
+		{Pattern: "GET /v1/models/{id...}", Action: tenure.ReadModel, Handle: g.shared(g.readModel), Fail: Fail},
+		{Pattern: "/v1/", Action: tenure.Unrouted, Handle: nothingHere, Fail: Fail},
 	}
 }
 
@@ -114,6 +118,7 @@ type call struct {
 	edits    edits
 	hide     bool // the figures of use were asked for by us alone
 	event    *web.Event
+	turn     *turn // its copy; nil: none is made
 	flight   *live.Flight
 	rc       http.ResponseController
 	sending  atomic.Bool   // the body has been read
@@ -138,6 +143,11 @@ func (g *Gateway) model(pr *protocol, action tenure.Action, path string) func(ht
 	return g.shared(func(w http.ResponseWriter, r *http.Request) error {
 		p := web.Principal(r.Context())
 		c := &call{protocol: pr, path: path, event: web.EventOf(r.Context()), rc: *http.NewResponseController(w)}
+		if action == tenure.ChatCompletions || action == tenure.CreateMessage {
+			if err := g.listen(r.Header, p, c); err != nil {
+				return err
+			}
+		}
 		ctx, flight, err := g.Live.Enter(r.Context(), p, action, c.unblock)
 		if err != nil {
 			return err
@@ -156,10 +166,12 @@ func (g *Gateway) model(pr *protocol, action tenure.Action, path string) func(ht
 			return err
 		}
 		defer c.body.release()
+		defer c.turn.drop()
 		g.proxy.ServeHTTP(w, r.WithContext(context.WithValue(ctx, callKey{}, c)))
 		if c.event.Cut != "" {
 			_ = c.rc.SetWriteDeadline(time.Time{})
 		}
+		g.turned(ctx, p, c)
 		return c.event.Err
 	})
 }

@@ -12,6 +12,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -142,7 +143,7 @@ func newWorldWithin(t *testing.T, upstream string, limits gateway.Limits) *world
 		t.Fatal(err)
 	}
 	rt := &web.Router{
-		Known: access.Known, Now: time.Now, Log: web.NewLogWriter(io.Discard), Metrics: web.NewMetrics(prometheus.NewRegistry()),
+		Known: access.Known, Now: time.Now, Log: web.NewLogWriter(w.log), Metrics: web.NewMetrics(prometheus.NewRegistry()),
 		Address: func(*http.Request) string { return "192.0.2.1" }, Observe: w.observe,
 		Check:        func(_ context.Context, p tenure.Principal, a tenure.Action) error { return access.Check(p, a) },
 		Authenticate: func(*http.Request, tenure.Action) (tenure.Principal, error) { return w.principal() },
@@ -150,6 +151,7 @@ func newWorldWithin(t *testing.T, upstream string, limits gateway.Limits) *world
 	if err := rt.Mount(w.gateway.Routes()); err != nil {
 		t.Fatal(err)
 	}
+	w.gateway.Inside = rt.Inside
 	srv := httptest.NewServer(rt)
 	w.url = srv.URL
 	ready, done := make(chan struct{}), make(chan struct{})
@@ -192,6 +194,12 @@ func (r *recorded) add(q simulator.Request) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.all = append(r.all, q)
+}
+
+func (r *recorded) list() []simulator.Request {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return slices.Clone(r.all)
 }
 
 func (r *recorded) last(path string) simulator.Request {
@@ -251,6 +259,7 @@ func TestWhatReachesTheProvider(t *testing.T) {
 		"Authorization", "Bearer tpat_callers", "X-Api-Key", "callers", "Cookie", "a=b", "X-User-Id", "alice", "X_User_Id", "alice",
 		"X-Forwarded-For", "10.1.1.1", "X-Forwarded-Host", "h", "Forwarded", "for=1", "Openai-Organization", "org-x", "Proxy-Authorization", "Basic x",
 		"Upgrade", "h2c", "Connection", "Upgrade", "Te", "trailers", "Accept-Encoding", "gzip", "X-Anything", "else", "Openai-Beta", "assistants=v2",
+		"Tenure-Extract", "on", "Tenure-Scope", "project:billing",
 	}
 	if res := w.post("/v1/chat/completions", chat("hi", false), headers...); res.StatusCode != 200 {
 		t.Fatalf("%d %s", res.StatusCode, text(t, res))
@@ -270,7 +279,8 @@ func TestWhatReachesTheProvider(t *testing.T) {
 		t.Fatalf("%d %s", res.StatusCode, text(t, res))
 	}
 	got = rec.last("/v1/messages")
-	if got.Header.Get("X-Api-Key") != providerKey || got.Header.Get("Authorization") != "" || got.Header.Get("Anthropic-Version") == "" {
+	if got.Header.Get("X-Api-Key") != providerKey || got.Header.Get("Authorization") != "" || got.Header.Get("Anthropic-Version") == "" ||
+		got.Header.Get("Tenure-Extract")+got.Header.Get("Tenure-Scope") != "" {
 		t.Errorf("headers at the provider: %v", got.Header)
 	}
 }

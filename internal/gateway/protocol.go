@@ -41,7 +41,8 @@ func speaks(r *http.Request) *protocol {
 	return &openAI
 }
 
-func failModels(w http.ResponseWriter, r *http.Request, err error) { speaks(r).fail(w, r, err) }
+// Fail refuses a request below /v1 that may be of either protocol.
+func Fail(w http.ResponseWriter, r *http.Request, err error) { speaks(r).fail(w, r, err) }
 
 // The protocols. They are never modified.
 var (

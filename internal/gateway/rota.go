@@ -58,7 +58,7 @@ type sent struct {
 // does again (true): once an hour for each key, beside the request, and again with the
 // next one where note fails. It is called before the gateway serves.
 func (g *Gateway) OnKey(note func(context.Context, tenure.Provider, tenure.KeyID, bool) error) {
-	g.rota.judged = note
+	g.catalogue.rota.judged = note
 }
 
 // send sends a request with the key whose turn it is, and with others while the

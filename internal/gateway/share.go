@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"net/http"
 	"sync"
+	"sync/atomic"
 
 	"github.com/tenure-gateway/tenure"
 	"github.com/tenure-gateway/tenure/internal/web"
@@ -12,7 +13,8 @@ import (
 // shares are how many requests each owner of tokens has in flight, so that nobody
 // takes the room of all.
 type shares struct {
-	max int // of one owner; 0: as many as there is room for
+	copied atomic.Int64 // bytes of turns that are being copied
+	max    int          // of one owner; 0: as many as there is room for
 
 	mu sync.Mutex
 	of map[string]int // by the id of the person or service account

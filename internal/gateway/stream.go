@@ -108,6 +108,7 @@ func (g *Gateway) answer(res *http.Response) error {
 		res.ContentLength = -1
 		delete(res.Header, "Content-Length")
 	}
+	c.turn.begin(res, s.events, len(c.body.bytes()))
 	c.event.Used, res.Body = true, s
 	return nil
 }
@@ -167,10 +168,12 @@ func (s *stream) Read(p []byte) (int, error) {
 		n, err := s.next(p)
 		if n > 0 {
 			s.note(p[:n])
+			s.call.turn.pass(p[:n])
 			return n, nil // an error comes again with the next Read
 		}
 		switch {
 		case errors.Is(err, io.EOF):
+			s.call.turn.end()
 			return 0, err
 		case err != nil:
 			if cut := live.Cause(s.ctx); cut != nil {

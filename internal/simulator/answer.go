@@ -24,8 +24,10 @@ type ask struct {
 	bytes   int // of all images, decoded
 	tools   []tool
 	choice  choice
-	limit   int // most words to answer with; zero is no limit
-	tokens  int // of the input so far
+	model   string
+	format  json.RawMessage // the schema of a structured answer; nil: words
+	limit   int             // most words to answer with; zero is no limit
+	tokens  int             // of the input so far
 }
 
 // tool is a function that the caller offers.
@@ -114,13 +116,21 @@ func (a *ask) hasTool(name string) bool {
 func (s *Server) answer(a *ask) *answer {
 	d := readDirectives(a.user, s.Faults).or(readDirectives(strings.Join(a.system, "\n"), s.Faults))
 	ans := &answer{pace: s.ChunkEvery, fault: d.fault}
+	if s.Faults && a.model == modelLate && (a.format != nil || a.choice.force) {
+		ans.fault = fault{kind: hang}
+	}
 	if d.paced {
 		ans.pace = d.pace
 	}
 	if t := a.callee(); t != nil {
 		ans.call = t
-		ans.pieces = split(arguments(t.schema, place(a.user)))
+		ans.pieces = split(s.document(a, t.schema))
 		ans.output = 1 + len(ans.pieces)
+		return ans
+	}
+	if a.format != nil {
+		ans.pieces = split(s.document(a, a.format))
+		ans.output = len(ans.pieces)
 		return ans
 	}
 	words := s.words(a, d.count)

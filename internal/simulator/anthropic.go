@@ -143,7 +143,7 @@ func (x *exchange) readMessages() (*messagesRequest, *ask, error) {
 
 // ask is the request in neutral words, without its limit.
 func (q *messagesRequest) ask() (*ask, error) {
-	a := &ask{}
+	a := &ask{model: q.Model}
 	system, err := a.blocks(q.System, "system")
 	if err != nil {
 		return nil, err

@@ -14,6 +14,7 @@ type schema struct {
 	Type       any               `json:"type"` // a name or a list of names
 	Enum       []any             `json:"enum"`
 	Minimum    *float64          `json:"minimum"`
+	Items      *schema           `json:"items"`
 	Properties map[string]schema `json:"properties"`
 	Required   []string          `json:"required"`
 }

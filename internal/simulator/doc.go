@@ -9,9 +9,8 @@
 // makes an answer, and the count of requests it is serving. It does not own
 // anything of Tenure: it imports no other room, knows no tenant and no token,
 // opens no connection and keeps nothing. It does not simulate sampling
-// parameters, stop sequences, structured output, extended thinking, audio or
-// files: those fields are accepted and change nothing. What a provider would have
-// to remember it refuses: message threads with thread_unsupported_request, earlier
+// parameters, stop sequences, extended thinking, audio or files: those fields are
+// accepted and change nothing. What a provider would have to remember it refuses: message threads with thread_unsupported_request, earlier
 // responses with previous_response_not_found. A response says in "store" what was
 // asked for, and is not kept.
 //
@@ -32,7 +31,16 @@
 //     string called location, city or place is what follows "in" in the
 //     message, or Paris.
 //
-// max_tokens (and max_completion_tokens) cut the words, never a tool call.
+// A request for structured output (response_format with a json_schema, or a forced tool)
+// gets a document that fits the schema. Where that has a list of "beliefs", the list has
+// one for each line of the user message of the form
+//
+//	remember TYPE NAME: CONTENT
+//
+// in the scope that a line "scope: X" names, if there is one. JSON in the message is read
+// as the lines that are in its strings.
+//
+// max_tokens (and max_completion_tokens) cut the words, never a tool call or a document.
 //
 // A token is a word: what white space separates. The input counts the words of
 // every message, of system text, of the name and description of every tool, of
@@ -64,4 +72,14 @@
 //	truncate       half of the answer, then the connection is closed
 //	echo key       500 with the received provider key in its message
 //	redirect       307 to http://169.254.169.254/
+//
+// And these models, which no list has, answer requests for structured output with
+//
+//	sim-beliefs-garbage   what is not JSON; of a tool, what is no object
+//	sim-beliefs-many      1,000 beliefs
+//	sim-beliefs-huge      a megabyte of them
+//	sim-beliefs-late      nothing, until the client leaves
+//	sim-beliefs-scope     beliefs of user:universal, whatever was asked for
+//	sim-beliefs-user      beliefs of user:bob
+//	sim-beliefs-type      beliefs of the type "order"
 package simulator

@@ -23,6 +23,13 @@ type chatRequest struct {
 	N                   *int            `json:"n"`
 	Tools               []chatTool      `json:"tools"`
 	ToolChoice          json.RawMessage `json:"tool_choice"`
+	ResponseFormat      *struct {
+		Type       string `json:"type"`
+		JSONSchema struct {
+			Name   string          `json:"name"`
+			Schema json.RawMessage `json:"schema"`
+		} `json:"json_schema"`
+	} `json:"response_format"`
 }
 
 type chatMessage struct {
@@ -122,6 +129,8 @@ func (q *chatRequest) check() error {
 	case q.StreamOptions != nil && !q.Stream:
 		return openAIInvalid("stream_options", "",
 			"The 'stream_options' parameter is only allowed when 'stream' is enabled.")
+	case q.ResponseFormat != nil && q.ResponseFormat.Type == "json_schema" && (q.ResponseFormat.JSONSchema.Name == "" || len(q.ResponseFormat.JSONSchema.Schema) == 0):
+		return openAIInvalid("response_format.json_schema", "missing_required_parameter", "Missing required parameter: 'response_format.json_schema'.")
 	case q.N != nil && *q.N != 1:
 		return openAIInvalid("n", "unsupported_value", "The simulator answers with one choice: 'n' must be 1.")
 	}
@@ -141,7 +150,10 @@ func atLeastOne(param string, n *int) error {
 
 // ask is the request in neutral words.
 func (q *chatRequest) ask() (*ask, error) {
-	a := &ask{}
+	a := &ask{model: q.Model}
+	if f := q.ResponseFormat; f != nil && f.Type == "json_schema" {
+		a.format = f.JSONSchema.Schema
+	}
 	for _, limit := range []*int{q.MaxTokens, q.MaxCompletionTokens} {
 		if limit != nil {
 			a.limit = *limit

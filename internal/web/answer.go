@@ -19,7 +19,7 @@ type recorder struct {
 
 // WriteHeader implements http.ResponseWriter.
 func (w *recorder) WriteHeader(status int) {
-	if status < 200 {
+	if status < 200 && status != http.StatusSwitchingProtocols {
 		return // a provider's interim answer: its headers have not been looked at
 	}
 	if w.ev.Status == 0 {
@@ -101,6 +101,8 @@ func Status(k tenure.Kind) int {
 		return http.StatusInsufficientStorage
 	case tenure.TooSlow:
 		return http.StatusRequestTimeout
+	case tenure.UpgradeRequired:
+		return http.StatusUpgradeRequired
 	case tenure.ClientClosed:
 		return 499 // nobody reads it; the log line does
 	case tenure.Internal:

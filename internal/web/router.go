@@ -186,23 +186,46 @@ func Plain(p string) bool {
 }
 
 func (rt *Router) handler(route Route) http.Handler {
-	again := func(r *http.Request) (tenure.Principal, error) { return rt.Authenticate(r, route.Action) }
+	who := func(r *http.Request) (tenure.Principal, error) { return rt.Authenticate(r, route.Action) }
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		now := rt.Now()
-		ev := &Event{ID: tenure.NewID(now), Start: now, Route: route.Pattern}
-		ev.Origin = tenure.Origin{RequestID: ev.ID, Address: rt.Address(r), UserAgent: r.UserAgent(), Background: len(r.Header[background]) > 0}
-		ev.recorder, ev.context = recorder{ResponseWriter: w, ev: ev}, eventContext{r.Context(), ev}
-		if !route.Streams {
-			ev.recorder.within = rt.Patience.Write
-		}
-		ev.id[0], ev.again = ev.ID, again
-		w.Header()["X-Request-Id"] = ev.id[:]
-		r = r.WithContext(&ev.context) //nolint:contextcheck // it wraps the request's own
-		defer func() { rt.finish(route, r, ev, recover()) }()
-		if ev.Err = rt.run(route, &ev.recorder, r, ev); ev.Err != nil && ev.Status == 0 {
-			route.Fail(&ev.recorder, r, ev.Err)
-		}
+		ev := &Event{Start: now, again: who}
+		ev.Origin = tenure.Origin{RequestID: tenure.NewID(now), Address: rt.Address(r), UserAgent: r.UserAgent(), Background: len(r.Header[background]) > 0}
+		rt.serve(route, w, r, ev)
 	})
+}
+
+// Inside serves a request of the product's own, as one of p's, by the route whose pattern
+// is its method and path: room, check, handler, record and log line are those of any
+// other. from tells its id, and the address of the client on whose behalf it is. What
+// went wrong is in the Event, as of others.
+func (rt *Router) Inside(w http.ResponseWriter, r *http.Request, p tenure.Principal, from tenure.Origin) (ev *Event) {
+	ev = &Event{Start: rt.Now(), Origin: from, Inside: true, again: func(*http.Request) (tenure.Principal, error) { return p, p.Standing().CheckFrom(from.Address) }}
+	i := slices.IndexFunc(rt.routes, func(route Route) bool { return route.Pattern == r.Method+" "+r.URL.Path })
+	if i < 0 {
+		ev.Err = tenure.ErrNotFound
+		return ev
+	}
+	defer func() { _ = recover() }() // an answer that broke off, as finish has told it: no server is there to hear it
+	rt.serve(rt.routes[i], w, r, ev)
+	return ev
+}
+
+// serve answers a request of which its record knows by now when it came, from where, and
+// who can tell whose it is.
+func (rt *Router) serve(route Route, w http.ResponseWriter, r *http.Request, ev *Event) {
+	ev.ID, ev.Route = ev.Origin.RequestID, route.Pattern
+	ev.recorder, ev.context = recorder{ResponseWriter: w, ev: ev}, eventContext{r.Context(), ev}
+	if !route.Streams {
+		ev.recorder.within = rt.Patience.Write
+	}
+	ev.id[0] = ev.ID
+	w.Header()["X-Request-Id"] = ev.id[:]
+	r = r.WithContext(&ev.context) //nolint:contextcheck // it wraps the request's own
+	defer func() { rt.finish(route, r, ev, recover()) }()
+	if ev.Err = rt.run(route, &ev.recorder, r, ev); ev.Err != nil && ev.Status == 0 {
+		route.Fail(&ev.recorder, r, ev.Err)
+	}
 }
 
 // run is the order of things.
@@ -211,7 +234,7 @@ func (rt *Router) run(route Route, w http.ResponseWriter, r *http.Request, ev *E
 		return err
 	}
 	defer route.Lane.leave()
-	p, err := rt.Authenticate(r, route.Action)
+	p, err := ev.again(r)
 	if err != nil {
 		return err
 	}
@@ -274,7 +297,8 @@ type Event struct {
 	Route      string // the pattern
 	Origin     tenure.Origin
 	Principal  tenure.Principal
-	Status     int // 0: nothing was answered
+	Inside     bool // the product asks by itself, as the principal
+	Status     int  // 0: nothing was answered
 	Bytes      int64
 	Model      string
 	Provider   string
