@@ -47,6 +47,12 @@ var errCrossSite = &tenure.Error{
 	Msg: "a write that another site's page asked for is refused",
 }
 
+// errForeignPage is errCrossSite of what goes on after its request.
+var errForeignPage = &tenure.Error{
+	Kind: tenure.Forbidden, Code: "cross_site",
+	Msg: "a socket is opened by pages of this installation and by programs: a browser that is signed in must tell its origin, and no other origin is let in, whatever it carries",
+}
+
 var errTwoPeople = &tenure.Error{
 	Kind: tenure.Invalid, Code: "two_credentials",
 	Msg: "the request carries credentials of two different principals; send exactly one",
@@ -106,6 +112,18 @@ func (s *Signin) Authenticate(r *http.Request, action tenure.Action) (tenure.Pri
 		return tenure.Principal{}, s.Refuse(r, c.Token, err)
 	}
 	return p, nil
+}
+
+// Ours answers Forbidden where a page of another origin opens what can be written to, or
+// may have: whoever is known by what a browser sends by itself has to tell their origin.
+func (s *Signin) Ours(r *http.Request, p tenure.Principal) error {
+	write := *r
+	write.Method = http.MethodPost // as which it is judged
+	ambient := p.Kind() == tenure.BrowserSession || p.Kind() == tenure.AssertedIdentity
+	if s.Origins.Check(&write) != nil || ambient && r.Header.Get("Origin") == "" {
+		return errForeignPage
+	}
+	return nil
 }
 
 // disbelieve takes a bare identity out of what was presented where people have begun
