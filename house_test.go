@@ -67,6 +67,7 @@ var house = []room{
 		"internal/audit",           // counts refusals
 		// the acts
 		"internal/backup",
+		"internal/belief",
 		"internal/connector",
 		"internal/directory",
 		"internal/evidence",
@@ -103,6 +104,7 @@ var house = []room{
 	{path: "internal/live", layer: ground},
 
 	{path: "internal/backup", layer: acts},
+	{path: "internal/belief", layer: acts},
 	{path: "internal/connector", layer: acts},
 	{path: "internal/directory", layer: acts},
 	{path: "internal/evidence", layer: acts},
@@ -121,6 +123,7 @@ var house = []room{
 	{path: "internal/vault", layer: acts},
 
 	{path: "internal/api", layer: edges},
+	{path: "internal/beliefs", layer: edges},
 	{path: "internal/dash", layer: edges},
 	{path: "internal/gateway", layer: edges},
 	{path: "internal/oauth", layer: edges},

@@ -49,6 +49,8 @@ var policyValues = map[string]struct {
 	"best_effort_max":    {map[string]string{"0": "0", "30s": "30s", "5m": "5m"}, lifetimes("301s", "1d")},
 	"admin_idle":         {map[string]string{"1m": "1m", "15m": "15m"}, lifetimes("0", "59s", "25h")},
 	"reauth":             {map[string]string{"1m": "1m", "60m": "1h"}, lifetimes("0", "61m")},
+	"extraction":         {map[string]string{"off": "off", "asked": "asked", "always": "always"}, []string{"", "on", "Always", "asked always"}},
+	"belief_excerpts":    {map[string]string{"kept": "kept", "dropped": "dropped"}, []string{"", "Kept", "keep", "true"}},
 	"provider_networks":  {map[string]string{"": "", "private": "private", "loopback  private": "private loopback"}, []string{"public", "private,loopback", "all", "10.0.0.0/8", "off"}},
 	"root_token":         {map[string]string{"on": "on", "off": "off"}, []string{"", "OFF", "false", "0"}},
 	"trust_page":         {map[string]string{"off": "off", "people": "people", "public\n": "public"}, []string{"", "on", "Public", "everybody"}},

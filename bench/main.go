@@ -33,6 +33,7 @@ const usage = `bench measures Tenure beside a bare reverse proxy and the naked u
   bench scim      SCIM: initial synchronisation, one filter, a large group
   bench rewrap    tenure vault rewrap, rows a second
   bench audit     the audit log's tree: places a second, verify of a million
+  bench sockets   WebSockets of beliefs: memory of one, time until it is told
   bench replicas  revocations over several replicas on one PostgreSQL
   bench upstream  the upstream alone (a child of run and streams)
   bench proxy     the bare proxy alone (a child of run and streams)
@@ -63,6 +64,8 @@ func dispatch(ctx context.Context, args []string, stdout, stderr io.Writer) int 
 		err = commandRewrap(ctx, args[1:], stdout, stderr)
 	case "audit":
 		err = commandAudit(ctx, args[1:], stdout, stderr)
+	case "sockets":
+		err = commandSockets(ctx, args[1:], stdout, stderr)
 	case "replicas":
 		err = commandReplicas(ctx, args[1:], stdout, stderr)
 	case "upstream":

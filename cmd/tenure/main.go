@@ -67,10 +67,12 @@ type cli struct {
 	Price     priceCmd     `cmd:"" help:"What the tokens of models cost."`
 	Vault     vaultCmd     `cmd:"" help:"Sealed secrets, and the key-encryption key."`
 	Workspace workspaceCmd `cmd:"" help:"Workspaces, their members, and what groups are in them."`
-	Access    accessCmd    `cmd:"" help:"Who may do what, and why."`
-	Tenant    tenantCmd    `cmd:"" help:"Tenants."`
-	Leaks     leaksCmd     `cmd:"" help:"Tokens where none must be: rules for scanners, and a check."`
-	Version   versionCmd   `cmd:"" help:"Print the version."`
+
+	Extraction extractionCmd `cmd:"" help:"When beliefs are drawn out of a workspace's turns, and by which model."`
+	Access     accessCmd     `cmd:"" help:"Who may do what, and why."`
+	Tenant     tenantCmd     `cmd:"" help:"Tenants."`
+	Leaks      leaksCmd      `cmd:"" help:"Tokens where none must be: rules for scanners, and a check."`
+	Version    versionCmd    `cmd:"" help:"Print the version."`
 }
 
 // env is what a verb works with.

@@ -58,6 +58,7 @@ var commands = map[string]func(ts *testscript.TestScript, neg bool, args []strin
 	"use":      command((*world).use),      // use DURATION: uses $PAT again and again
 	"lastused": command((*world).lastused), // lastused LOSS: last_used_at of $PAT lacks no use older than LOSS before halt or kill9
 	"sql":      command((*world).sql),      // sql STATEMENT: in the database's own shell, answered; :token, :user, :session stand for the ids; prints rows
+	"becomes":  command((*world).becomes),  // becomes REGEXP STATEMENT: sql, again and again until it prints a line like it
 	"let":      command((*world).let),      // let NAME REGEXP: sets $NAME to what it finds in the last output, its first group if it has one
 	"typed":    command((*world).typed),    // typed STATUS FILE|^C PROGRAM ARG...: on a terminal, types the file when it is asked for a secret; prints what stands there then
 	"exits":    command((*world).exits),    // exits STATUS PROGRAM ARG...; prints its output
@@ -490,6 +491,25 @@ func (w *world) sql(ts *testscript.TestScript, args []string) error {
 	fmt.Fprint(ts.Stdout(), text)
 	w.promised = time.Now()
 	return err
+}
+
+func (w *world) becomes(ts *testscript.TestScript, args []string) error {
+	like, err := regexp.Compile("(?m)" + args[0])
+	if err != nil {
+		return err
+	}
+	for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(settle) {
+		text, err := shell(ts, strings.Join(args[1:], " "))
+		if err != nil {
+			return err
+		}
+		if like.MatchString(text) {
+			return nil
+		}
+		if time.Now().After(deadline) {
+			return fmt.Errorf("after 10 s it is still %s", text)
+		}
+	}
 }
 
 // shell runs a statement in the database's own shell, as an operator does.

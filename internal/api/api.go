@@ -17,6 +17,7 @@ import (
 
 	"github.com/tenure-gateway/tenure"
 	"github.com/tenure-gateway/tenure/internal/backup"
+	"github.com/tenure-gateway/tenure/internal/belief"
 	"github.com/tenure-gateway/tenure/internal/connector"
 	"github.com/tenure-gateway/tenure/internal/directory"
 	"github.com/tenure-gateway/tenure/internal/evidence"
@@ -62,9 +63,15 @@ type Budgets struct {
 	Prices *price.Prices
 }
 
+// Own is what people have for themselves.
+type Own struct {
+	Tokens  *token.Tokens
+	Beliefs *belief.Beliefs
+}
+
 // API serves /api. Its fields are set before first use.
 type API struct {
-	Tokens    *token.Tokens
+	Own
 	Directory *directory.Directory
 	Feeds
 	Oversight
@@ -123,6 +130,7 @@ func (a *API) Routes() []web.Route {
 	a.mountRoot(m)
 	a.mountBackup(m)
 	a.mountEvidence(m)
+	a.mountBeliefs(m)
 	doc := m.api.OpenAPI()
 	complete(doc)
 	return append(

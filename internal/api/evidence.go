@@ -86,13 +86,14 @@ func (a *API) exportEvidence(ctx context.Context, in *body[EvidenceQuery]) (*hum
 	}
 	return &huma.StreamResponse{Body: func(hctx huma.Context) {
 		r, w := humago.Unwrap(hctx)
-		out, rc := &evidenceBody{w: w}, http.NewResponseController(w)
+		out := &web.Download{W: w, Type: "application/zip", Name: evidence.FileName(time.Now()), Trailer: evidenceManifest + ", " + evidenceError}
+		rc := http.NewResponseController(w)
 		q.Unblock = func() { _ = rc.SetWriteDeadline(time.Now()) }
 		m, err := a.Evidence.Export(ctx, web.Principal(ctx), q, out)
 		switch {
 		case err == nil:
 			w.Header().Set(evidenceManifest, m.Digest)
-		case !out.begun:
+		case !out.Begun:
 			web.EventOf(ctx).Err = err
 			Fail(w, r, err)
 		default:
@@ -100,24 +101,6 @@ func (a *API) exportEvidence(ctx context.Context, in *body[EvidenceQuery]) (*hum
 			w.Header().Set(evidenceError, tenure.AsError(err).Msg)
 		}
 	}}, nil
-}
-
-// evidenceBody sets the headers when the first byte comes.
-type evidenceBody struct {
-	w     http.ResponseWriter
-	begun bool
-}
-
-// Write implements io.Writer.
-func (b *evidenceBody) Write(p []byte) (int, error) {
-	if !b.begun {
-		b.begun = true
-		h := b.w.Header()
-		h.Set("Content-Type", "application/zip")
-		h.Set("Content-Disposition", `attachment; filename="`+evidence.FileName(time.Now())+`"`)
-		h.Set("Trailer", evidenceManifest+", "+evidenceError)
-	}
-	return b.w.Write(p)
 }
 
 func showEvidence(h evidence.History) EvidenceHistory {

@@ -26,6 +26,7 @@ type Report struct {
 	StreamsCut    *int         `json:"streams_cut" doc:"By the deactivation; null: it did not tell"`
 	CutMS         *float64     `json:"cut_ms" doc:"Milliseconds until the last of them was told to end; null: it did not tell"`
 	StreamsKnown  bool         `json:"streams_known" doc:"Whether the process that answers knows what is open"`
+	Beliefs       int          `json:"beliefs" doc:"How many the person has, with those that others took the place of; nobody else reads them"`
 	Items         []ReportItem `json:"items"`
 }
 
@@ -74,7 +75,7 @@ func ShowReport(r governance.Report) Report {
 	out := Report{
 		At: r.At.UTC(), User: ReportUser{string(r.ID), r.UserName, r.DisplayName, r.State(), r.CreatedAt.UTC(), when(r.DeletedAt)}, Complete: r.Complete,
 		Remaining: showItems(r.Left()), Rotate: showItems(r.ToRotate()), DeactivatedAt: when(r.DeactivatedAt), LastEndedAt: when(r.LastEndedAt),
-		StreamsKnown: r.StreamsKnown, Items: showItems(r.Items),
+		StreamsKnown: r.StreamsKnown, Beliefs: r.Beliefs, Items: showItems(r.Items),
 	}
 	if r.Complete {
 		s := float64(r.Took.Microseconds()) / 1e6

@@ -25,6 +25,8 @@ import (
 	"github.com/tenure-gateway/tenure"
 	"github.com/tenure-gateway/tenure/internal/access"
 	"github.com/tenure-gateway/tenure/internal/audit"
+	"github.com/tenure-gateway/tenure/internal/belief"
+	"github.com/tenure-gateway/tenure/internal/beliefs"
 	"github.com/tenure-gateway/tenure/internal/config"
 	"github.com/tenure-gateway/tenure/internal/connector"
 	"github.com/tenure-gateway/tenure/internal/directory"
@@ -65,6 +67,8 @@ type App struct {
 	Prices    *price.Prices
 	// Exceptions is the register of what deviates from the rules.
 	Exceptions *exception.Exceptions
+	// Beliefs keeps what people stated or decided, for each of them alone.
+	Beliefs *belief.Beliefs
 	// Ledger keeps the tree of the audit log.
 	Ledger *ledger.Ledger
 	// Sinks are where its events are sent.
@@ -96,6 +100,7 @@ type App struct {
 	guard   *egress.Guard
 	outage  *audit.Outage
 	gateway *gateway.Gateway
+	sockets *beliefs.Sockets
 	logs    *web.LogWriter
 	// sealedOnce is Keep's own: the vault was sealed since the start.
 	sealedOnce bool
@@ -219,6 +224,7 @@ func (a *App) build(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	a.openBeliefs(key)
 	a.Vault = &vault.Vault{DB: a.Store, Live: a.Live, Key: key}
 	a.Live.Excepted = a.Vault.Excepted
 	if cfg.PublicURL != nil {
@@ -263,6 +269,7 @@ func (a *App) build(ctx context.Context) error {
 	a.gateway.Bounds = a.Limits
 	a.gateway.OnRefused(a.addressRefused)
 	a.gateway.OnKey(a.keyJudged)
+	a.drawBeliefs()
 	a.registerMetrics()
 	if _, why := key.Sealed(); why != nil {
 		return nil // seeding waits
@@ -283,6 +290,8 @@ func (a *App) forget(c store.Change) {
 	a.gateway.Forget(c.Kind, c.ID)
 	a.Limits.Forget(c)
 	a.Prices.Forget(c)
+	a.sockets.Changed(c.Kind, c.ID)
+	a.Beliefs.Changed(c.Kind, c.ID)
 }
 
 // recheck looks anew at what a flight was opened with: a token or, for a page that

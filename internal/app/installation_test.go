@@ -26,6 +26,8 @@ type installation struct {
 	*App
 	t      testing.TB
 	super  string // URL of the database for whoever types SQL, where it is PostgreSQL
+	serve  string // URL of the database by which it is served, likewise
+	end    func() // of serving, until it is over
 	router *web.Router
 	url    string
 	client *http.Client
@@ -47,14 +49,25 @@ func install(t testing.TB, mode string) *installation {
 // installWith is install with a root token of the settings, or none.
 func installWith(t testing.TB, mode, root string) *installation {
 	t.Helper()
-	provider := httptest.NewServer((&simulator.Server{Key: providerKey}).Handler())
-	t.Cleanup(provider.Close)
 	serve, super := "", ""
 	if storetest.OnPostgres() {
 		serve, super = storetest.Postgres(t)
 	}
+	return installOn(t, mode, root, t.TempDir(), serve, super)
+}
+
+// replica is another server on the same database, which is PostgreSQL.
+func (in *installation) replica() *installation {
+	in.t.Helper()
+	return installOn(in.t, "teams", rootToken, in.Config.Home, in.serve, in.super)
+}
+
+func installOn(t testing.TB, mode, root, home, serve, super string) *installation {
+	t.Helper()
+	provider := httptest.NewServer((&simulator.Server{Key: providerKey}).Handler())
+	t.Cleanup(provider.Close)
 	cfg, err := config.Serve{
-		Local: config.Local{Home: config.Home{Home: t.TempDir()}, DatabaseURL: serve}, Mode: mode, Listen: "127.0.0.1:0", Admins: superAdmin,
+		Local: config.Local{Home: config.Home{Home: home}, DatabaseURL: serve}, Mode: mode, Listen: "127.0.0.1:0", Admins: superAdmin,
 		Proxy:    config.Proxy{ProxyHeader: map[string]string{"teams": "x-user-id"}[mode]}, // also beside stored OIDC connections
 		APIToken: root, SCIMToken: scimToken, ShutdownGrace: "1s",
 		OpenAIKey: providerKey, OpenAIBaseURL: provider.URL + "/v1", AnthropicKey: providerKey, AnthropicBaseURL: provider.URL,
@@ -67,7 +80,7 @@ func installWith(t testing.TB, mode, root string) *installation {
 	if err != nil {
 		t.Fatal(err)
 	}
-	in := &installation{App: a, t: t, super: super, client: &http.Client{
+	in := &installation{App: a, t: t, super: super, serve: serve, client: &http.Client{
 		Timeout: 30 * time.Second, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 		Transport: &http.Transport{MaxIdleConnsPerHost: 64},
 	}}
@@ -87,10 +100,13 @@ func installWith(t testing.TB, mode, root string) *installation {
 			close(ready)
 		}
 	})
-	t.Cleanup(func() {
-		in.client.CloseIdleConnections()
+	in.end = sync.OnceFunc(func() {
 		stop()
 		wg.Wait()
+	})
+	t.Cleanup(func() {
+		in.client.CloseIdleConnections()
+		in.end()
 		if err := a.Close(); err != nil {
 			t.Error(err)
 		}

@@ -25,6 +25,7 @@ const (
 	otherRoom     = 1000     // requests at once on each route that asks no model
 	listenersRoom = 10_000   // pages that listen for the end of their session
 	listeners     = "GET /events"
+	socketsRoom   = 5000             // sockets of beliefs
 	networkRoom   = otherRoom / 10   // of them, those of one network that nobody is known to have asked
 	writeTime     = 10 * time.Second // for a piece of an answer to leave
 	readTime      = 5 * time.Second  // for a body of nobody known to come

@@ -11,7 +11,7 @@ import (
 	"github.com/tenure-gateway/tenure/internal/web"
 )
 
-// The model routes share one room, every other route has its own, and so none of them is
+// The model routes share one room, every other route, the socket's too, has its own, and so none of them is
 // taken by another's load.
 func TestRooms(t *testing.T) {
 	a := install(t, "teams")
@@ -29,7 +29,7 @@ func TestRooms(t *testing.T) {
 		if route.Pattern == listeners {
 			listen = route.Lane.Max
 		}
-		if route.Streams != (route.Pattern == listeners || strings.HasPrefix(route.Pattern, "POST /v1/")) {
+		if route.Streams != (route.Pattern == listeners || strings.HasPrefix(route.Pattern, "POST /v1/") || path == "/v1/ws/beliefs") {
 			t.Errorf("%s streams: %t", route.Pattern, route.Streams)
 		}
 		if anybody := route.Action == tenure.Public || route.Action == tenure.RevokeHeld; anybody && route.Lane.PerNetwork < 1 {
@@ -38,7 +38,7 @@ func TestRooms(t *testing.T) {
 		switch {
 		case route.Lane == nil || route.Lane.Max < 1:
 			t.Errorf("%s has no bound", route.Pattern)
-		case strings.HasPrefix(path, "/v1/"):
+		case strings.HasPrefix(path, "/v1/") && path != "/v1/ws/beliefs":
 			models[route.Lane] = true
 		case others[route.Lane] != "":
 			t.Errorf("%s shares the room of %s", route.Pattern, others[route.Lane])

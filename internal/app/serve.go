@@ -53,6 +53,7 @@ func (a *App) serve(ctx context.Context, ln net.Listener, h http.Handler, ready 
 	wg.Go(func() { a.Directory.KeepHouse(behind, report) })
 	wg.Go(func() { a.Vault.KeepHouse(behind, report) })
 	wg.Go(func() { a.Exceptions.KeepHouse(behind, report) })
+	wg.Go(func() { a.Beliefs.Run(behind, report) })
 	if a.Config.Teams { // one person has nobody to review them
 		wg.Go(func() { a.Reviews.KeepHouse(behind, report) })
 	}
@@ -69,7 +70,7 @@ func (a *App) serve(ctx context.Context, ln net.Listener, h http.Handler, ready 
 		Handler: h, ReadHeaderTimeout: 10 * time.Second, ReadTimeout: a.Config.BodyTimeout + 10*time.Second, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 64 << 10, DisableGeneralOptionsHandler: true,
 		ErrorLog: slog.NewLogLogger(a.Log.Handler(), slog.LevelWarn),
 	}
-	srv.RegisterOnShutdown(func() { a.Live.Dismiss(tenure.ErrShutdown) }) // pages that listen would never end
+	srv.RegisterOnShutdown(func() { a.Live.Dismiss(tenure.ErrShutdown) }) // pages that listen, and sockets, would never end
 	select {
 	case <-following:
 		go func() { failed <- srv.Serve(ln) }()
@@ -126,21 +127,21 @@ func (a *App) kept(err error) error {
 }
 
 // drain stops accepting and lets open requests finish within the grace; what is
-// still open then is cut with a retryable error.
+// still open then is cut with a retryable error. For sockets, which the server knows no
+// more, it waits itself.
 func (a *App) drain(ctx context.Context, srv *http.Server) error {
 	a.Log.Info("draining", "open", a.Live.Open(), "grace", a.Config.ShutdownGrace.String())
 	grace, cancel := context.WithTimeout(ctx, a.Config.ShutdownGrace)
 	defer cancel()
-	if srv.Shutdown(grace) == nil {
-		return nil
-	}
+	err := srv.Shutdown(grace)
 	a.Live.CutAll(tenure.ErrShutdown)
 	last, done := context.WithTimeout(ctx, 3*time.Second)
 	defer done()
-	if srv.Shutdown(last) == nil {
-		return nil
+	if err != nil && srv.Shutdown(last) != nil {
+		err = srv.Close()
+	} else {
+		err = nil
 	}
-	err := srv.Close()
 	for a.Live.Open() > 0 && last.Err() == nil { // those that were cut still tell their end
 		time.Sleep(10 * time.Millisecond)
 	}

@@ -63,6 +63,7 @@ func readRow(t *testing.T, title string, columns, cells []string) access.Row {
 				t.Fatal(err)
 			}
 			row.Scope = scope
+			row.Personal = row.Personal || scope&tenure.PersonalScopes != 0 // also where a role opens it, to whoever is signed in
 		case "root token":
 			row.Root = cell == "✓"
 		case "fresh":

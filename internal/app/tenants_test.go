@@ -304,7 +304,7 @@ func sayable(field string, pairs [][2]string) [][2]string {
 	if slices.Contains([]string{"passphrase", "pattern", "seed", "title", "matter"}, field) {
 		return nil
 	}
-	if !slices.Contains([]string{"about", "description", "reason", "answer", "title", "controls", "plan", "key", "client_id", "client_secret", "username_claim"}, field) {
+	if !slices.Contains([]string{"about", "description", "reason", "answer", "title", "controls", "plan", "key", "client_id", "client_secret", "username_claim", "model", "content", "why"}, field) {
 		return pairs
 	}
 	return slices.DeleteFunc(slices.Clone(pairs), func(p [2]string) bool { return strings.Contains(p[0], otherMarker) })

@@ -78,7 +78,7 @@ func (a *App) router() (*web.Router, error) {
 	}
 	pages := &dash.Dash{
 		Acts: dash.Acts{
-			Tokens: a.Tokens, Directory: a.Directory, Connectors: a.Connectors, Policies: a.Policies, Vault: a.Vault, Limits: a.Limits, Prices: a.Prices,
+			Tokens: a.Tokens, Directory: a.Directory, Connectors: a.Connectors, Policies: a.Policies, Vault: a.Vault, Limits: a.Limits, Prices: a.Prices, Beliefs: a.Beliefs,
 			Oversight: dash.Oversight{Governance: a.Governance, Notices: a.Notices, Ledger: a.Ledger, Reviews: a.Reviews, Exceptions: a.Exceptions, Trust: a.Trust, Evidence: a.Evidence, Sinks: a.Sinks},
 		},
 		Doors: dash.Doors{Establish: si.Establish, WithRoot: si.WithRoot, Again: si.Again, SignOut: direct.SignOut, Direct: dash.Direct{Way: direct.Way, Own: direct.Own, Begin: direct.Begin}},
@@ -95,7 +95,7 @@ func (a *App) router() (*web.Router, error) {
 	}
 	a.Evidence.Version = a.Version
 	admin := &api.API{
-		Tokens: a.Tokens, Directory: a.Directory, Feeds: api.Feeds{Connectors: a.Connectors, Connections: a.Connections}, Policies: a.Policies, Vault: a.Vault, Budgets: api.Budgets{Limits: a.Limits, Prices: a.Prices}, Live: a.Live,
+		Own: api.Own{Tokens: a.Tokens, Beliefs: a.Beliefs}, Directory: a.Directory, Feeds: api.Feeds{Connectors: a.Connectors, Connections: a.Connections}, Policies: a.Policies, Vault: a.Vault, Budgets: api.Budgets{Limits: a.Limits, Prices: a.Prices}, Live: a.Live,
 		Oversight: api.Oversight{Governance: a.Governance, Notices: a.Notices, Ledger: a.Ledger, Exceptions: a.Exceptions, Reviews: a.Reviews, Evidence: a.Evidence, Sinks: a.Sinks, Trust: a.Trust, Backups: &backup.Backups{
 			DB: a.Store, Version: a.Version, Dir: cfg.Home, NoExports: cfg.NoExports, NoImports: cfg.NoImports,
 		}},
@@ -106,13 +106,14 @@ func (a *App) router() (*web.Router, error) {
 	}
 	models := &web.Lane{Name: "models", Max: int64(a.inflight())}
 	for _, routes := range [][]web.Route{
-		together(models, a.gateway.Routes()),
+		together(models, a.gateway.Routes()), a.socketRoutes(si),
 		apart(scim.Watch(a.scim(base), a.Connectors.Note)), apart(admin.Routes()), apart(others), apart(pageRoutes), apart(a.health()),
 	} {
 		if err := rt.Mount(routes); err != nil {
 			return nil, err
 		}
 	}
+	a.gateway.Inside = rt.Inside
 	return rt, nil
 }
 

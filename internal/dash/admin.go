@@ -40,9 +40,9 @@ func (d *Dash) administration() []web.Route {
 	routes = append(routes, d.evidenceRoutes()...)
 	routes = append(routes, d.sinkRoutes()...)
 	if d.Single {
-		return routes
+		return append(routes, d.look("GET "+beliefsPath, tenure.ReadBeliefs, d.beliefs))
 	}
-	for _, more := range [][]web.Route{d.accountRoutes(), d.requestRoutes(), d.workspaceRoutes(), d.memberRoutes(), d.connectorRoutes(), d.trustRoutes()} {
+	for _, more := range [][]web.Route{d.accountRoutes(), d.requestRoutes(), d.workspaceRoutes(), d.memberRoutes(), d.connectorRoutes(), d.trustRoutes(), d.beliefRoutes()} {
 		routes = append(routes, more...)
 	}
 	return append(routes,
@@ -144,6 +144,8 @@ func (d *Dash) workspaceRoutes() []web.Route {
 		d.do("POST "+one, tenure.UpdateWorkspace, d.updateWorkspace),
 		d.look("GET "+one+"/outage", tenure.SetOutageGrace, d.askOutage),
 		d.do("POST "+one+"/outage", tenure.SetOutageGrace, d.setOutage),
+		d.look("GET "+one+"/extraction", tenure.SetExtraction, d.askSpaceExtraction),
+		d.do("POST "+one+"/extraction", tenure.SetExtraction, d.setSpaceExtraction),
 		d.look("GET "+one+"/delete", tenure.DeleteWorkspace, d.askDeleteWorkspace),
 		d.do("POST "+one+"/delete", tenure.DeleteWorkspace, d.deleteWorkspace),
 	}

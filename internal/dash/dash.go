@@ -15,6 +15,7 @@ import (
 	"strings"
 
 	"github.com/tenure-gateway/tenure"
+	"github.com/tenure-gateway/tenure/internal/belief"
 	"github.com/tenure-gateway/tenure/internal/connector"
 	"github.com/tenure-gateway/tenure/internal/directory"
 	"github.com/tenure-gateway/tenure/internal/evidence"
@@ -42,6 +43,7 @@ type Acts struct {
 	Vault      *vault.Vault
 	Limits     *limits.Limits
 	Prices     *price.Prices
+	Beliefs    *belief.Beliefs
 	Oversight
 }
 

@@ -22,6 +22,7 @@ func (d *Dash) eraseForm(r *http.Request) (*formPage, error) {
 			"From events older than 90 days in which they are actor or object goes what may be about a person: who, on what, from where, why, and the details. Who else is named in such an event goes too.",
 			"The events stay in their places, and proofs of them hold. Younger ones stay as they are, and can be erased later.",
 			"Nothing brings it back, save an older backup.",
+			"It is about the audit log alone. What they stated or decided themselves, their beliefs, goes when they erase it, or when the identity provider deletes them.",
 		},
 		Fields: []field{{
 			Kind: textField, Name: "reason", Label: "Reason", Most: 1000, Needed: true, Example: "Request 4711",

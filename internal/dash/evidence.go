@@ -78,12 +78,12 @@ func (d *Dash) liveExports(w http.ResponseWriter, r *http.Request) error {
 func (d *Dash) exportEvidence(w http.ResponseWriter, r *http.Request) error {
 	page := evidencePage{From: sent(r, "from"), To: sent(r, "to"), Sample: sent(r, "sample"), Seed: sent(r, "seed"), Chosen: r.PostForm["control"]}
 	q, err := page.query(r)
-	out, rc := &bundleBody{w: w}, http.NewResponseController(w)
+	out, rc := &web.Download{W: w, Type: "application/zip", Name: evidence.FileName(time.Now())}, http.NewResponseController(w)
 	q.Unblock = func() { _ = rc.SetWriteDeadline(time.Now()) }
 	if err == nil {
 		_, err = d.Evidence.Export(r.Context(), web.Principal(r.Context()), q, out)
 	}
-	if err == nil || out.begun { // what is cut short has no signature, and does not open
+	if err == nil || out.Begun { // what is cut short has no signature, and does not open
 		return err
 	}
 	kind := tenure.AsError(err).Kind
@@ -112,20 +112,4 @@ func (p evidencePage) query(r *http.Request) (evidence.Query, error) {
 		return q, tenure.InvalidField("sample", "sample: expected a number")
 	}
 	return q, nil
-}
-
-// bundleBody sets the headers when the first byte comes.
-type bundleBody struct {
-	w     http.ResponseWriter
-	begun bool
-}
-
-// Write implements io.Writer.
-func (b *bundleBody) Write(p []byte) (int, error) {
-	if !b.begun {
-		b.begun = true
-		b.w.Header().Set("Content-Type", "application/zip")
-		b.w.Header().Set("Content-Disposition", `attachment; filename="`+evidence.FileName(time.Now())+`"`)
-	}
-	return b.w.Write(p)
 }

@@ -124,14 +124,14 @@ func (p *formPage) blame(err error) bool {
 	switch {
 	case access.AfterSignIn(err):
 		return false
-	case e.Kind != tenure.Invalid && e.Kind != tenure.Conflict && e.Kind != tenure.NotFound && e.Kind != tenure.Forbidden,
+	case e.Kind != tenure.Invalid && e.Kind != tenure.Conflict && e.Kind != tenure.NotFound && e.Kind != tenure.Forbidden && e.Kind != tenure.Precondition,
 		e.Kind == tenure.NotFound && e.Field == "" && e.Code == tenure.ErrNotFound.Code:
 		return false
 	}
 	msg := tenure.Redact(e.Msg)
 	for _, fields := range [][]field{p.Fields, p.Folded} {
 		for i := range fields {
-			if e.Field != "" && fields[i].Name == e.Field {
+			if e.Field != "" && fields[i].Name == e.Field && fields[i].Kind != hiddenField {
 				fields[i].Wrong = msg
 				return true
 			}

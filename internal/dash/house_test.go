@@ -18,6 +18,7 @@ import (
 	"github.com/tenure-gateway/tenure"
 	"github.com/tenure-gateway/tenure/internal/access"
 	"github.com/tenure-gateway/tenure/internal/audit"
+	"github.com/tenure-gateway/tenure/internal/belief"
 	"github.com/tenure-gateway/tenure/internal/connector"
 	"github.com/tenure-gateway/tenure/internal/directory"
 	"github.com/tenure-gateway/tenure/internal/evidence"
@@ -109,6 +110,7 @@ func open(t *testing.T, single bool) *house {
 			Vault:      &vault.Vault{DB: db, Live: l, Key: key},
 			Limits:     bounds,
 			Prices:     price.New(db, l, use),
+			Beliefs:    &belief.Beliefs{DB: db, Live: l, Ring: &belief.Ring{DB: db, Sealer: key.Sealer, Open: key.Open}},
 		},
 		System: func(context.Context, tenure.Principal) (System, error) {
 			return System{Version: "v1", Database: Database{Engine: "SQLite", Bytes: 3 << 19}, Settings: []Setting{{"TENURE_MODE", "teams"}, {"TENURE_API_TOKEN", ""}}}, nil

@@ -42,6 +42,7 @@ func nav() []navGroup {
 		{ID: "mine", Name: "Mine", Links: []navLink{
 			{Name: "Access tokens", Path: "/settings", teams: true},
 			{Name: "Root token", Path: "/settings", single: true},
+			{Name: "My beliefs", Path: beliefsPath, action: tenure.ReadBeliefs, teams: true},
 			{Name: "Sessions", Path: sessionsPath, teams: true, single: true},
 			{Name: "My activity", Path: "/settings/activity", teams: true},
 			{Name: "Reviews", Path: reviewsPath, action: tenure.ListReviews, teams: true, decides: true},

@@ -22,6 +22,7 @@ import (
 func parsePages() (*template.Template, error) {
 	words := template.FuncMap{
 		"asset": assetURL, "sentence": sentence, "pair": pair, "kind": kind, "role": roleWord, "count": plural, "htmx": func() string { return htmxConfig },
+		"belieftype": beliefType, "beliefstatus": beliefStatus,
 	}
 	return template.New("").Funcs(words).ParseFS(templateFiles, "templates/*.html")
 }

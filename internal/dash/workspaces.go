@@ -96,7 +96,9 @@ type workspacePage struct {
 	Edit, Delete, Add, Remove, Map, Unmap, Accounts, SetOutage bool
 	Start                                                      bool // it is where newcomers begin
 
-	Outage string // what it does while the database is away
+	Outage        string // what it does while the database is away
+	Beliefs       string // when some are drawn out of turns; "": the asker may not read that
+	SetExtraction bool
 }
 
 // mappingsShown is how many groups the page of a workspace lists.
@@ -122,6 +124,13 @@ func (d *Dash) showWorkspace(w http.ResponseWriter, r *http.Request, id, notice 
 	page.Address, page.Start = page.Path, ws.Name == string(tenure.DefaultWorkspace)
 	page.Edit, page.Delete = may(by, tenure.UpdateWorkspace), may(by, tenure.DeleteWorkspace) && !page.Start
 	page.SetOutage, page.Outage = may(by, tenure.SetOutageGrace), outageGrace(ws.Workspace, page.Now)
+	page.SetExtraction = may(by, tenure.SetExtraction)
+	held, err := d.Beliefs.InWorkspace(ctx, by, string(ws.ID))
+	if err == nil {
+		page.Beliefs = holdsWords(held)
+	} else if !tenure.IsKind(err, tenure.Forbidden) {
+		return err
+	}
 	page.Add, page.Remove = mayIn(by, tenure.SetMember, ws.Role), mayIn(by, tenure.RemoveMember, ws.Role)
 	page.Map, page.Unmap = may(by, tenure.SetMapping), may(by, tenure.RemoveMapping)
 	page.Accounts = d.looksAfter(r, tenure.ListAccounts, ws.ID)

@@ -92,7 +92,9 @@ type Report struct {
 	CutTook    time.Duration
 	// StreamsKnown tells that the process that answers serves, and knows what is open.
 	StreamsKnown bool
-	Items        []Item
+	// Beliefs is how many they have, with those that others took the place of.
+	Beliefs int
+	Items   []Item
 }
 
 // Of gives the items that a choice picks.
@@ -154,6 +156,7 @@ type reporting struct {
 	tokens   []tenure.Token
 	holdings []store.Holding
 	allowed  []tenure.Exception
+	beliefs  store.BeliefCount
 	events   []tenure.AuditEvent
 	past     map[string]tenure.AuditEvent // the last event of what is theirs no more
 	accounts map[tenure.ServiceAccountID]*tenure.ServiceAccount
@@ -179,6 +182,9 @@ func (r *reporting) read(ctx context.Context, db *store.DB) error {
 	if r.allowed, err = db.ExceptionsAround(ctx, tenant, id); err != nil {
 		return err
 	}
+	if r.beliefs, err = db.CountBeliefs(ctx, tenant, id); err != nil {
+		return err
+	}
 	if r.events, err = db.AuditOfPerson(ctx, tenant, id); err != nil {
 		return err
 	}
@@ -193,7 +199,7 @@ func (r *reporting) read(ctx context.Context, db *store.DB) error {
 func (r *reporting) report(l *live.Live) Report {
 	p := r.person
 	out := Report{
-		At: r.now, StreamsCut: -1, StreamsKnown: l.Follows(), Person: Person{
+		At: r.now, StreamsCut: -1, StreamsKnown: l.Follows(), Beliefs: r.beliefs.All, Person: Person{
 			ID: p.ID, UserName: p.UserName, DisplayName: p.DisplayName, Active: p.Active && p.DeletedAt.IsZero(), Role: p.Role, Source: p.Source,
 			CreatedAt: p.CreatedAt, LastSeenAt: p.LastSeenAt, DeactivatedAt: p.DeactivatedAt, DeletedAt: p.DeletedAt,
 		},

@@ -8,7 +8,7 @@ import { createServer } from 'node:http';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 
-import { accessible, launch, serve, shot, visit } from './harness.mjs';
+import { accessible, contradict, launch, serve, shot, visit } from './harness.mjs';
 
 const root = 'root@example.com';
 const second = 'second@example.com';
@@ -136,6 +136,9 @@ async function populate() {
   server.sql(`UPDATE provider_keys SET last_used_at = strftime('%Y-%m-%dT%H:%M:%fZ', 'now'), last_used_user = (SELECT id FROM users WHERE user_name = '${people.member}'),
       last_used_token = (SELECT id FROM api_tokens WHERE name = 'Open WebUI');
     UPDATE model_usage SET key_id = k.id, provider_id = p.id FROM provider_keys k, provider_credentials p WHERE p.id = k.provider_id AND p.name = 'openai' AND model_usage.model = 'gpt-4o';`);
+  const believe = (name, content) => call(root, 'POST', '/api/v1/beliefs', { workspace: 'default', scope: 'project:billing', type: 'decision', name, content });
+  await contradict(server, () => believe('Database', 'We use MySQL 8.'), () => believe('Database', 'We use PostgreSQL 17, because of its row-level security.'));
+  await believe('Indentation', 'Tabs, not spaces.');
   await call(root, 'PATCH', '/api/v1/admin/policy', { trust_page: 'people' });
   const wanted = await fetch(`${server.base}/settings/trust`, {
     method: 'POST', headers: { 'x-user-id': people.member, origin: server.base, 'content-type': 'application/x-www-form-urlencoded' },

@@ -121,6 +121,19 @@ export async function visit(browser, server, { user, refusals = 0, permissions =
   }
 }
 
+// contradict has two beliefs of one name written that say otherwise of it, and flags both, as
+// the drawing out of the second makes them. To write the second down takes the place of the
+// first, which is therefore found by another name meanwhile.
+export async function contradict(server, first, second) {
+  const newest = (n) => `(SELECT id FROM beliefs ORDER BY id DESC LIMIT ${n})`;
+  await first();
+  server.sql(`UPDATE beliefs SET name_hash = 'another' WHERE id IN ${newest(1)};`);
+  await second();
+  server.sql(`UPDATE beliefs SET version = version + 1, name_hash = (SELECT b.name_hash FROM beliefs b WHERE b.id IN ${newest(1)}),
+      contradicts = (SELECT b.id FROM beliefs b WHERE b.id IN ${newest(2)} AND b.id <> beliefs.id)
+    WHERE id IN ${newest(2)};`);
+}
+
 // shot keeps a picture for people to look at. To hide the caret would leave empty style
 // attributes behind, which the next swap of the page would trip over.
 export async function shot(page, name) {
