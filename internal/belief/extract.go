@@ -72,6 +72,8 @@ func object(properties map[string]any) map[string]any {
 
 // question asks for the beliefs of a turn.
 func question(t Turn, model string) (Question, error) {
+	// Each "<" is written as \u003c: so nothing that was said is a control token, such as
+	// <|im_end|>, to the template by which a model is asked.
 	input, err := json.Marshal(struct {
 		Scope tenure.BeliefScope `json:"scope"`
 		Turn  []Message          `json:"turn"`

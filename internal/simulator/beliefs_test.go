@@ -34,7 +34,11 @@ func structured(t *testing.T, url, path, model, said string) (string, string) {
 	}
 	req.Header.Set("Authorization", "Bearer k")
 	req.Header.Set("Anthropic-Version", "2023-06-01")
-	res, err := (&http.Client{Timeout: 300 * time.Millisecond}).Do(req)
+	patience := time.Minute
+	if model == "sim-beliefs-late" {
+		patience = 300 * time.Millisecond
+	}
+	res, err := (&http.Client{Timeout: patience}).Do(req)
 	if err != nil {
 		return "", err.Error()
 	}
