@@ -2,6 +2,7 @@ package audit
 
 import (
 	"strconv"
+	"strings"
 
 	"github.com/tenure-gateway/tenure"
 )
@@ -28,10 +29,21 @@ func BeliefChanged(p tenure.Principal, b tenure.Belief, how string) tenure.Audit
 	return e
 }
 
-// BeliefDeleted tells of a belief that its person deleted, with how many of its line.
-func BeliefDeleted(p tenure.Principal, b tenure.Belief, n int) tenure.AuditEvent {
+// shownDeleted is how many beliefs that went with another are named.
+const shownDeleted = 200
+
+// BeliefDeleted tells of a belief that its person deleted, alone or with others of its line,
+// and of which these were: lines are joined, so that its name alone would not tell.
+func BeliefDeleted(p tenure.Principal, b tenure.Belief, with []tenure.BeliefID) tenure.AuditEvent {
 	e := aboutBelief(by(p, "belief.deleted"), b)
-	e.Detail["count"] = strconv.Itoa(n)
+	e.Detail["count"] = strconv.Itoa(1 + len(with))
+	if len(with) > 0 {
+		names := make([]string, min(len(with), shownDeleted))
+		for i := range names {
+			names[i] = string(with[i])
+		}
+		e.Detail["line"], e.Detail["with"] = string(b.Line), strings.Join(names, " ")
+	}
 	return e
 }
 
@@ -49,6 +61,13 @@ func BeliefsRead(p tenure.Principal, how string, scope tenure.BeliefScope, n int
 	if scope != "" {
 		e.Detail["scope"] = string(scope)
 	}
+	return e
+}
+
+// BeliefsDisclosed tells that somebody read another person's beliefs, and by which exception.
+func BeliefsDisclosed(p tenure.Principal, person tenure.User, x tenure.ExceptionID, scope tenure.BeliefScope, n int) tenure.AuditEvent {
+	e := BeliefsRead(p, "disclosed", scope, n)
+	e.ObjectID, e.Object, e.Detail["exception"] = string(person.ID), person.UserName, string(x)
 	return e
 }
 

@@ -99,7 +99,7 @@ var ocsfOf = map[string]ocsfKind{
 	"review.opened": entityCreate, "review.closed": entityUpdate, "review.item_decided": entityUpdate, "review.item_reassigned": entityUpdate,
 	"review.item_ended": revoke, "review.item_gone": entityOther,
 	"belief.recorded": createOf, "belief.changed": updateOf, "belief.deleted": {apiActivity, 4, "Delete"}, "beliefs.erased": {apiActivity, 4, "Delete"},
-	"beliefs.listed": readOf, "beliefs.exported": readOf, "beliefs.watched": readOf, "extraction.set": entityUpdate, "extraction.finished": createOf, "extraction.failed": createOf,
+	"beliefs.listed": readOf, "beliefs.exported": readOf, "beliefs.disclosed": readOf, "beliefs.watched": readOf, "extraction.set": entityUpdate, "extraction.finished": createOf, "extraction.failed": createOf,
 	"evidence.begun": readOf, "evidence.exported": readOf,
 	"backup.begun": readOf, "backup.created": createOf, "backup.failed": createOf,
 	"backup.restored": updateOf, "backup.restore_tried": updateOf, "backup.restore_failed": updateOf,

@@ -34,6 +34,7 @@ func endingActions() map[string]string {
 		"token_request.rejected": "token_request", "token_request.withdrawn": "token_request", "token_request.collected": "token_request",
 		"exception.revoked": "exception", "exception.remediated": "exception", "exception.renewed": "exception_renewed",
 		"exception.rejected": "exception_declined", "exception.withdrawn": "exception_declined",
+		"beliefs.erased": "beliefs", "belief.deleted": "belief",
 		"provider_key.retired": "provider_key", "provider_key.activated": "provider_key_before",
 	}
 }
@@ -102,6 +103,13 @@ func (l *list) addEvents(events []event) {
 			}
 		}
 		l.end(kind, ev)
+		if ev.Action == "user.deleted" {
+			l.end("beliefs", ev)
+		}
+		for with := range strings.FieldsSeq(ev.Detail["with"]) { // of kind belief
+			ev.ObjectID = with
+			l.end(kind, ev)
+		}
 	}
 	for t, ev := range last {
 		if states[ev.Action] == t.kind && ev.Action != "tenant.resumed" {
@@ -149,6 +157,8 @@ func (l *list) end(kind string, ev event) {
 		e.Less = ev.Action[len("token_request."):]
 	case "exception_declined":
 		e.Less = ev.Action[len("exception."):]
+	case "belief":
+		e.Less = ev.Detail["line"]
 	case "exception_renewed": // it is told of the one that took its place
 		e.ID, e.Less = ev.Detail["renews"], ev.ObjectID
 	}

@@ -162,6 +162,9 @@ func (b *Backups) restore(ctx context.Context, by tenure.Principal, r io.Reader,
 			if err = eraseAgain(ctx, tx, was); err != nil {
 				return err
 			}
+			if err = tx.RelinkBeliefs(ctx); err != nil {
+				return err
+			}
 			if o.DryRun {
 				return errDry
 			}

@@ -355,16 +355,16 @@ func (s *Beliefs) Delete(ctx context.Context, by tenure.Principal, id tenure.Bel
 		if err != nil || of.Workspace != "" && b.Workspace != of.Workspace {
 			return notFound(err)
 		}
-		n := 1
+		var with []tenure.BeliefID
 		if b.Superseded != "" {
 			err = w.tx.DeleteBelief(ctx, b)
-		} else if n, err = w.tx.DeleteBeliefLine(ctx, b); err == nil {
+		} else if with, err = w.tx.DeleteBeliefLine(ctx, b); err == nil {
 			err = w.settle(ctx, b.NameHash)
 		}
 		if err != nil {
 			return err
 		}
-		return w.tx.Append(ctx, audit.BeliefDeleted(by, b.Belief, n))
+		return w.tx.Append(ctx, audit.BeliefDeleted(by, b.Belief, with))
 	})
 	return wrap("delete a belief", err)
 }

@@ -163,10 +163,14 @@ func (tx *Tx) ChangeBelief(ctx context.Context, b BeliefRow) (bool, error) {
 	return n > 0, err
 }
 
-// DeleteBeliefLine removes a belief with those that it took the place of, and gives how
-// many those were.
-func (tx *Tx) DeleteBeliefLine(ctx context.Context, b BeliefRow) (int, error) {
-	return tx.exec(ctx, `DELETE FROM beliefs WHERE tenant_id = $1 AND user_id = $2 AND line = $3`, b.Tenant, b.User, b.Line)
+// DeleteBeliefLine removes a belief with those that it took the place of, and gives these,
+// the newest first.
+func (tx *Tx) DeleteBeliefLine(ctx context.Context, b BeliefRow) ([]tenure.BeliefID, error) {
+	with, err := many(ctx, tx.run, scalar[tenure.BeliefID], `SELECT id FROM beliefs WHERE tenant_id = $1 AND user_id = $2 AND line = $3 AND id <> $4 ORDER BY id DESC`, b.Tenant, b.User, b.Line, b.ID)
+	if err == nil {
+		_, err = tx.exec(ctx, `DELETE FROM beliefs WHERE tenant_id = $1 AND user_id = $2 AND line = $3`, b.Tenant, b.User, b.Line)
+	}
+	return with, err
 }
 
 // DeleteBelief removes one that another took the place of; the line goes past it.
@@ -184,6 +188,17 @@ func (tx *Tx) DeleteBelief(ctx context.Context, b BeliefRow) error {
 func (tx *Tx) JoinBeliefLines(ctx context.Context, b BeliefRow, line tenure.BeliefID) error {
 	_, err := tx.exec(ctx, `UPDATE beliefs SET line = $1 WHERE tenant_id = $2 AND user_id = $3 AND line = $4`, line, b.Tenant, b.User, b.Line)
 	return err
+}
+
+// RelinkBeliefs takes back, everywhere, what beliefs have of others that are not there: after
+// a restore, which deletes some again without looking at those beside them.
+func (tx *Tx) RelinkBeliefs(ctx context.Context) error {
+	for _, link := range []string{"supersedes", "superseded_by", "contradicts"} {
+		if _, err := tx.exec(ctx, `UPDATE beliefs SET `+link+` = '' WHERE `+link+` <> '' AND NOT EXISTS (SELECT 1 FROM beliefs b WHERE b.id = beliefs.`+link+`)`); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // Contradict notes which belief one contradicts; "": none.

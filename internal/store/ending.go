@@ -21,7 +21,7 @@ type Ending struct {
 	From         time.Time // when it ended, where that is known: what the backup is younger than it knows
 	Hash, Prefix string
 	In           string // the workspace, or the issuer, that it is about
-	Less         string // the role that is left, the subject, or the state
+	Less         string // the role that is left, the subject, the state, or the line
 }
 
 // A byList is the end of a thing of which only a list tells. args says what the $1, $2
@@ -54,6 +54,9 @@ func listed() map[string]byList {
 		"membership_tokens": {"now until id in", revoke + `user_id = $3 AND workspace_id = $4`},
 		"mapping_tokens": {"now until id in", revoke + `workspace_id = $4 AND user_id IN (SELECT user_id FROM group_members WHERE group_id = $3)
 			AND user_id NOT IN (SELECT user_id FROM workspace_roles WHERE workspace_id = $4 AND group_id <> $3)`},
+		// What a person erased, and what they deleted: a belief alone, or with all of a line.
+		"beliefs":      {"id until", `DELETE FROM belief_keys WHERE user_id = $1 AND created_at <= $2`},
+		"belief":       {"id less", `DELETE FROM beliefs WHERE id = $1 OR line <> '' AND line = $2`},
 		"provider_key": {"id", `UPDATE provider_keys SET state = 'retired' WHERE id = $1 AND state <> 'retired'`},
 		"provider_key_before": {"id in less", `UPDATE provider_keys SET state = 'retired'
 			WHERE name = $1 AND provider_id = $2 AND version < CAST(CAST($3 AS TEXT) AS INTEGER) AND state = 'active'`},
