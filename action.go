@@ -132,6 +132,7 @@ const (
 	ReadOverview    Action = "admin.overview.read"
 	ReadUsage       Action = "admin.usage.read"
 	CountBeliefs    Action = "admin.beliefs.count"
+	ReadAnyBeliefs  Action = "admin.beliefs.read"
 	SetExtraction   Action = "admin.workspaces.set_extraction"
 	ListPrices      Action = "admin.prices.list"
 	SetPrice        Action = "admin.prices.set"

@@ -27,6 +27,8 @@ const (
 	RuleMFAMissing Rule = "mfa_missing"
 	// RuleProviderNetwork is the policy's provider_networks.
 	RuleProviderNetwork Rule = "provider_network"
+	// RuleBeliefsRead is that nobody reads what another's beliefs say.
+	RuleBeliefsRead Rule = "beliefs_read"
 )
 
 // Rules are those that an exception can open, each with what it is. Nobody modifies it.
@@ -37,6 +39,7 @@ func Rules() []RuleMeaning {
 		{RuleBestEffort, "Tokens of a workspace go on while the database is away, for as long as it says and best_effort_max lets it", []string{SubjectWorkspace, SubjectTenant}},
 		{RuleMFAMissing, "Somebody signs in without the second factor that the policy mfa asks for: their session ends when the exception does", []string{SubjectUser}},
 		{RuleProviderNetwork, "A provider is in a private network or on this machine, where provider_networks lets none be", []string{SubjectProvider}},
+		{RuleBeliefsRead, "Whoever asked for it reads what a person's beliefs say, and changes none of them; the person sees that it is so", []string{SubjectUser}},
 	}
 }
 
@@ -167,7 +170,7 @@ func (x Exception) AskedBy(p Principal) bool { return x.Requester == p.User() }
 
 // Deviation is the thing for which a rule is not to hold: of a token its tenant, its
 // workspace, and its person or service account; of a workspace its tenant and itself; of a
-// session its person; of a provider its tenant, its workspace and itself.
+// session, and of beliefs, its person; of a provider its tenant, its workspace and itself.
 type Deviation struct {
 	Tenant    TenantID
 	Workspace WorkspaceID

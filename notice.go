@@ -25,6 +25,7 @@ const (
 	NoticeExceptionEnding = "exception_ending"     // an exception is near its end
 	NoticeRemedyOverdue   = "remedy_overdue"       // the remedy of an exception is not made
 	NoticeControlFailed   = "control_failed"       // an exception is out of force: its live check failed
+	NoticeBeliefsRead     = "beliefs_read"         // somebody read another's beliefs by an exception; told once of each
 	NoticeAccountEnding   = "account_ending"       // a service account is near its end date
 	NoticeAccountOrphaned = "account_orphaned"     // a service account needs a new owner
 	NoticeTokenReused     = "token_reused"         // a secret that was rotated away was used

@@ -135,7 +135,7 @@ func dayOrLife(flag, text string) (time.Time, error) {
 type exceptionAsk struct {
 	local
 	exceptionWish
-	Rule    string `arg:"" help:"What is not to hold: token_lifetime, token_never_expires, best_effort, provider_network."`
+	Rule    string `arg:"" help:"What is not to hold: token_lifetime, token_never_expires, best_effort, mfa_missing, provider_network, beliefs_read."`
 	Kind    string `arg:"" enum:"tenant,workspace,user,service-account,provider" help:"What it is for: ${enum}."`
 	Subject string `arg:"" optional:"" help:"Id, userName, or name of the workspace; of the tenant nothing."`
 	Title   string `required:"" placeholder:"TEXT" help:"What it is, in a few words."`

@@ -170,6 +170,7 @@ var rules = map[tenure.Action]rule{
 	tenure.ReadOverview:    {what: "see how many have access, how much is asked, and how fast access ended", roles: readers},
 	tenure.ReadUsage:       {what: "see what models used, by whom", roles: readers},
 	tenure.CountBeliefs:    {what: "see how many beliefs each person has, and nothing of what they say", roles: readers},
+	tenure.ReadAnyBeliefs:  {what: "read what somebody else's beliefs say, by an exception that one asked for oneself", roles: admins, fresh: Recent},
 	tenure.SetExtraction:   {what: "say when beliefs are drawn out of a workspace's turns, and by which model", roles: admins, fresh: Recent},
 	tenure.ListPrices:      {what: "list what the tokens of models cost", roles: readers},
 	tenure.SetPrice:        {what: "say what the tokens of models cost, and reckon anew what was used", roles: supers, fresh: Recent},

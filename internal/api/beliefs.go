@@ -64,7 +64,8 @@ func (in *beliefPatch) change() belief.Change {
 	}
 }
 
-type beliefsIn struct {
+// BeliefLook chooses beliefs.
+type BeliefLook struct {
 	Cursor    string `query:"cursor" pattern:"^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$" patternDescription:"next_cursor of the page before" doc:"next_cursor of the page before"`
 	Limit     int    `query:"limit" minimum:"1" maximum:"200" default:"100"`
 	Workspace string `query:"workspace" maxLength:"200" doc:"Id"`
@@ -76,7 +77,7 @@ type beliefsIn struct {
 	Disputed  bool   `query:"disputed" doc:"Only those that another one contradicts"`
 }
 
-func (in *beliefsIn) look() (belief.Look, error) {
+func (in *BeliefLook) look() (belief.Look, error) {
 	l := belief.Look{
 		Workspace: tenure.WorkspaceID(in.Workspace), Type: tenure.BeliefType(in.Type), Status: tenure.BeliefStatus(in.Status), Text: in.Text,
 		History: in.History, Disputed: in.Disputed, After: tenure.BeliefID(in.Cursor), Limit: in.Limit,
@@ -87,6 +88,12 @@ func (in *beliefsIn) look() (belief.Look, error) {
 	var err error
 	l.Scope, err = tenure.ParseBeliefScope(in.Scope)
 	return l, err
+}
+
+type disclosedIn struct {
+	ID        string `path:"id" maxLength:"200"`
+	Exception string `query:"exception" maxLength:"200" doc:"Needed: id of an exception of the rule beliefs_read for this person, in force, that one asked for oneself"`
+	BeliefLook
 }
 
 type eraseBeliefsIn struct {
@@ -215,6 +222,15 @@ func (a *API) mountExtraction(m *mounting, tags []string) {
 			rows, err := a.Beliefs.Counts(ctx, web.Principal(ctx), tenure.UserID(in.Cursor), in.Limit+1)
 			return listOf(rows, in.Limit, showCount, func(c belief.Count) string { return string(c.User) }), err
 		})
+	operation(m, tenure.ReadAnyBeliefs, huma.Operation{OperationID: "disclose-beliefs", Method: http.MethodGet, Path: "/api/v1/admin/users/{id}/beliefs", Summary: "What another person's beliefs say, newest first, by an exception that one asked for oneself", Tags: []string{"Administration: users"}},
+		func(ctx context.Context, in *disclosedIn) (*list[belief.Belief], error) {
+			l, err := in.look()
+			if err != nil {
+				return nil, err
+			}
+			page, err := a.Beliefs.Disclose(ctx, web.Principal(ctx), tenure.UserID(in.ID), tenure.ExceptionID(in.Exception), l)
+			return showBeliefs(page.Beliefs, page.Next), err
+		})
 }
 
 func showBeliefs(rows []tenure.Belief, next tenure.BeliefID) *list[belief.Belief] {
@@ -227,7 +243,7 @@ func showBeliefs(rows []tenure.Belief, next tenure.BeliefID) *list[belief.Belief
 	return out
 }
 
-func (a *API) beliefs(ctx context.Context, in *beliefsIn) (*list[belief.Belief], error) {
+func (a *API) beliefs(ctx context.Context, in *BeliefLook) (*list[belief.Belief], error) {
 	l, err := in.look()
 	if err != nil {
 		return nil, err

@@ -39,18 +39,19 @@ type Page struct {
 
 // List gives a person's own beliefs. Reading is audited.
 func (s *Beliefs) List(ctx context.Context, by tenure.Principal, l Look) (Page, error) {
-	page, err := s.look(ctx, by, l)
+	of, err := whose(by, tenure.ReadBeliefs)
+	if err != nil {
+		return Page{}, err
+	}
+	page, err := s.look(ctx, of, l)
 	if err != nil {
 		return Page{}, err
 	}
 	return page, s.tell(ctx, audit.BeliefsRead(by, "listed", l.Scope, len(page.Beliefs)))
 }
 
-func (s *Beliefs) look(ctx context.Context, by tenure.Principal, l Look) (Page, error) {
-	of, err := whose(by, tenure.ReadBeliefs)
-	if err != nil {
-		return Page{}, err
-	}
+// look reads a page of the beliefs of whom of names.
+func (s *Beliefs) look(ctx context.Context, of store.BeliefFilter, l Look) (Page, error) {
 	if of.Workspace == "" {
 		of.Workspace = l.Workspace
 	}
@@ -178,7 +179,7 @@ func (s *Beliefs) Export(ctx context.Context, by tenure.Principal, each func(ten
 		return err
 	}
 	for l := (Look{History: true, Limit: MaxPage}); ; {
-		page, err := s.look(ctx, by, l)
+		page, err := s.look(ctx, of, l)
 		if err != nil {
 			return err
 		}

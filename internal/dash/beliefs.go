@@ -41,7 +41,8 @@ type beliefsPage struct {
 	Rows     []tenure.Belief
 	Pairs    []beliefPair
 	Next     tenure.BeliefID
-	Past     bool // none holds any more, and some did
+	Readers  []tenure.Exception // by which others read them now
+	Past     bool               // none holds any more, and some did
 	Types    []choice
 	Statuses []choice
 	Places   []choice
@@ -81,6 +82,9 @@ func (d *Dash) showBeliefs(w http.ResponseWriter, r *http.Request, notice string
 		page.Places = append(page.Places, choice{string(s.ID), s.Name, page.Get("workspace") == string(s.ID)})
 	}
 	if err := d.extractionHere(r, &page); err != nil {
+		return err
+	}
+	if err := d.beliefReaders(r, &page); err != nil {
 		return err
 	}
 	if err := d.findBeliefs(r, &page); err != nil {
@@ -176,6 +180,13 @@ func (d *Dash) extractionHere(r *http.Request, page *beliefsPage) error {
 	for _, f := range here {
 		page.Here = append(page.Here, extractionRow{f.Name, holdsWords(f), f.Model})
 	}
+	return err
+}
+
+// beliefReaders fills in the exceptions by which others read one's beliefs.
+func (d *Dash) beliefReaders(r *http.Request, page *beliefsPage) (err error) {
+	by := web.Principal(r.Context())
+	page.Readers, err = d.Exceptions.InForce(r.Context(), by, tenure.Deviation{Tenant: by.Tenant(), User: by.User()}, tenure.RuleBeliefsRead)
 	return err
 }
 

@@ -241,10 +241,24 @@ func TestBeliefsAreAPersons(t *testing.T) {
 	alice.write("user:universal", "Tabs", "Tabs, not spaces.")
 	root.get("/settings")
 	person := root.get("/admin/people/" + string(h.join("alice@example.com").User())).must(http.StatusOK)
-	person.one("section[aria-labelledby=facts] dl.facts").says("1, sealed, and read by nobody else")
+	person.one("section[aria-labelledby=facts] dl.facts").says("1, sealed")
 	if strings.Contains(person.body, "Tabs") {
 		t.Error("the page of a person has what they believe")
 	}
+	theirs := person.one("section[aria-labelledby=facts] dl.facts a").attrs["href"]
+	ask := root.get(theirs).must(http.StatusOK)
+	ask.one(".empty").says("You have none in force for alice@example.com")
+	if strings.Contains(ask.body, "Tabs") {
+		t.Error("what they believe is read without an exception")
+	}
+	form := root.get(ask.one("main .acts a").attrs["href"]).must(http.StatusOK)
+	if rule := form.one("input[name=rule][checked]").attrs["value"]; rule != string(tenure.RuleBeliefsRead) {
+		t.Errorf("an exception of the rule %s is asked for", rule)
+	}
+	if subject := form.one("input[name=subject]").attrs["value"]; subject != "alice@example.com" {
+		t.Errorf("an exception for %q is asked for", subject)
+	}
+	h.become("ann@example.com", tenure.Auditor).get(theirs).must(http.StatusForbidden)
 	single := open(t, true)
 	token, err := single.Tokens.EnsureRoot(t.Context(), single.operator())
 	if err != nil {

@@ -22,6 +22,7 @@ func (d *Dash) peopleRoutes() []web.Route {
 		d.route("POST /admin/people/{id}/reactivate", tenure.ReactivateUser, d.reactivate),
 		d.route("GET /admin/people/{id}/erase-audit", tenure.EraseAudit, d.askErase),
 		d.route("POST /admin/people/{id}/erase-audit", tenure.EraseAudit, d.erase),
+		d.route("GET /admin/people/{id}/beliefs", tenure.ReadAnyBeliefs, d.disclosed),
 		d.route("GET /admin/people/{id}/revoke-all", tenure.ReportUser, d.askRevokeAll),
 		d.route("POST /admin/people/{id}/revoke-all", tenure.RevokeAll, d.revokeAll),
 		d.route("GET /admin/people/{id}/role", tenure.SetUserRole, d.askRole),

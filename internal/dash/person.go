@@ -52,8 +52,8 @@ type roleForm struct {
 
 // mayDo is what the asker may do on the page, perhaps after signing in again.
 type mayDo struct {
-	Deactivate, Reactivate, Erase, Role, Members, Tokens, Owner bool
-	Above                                                       bool // only a super admin may act on them
+	Deactivate, Reactivate, Erase, Role, Members, Tokens, Owner, Beliefs bool
+	Above                                                                bool // only a super admin may act on them
 }
 
 // Path is the address of the person's page.
@@ -190,6 +190,7 @@ func mayWith(by tenure.Principal, person governance.Report) mayDo {
 	m.Erase = !person.Active && mayOpen(by, tenure.EraseAudit)
 	m.Role = known && mayOpen(by, tenure.SetUserRole)
 	m.Members = known && mayAnywhere(by, tenure.SetMember)
+	m.Beliefs = known && person.ID != by.User() && by.User() != "" && mayOpen(by, tenure.ReadAnyBeliefs)
 	m.Tokens = mayOpen(by, tenure.RevokeAnyToken)
 	m.Owner = mayAnywhere(by, tenure.UpdateAccount)
 	m.Above = m.Above && known && mayOpen(by, tenure.DeactivateUser)

@@ -223,6 +223,7 @@ func happened(action string) string {
 		"beliefs.erased":        "All beliefs erased",
 		"beliefs.listed":        "Beliefs read",
 		"beliefs.exported":      "Beliefs exported",
+		"beliefs.disclosed":     "Beliefs read by another",
 		"beliefs.watched":       "Beliefs listened to",
 		"extraction.set":        "Drawing out of beliefs changed",
 		"workspace.deleted":     "Workspace deleted",

@@ -94,6 +94,9 @@ func (s *Exceptions) ask(ctx context.Context, by tenure.Principal, spec Spec, re
 	if spec.Rule == tenure.RuleProviderNetwork && by.Tenant() != tenure.DefaultTenant && by.Kind() != tenure.Operator {
 		return View{}, errOperatorsNetworks
 	}
+	if spec.Rule == tenure.RuleBeliefsRead && by.User() == "" {
+		return View{}, errInOwnName
+	}
 	var x tenure.Exception
 	err := s.DB.Tx(ctx, func(ctx context.Context, tx *store.Tx) error {
 		x = tenure.Exception{
@@ -130,6 +133,13 @@ func (s *Exceptions) ask(ctx context.Context, by tenure.Principal, spec Spec, re
 var errOperatorsNetworks = &tenure.Error{
 	Kind: tenure.Forbidden, Code: "operators_networks", Field: "rule",
 	Msg: "for a provider of this tenant whoever runs the installation asks: tenure exception ask --tenant NAME provider_network provider ID; the tenant approves",
+}
+
+// errInOwnName keeps to people what lets whoever asks read: behind the root token and at the
+// command line might be anybody, the second person too.
+var errInOwnName = &tenure.Error{
+	Kind: tenure.Forbidden, Code: "second_person_needed", Field: "rule",
+	Msg: "an exception of the rule beliefs_read lets read who asked for it: a person asks in their own name, and another approves; neither the root token nor the command line does either",
 }
 
 // read checks what can be checked without the database.
@@ -216,6 +226,9 @@ func subject(ctx context.Context, tx *store.Tx, by tenure.Principal, x *tenure.E
 		}
 		x.Subject, x.SubjectName, x.For = string(u.ID), u.UserName, u.ID
 		if u.ID == by.User() {
+			if x.Rule == tenure.RuleBeliefsRead {
+				return tenure.InvalidField("subject", "everybody reads their own beliefs: name the person whose you are to read")
+			}
 			return access.Check(by, tenure.AskException)
 		}
 	}

@@ -104,6 +104,8 @@ func second(ctx context.Context, tx *store.Tx, by tenure.Principal, x tenure.Exc
 		}
 	case x.For != "" && x.For == by.User():
 		return false, errForThemselves
+	case x.Rule == tenure.RuleBeliefsRead && (by.User() == "" || x.Requester == ""):
+		return false, errInOwnName
 	case by.User() != "":
 		return x.Requester == "", nil // who asked may be the same person
 	}

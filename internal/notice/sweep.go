@@ -218,7 +218,7 @@ func (n *Notices) accounts(ctx context.Context) error {
 }
 
 // alerts are what the audit log has that cannot wait.
-var alerts = []string{"token.reuse_detected", "token.leaked", "root_token.used", "policy.changed", "database.went_back", "vault.sealed", "vault.tampered", "provider.key_refused", audit.BegunAnew, audit.HistoryReplaced, audit.FaultFound, audit.HoldPlaced, audit.HoldReleased, "trust.requested", "exception.failed"}
+var alerts = []string{"token.reuse_detected", "token.leaked", "root_token.used", "policy.changed", "database.went_back", "vault.sealed", "vault.tampered", "provider.key_refused", audit.BegunAnew, audit.HistoryReplaced, audit.FaultFound, audit.HoldPlaced, audit.HoldReleased, "trust.requested", "exception.failed", "beliefs.disclosed"}
 
 // alerts turns events into notices, each once; uses of the root token once an hour
 // and actor.
@@ -313,6 +313,10 @@ func (n *Notices) alert(ctx context.Context, e tenure.AuditEvent) (tenure.Notice
 	case "exception.failed":
 		one.Kind, one.ObjectKind, one.User = tenure.NoticeControlFailed, "exception", tenure.UserID(e.Detail["owner"])
 		one.Message = fmt.Sprintf("The exception %q is out of force since %s: %s. Mend that, and have it approved again.", e.Object, at(e.At), e.Reason)
+	case "beliefs.disclosed":
+		one.Kind, one.ObjectKind, one.ObjectID, one.Severity, one.User = tenure.NoticeBeliefsRead, "exception", e.Detail["exception"], tenure.Warning, tenure.UserID(e.ObjectID)
+		one.Dedupe = "beliefs_read:" + one.ObjectID
+		one.Message = fmt.Sprintf("%s read what the beliefs of %s say, first at %s, by an exception that another administrator approved. Each look is in the audit log.", e.Actor, e.Object, at(e.At))
 	case "token.leaked":
 		one.Kind = tenure.NoticeTokenLeaked
 		one.Message = fmt.Sprintf("The token %q was reported as leaked at %s.", e.Object, at(e.At))

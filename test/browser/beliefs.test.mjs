@@ -1,6 +1,7 @@
 // My beliefs: one is written down, found, changed, kept against another, exported and erased.
 import assert from 'node:assert/strict';
 import { readFile } from 'node:fs/promises';
+import { createServer } from 'node:http';
 import { after, before, test } from 'node:test';
 
 import { accessible, contradict, fits, launch, serve, shot, visit } from './harness.mjs';
@@ -9,7 +10,7 @@ let browser;
 let server;
 
 before(async () => {
-  server = await serve('teams');
+  server = await serve('teams', { TENURE_ADMINS: 'grace@example.com,heidi@example.com' });
   browser = await launch();
 });
 
@@ -93,3 +94,88 @@ for (const scripted of [true, false]) {
     });
   });
 }
+
+// What a page does to be told of beliefs: all that it hears, and how it ends, in the page itself.
+const listen = (page, base) => page.evaluate((url) => new Promise((resolve) => {
+  window.heard = [];
+  const socket = new WebSocket(`${url}/v1/ws/beliefs`, ['tenure.beliefs.v1']);
+  socket.onmessage = ({ data }) => {
+    const message = JSON.parse(data);
+    window.heard.push(message);
+    if (message.type === 'ready') socket.send(JSON.stringify({ v: 1, type: 'subscribe', id: '1', scope: 'project:billing' }));
+    if (message.type === 'ack') resolve('subscribed');
+  };
+  socket.onclose = ({ code }) => {
+    window.ended(code);
+    resolve('closed');
+  };
+}), base.replace('http', 'ws'));
+
+test('a page of our own is told of beliefs by the WebSocket until its person is gone; one of another origin opens none', async () => {
+  const context = await browser.newContext({ baseURL: server.base, extraHTTPHeaders: { 'x-user-id': 'wilma@example.com' } });
+  const foreign = createServer((_, res) => res.setHeader('content-type', 'text/html').end('<title>Elsewhere</title>'));
+  try {
+    const ends = [];
+    await context.exposeBinding('ended', ({ page: of }, code) => ends.push({ of, code }));
+    const page = await context.newPage();
+    await page.goto('/beliefs');
+    await page.goto('/healthz'); // which stays when the session ends
+    assert.equal(await listen(page, server.base), 'subscribed');
+
+    const other = await context.newPage();
+    await write(other, 'Database', 'We use PostgreSQL.');
+    await page.waitForFunction(() => window.heard.some((m) => m.type === 'belief.upserted' && m.belief.content === 'We use PostgreSQL.'));
+
+    await new Promise((resolve) => { foreign.listen(0, '127.0.0.1', resolve); });
+    await other.goto(`http://127.0.0.1:${foreign.address().port}/`); // with the same cookies
+    assert.equal(await listen(other, server.base), 'closed');
+    assert.deepEqual(await other.evaluate(() => window.heard), []);
+    assert.deepEqual(ends.map((e) => e.of), [other]);
+
+    server.sql("UPDATE users SET active = FALSE WHERE user_name = 'wilma@example.com';");
+    for (let tries = 0; ends.length < 2 && tries < 100; tries++) await new Promise((resolve) => { setTimeout(resolve, 50); });
+    assert.equal(ends[1]?.code, 4401);
+  } finally {
+    await context.close();
+    foreign.close();
+  }
+});
+
+test('by an exception an administrator reads what the beliefs of another say, which the other sees', async () => {
+  const call = async (user, method, path, body) => {
+    const answer = await fetch(server.base + path, { method, headers: { 'x-user-id': user, 'content-type': 'application/json' }, body: body && JSON.stringify(body) });
+    assert.ok(answer.ok, `${path}: ${answer.status} ${await answer.clone().text()}`);
+    return answer.json();
+  };
+  await call('heidi@example.com', 'GET', '/api/v1/me');
+  const { id } = await call('yuki@example.com', 'GET', '/api/v1/me');
+  await call('yuki@example.com', 'POST', '/api/v1/beliefs', {
+    workspace: 'default', scope: 'project:billing', type: 'decision', name: 'Database', content: 'We use PostgreSQL 17, because of its row-level security.', why: 'Each tenant has a wall of its own.',
+  });
+  const look = async (page, where) => {
+    await page.setViewportSize({ width: 360, height: 800 });
+    await accessible(page, where);
+    await fits(page, where);
+    await shot(page, where.replaceAll(' ', '-'));
+    await page.setViewportSize({ width: 1280, height: 800 });
+  };
+  await visit(browser, server, { user: 'grace@example.com' }, async (page) => {
+    await page.goto(`/admin/people/${id}`);
+    await follow(page, 'Read them by an exception');
+    await page.getByText('You have none in force for yuki@example.com').waitFor();
+    const risk = { likelihood: 'low', impact: 'high' };
+    const asked = await call('grace@example.com', 'POST', '/api/v1/admin/exceptions', {
+      title: 'Case 4711', rule: 'beliefs_read', subject_kind: 'user', subject: 'yuki@example.com', owner: 'grace@example.com', reason: 'A court asks.', controls: 'Two read it together.',
+      risk_before: risk, risk_after: risk, plan: 'The case ends.', expires_at: new Date(Date.now() + 20 * 86400e3).toISOString(),
+    });
+    await call('heidi@example.com', 'POST', `/api/v1/admin/exceptions/${asked.id}/approve`, { reason: 'The order is here.' });
+    await page.reload();
+    await page.getByText('because of its row-level security').waitFor();
+    await look(page, 'beliefs of another');
+  });
+  await visit(browser, server, { user: 'yuki@example.com' }, async (page) => {
+    await page.goto('/beliefs');
+    await page.getByText('grace@example.com may read it').waitFor();
+    await look(page, 'beliefs that another reads');
+  });
+});
