@@ -498,6 +498,24 @@ func TestScripts(t *testing.T) {
 	}
 }
 
+// That one key of somebody is destroyed does nothing to the next, which is in use when it is
+// told.
+func TestANextKeyOutlivesTheNewsOfTheLast(t *testing.T) {
+	onBoth(t, func(t *testing.T, s *Beliefs) {
+		ctx := tenure.Everywhere(t.Context())
+		_, token := person(t, s, "ada")
+		k, err := s.Ring.make(ctx, token.Tenant(), token.User())
+		if err != nil {
+			t.Fatal(err)
+		}
+		before := k.name("w", "project:a", tenure.BeliefDecision, "Colour")
+		s.Changed("belief", string(token.User())+"/")
+		if after := k.name("w", "project:a", tenure.BeliefDecision, "Colour"); after != before {
+			t.Errorf("the hash of a name was %s, and is %s", before, after)
+		}
+	})
+}
+
 // Every way to read is audited, also of whoever breaks off.
 func TestReadingIsAudited(t *testing.T) {
 	onBoth(t, func(t *testing.T, s *Beliefs) {

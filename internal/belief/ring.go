@@ -176,13 +176,13 @@ func errTampered(id tenure.BeliefID, err error) error {
 	}
 }
 
-// drop forgets the opened keys of a person: one was destroyed.
+// drop forgets the opened keys of a person: one was destroyed. Whoever works with another of
+// theirs meanwhile goes on with it.
 func (r *Ring) drop(user tenure.UserID) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for id, k := range r.opened {
 		if k.row.User == user {
-			clear(k.names)
 			delete(r.opened, id)
 		}
 	}

@@ -82,7 +82,7 @@ func TestInside(t *testing.T) {
 		if ev.Status != want.status || w.Code != want.status || (ev.Err == nil) != (want.err == "") || ev.Err != nil && tenure.AsError(ev.Err).Code != want.err {
 			t.Errorf("%s: %d %d %v", path, ev.Status, w.Code, ev.Err)
 		}
-		if line := log.take(); observed != 1 || strings.Count(line, "\n") != 1 || !strings.Contains(line, `"request_id":"asked-`+path+`"`) || !strings.Contains(line, `"route":"POST `+path+`"`) || w.Header().Get("X-Request-Id") != "asked-"+path {
+		if line := log.take(); observed != 1 || strings.Count(line, "\n") != 1 || !strings.Contains(line, `"request_id":"asked-`+path+`"`) || !strings.Contains(line, `"route":"POST `+path+`"`) || !strings.Contains(line, `,"inside":true`) || w.Header().Get("X-Request-Id") != "asked-"+path {
 			t.Errorf("%s: observed %d times, %s", path, observed, line)
 		}
 	}

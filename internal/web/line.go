@@ -30,6 +30,9 @@ func (l *LogWriter) request(r *http.Request, ev *Event) {
 	if p := ev.Principal; p.Valid() {
 		b = b.text("credential", p.Kind().String()).text("who", p.Label()).some("token_id", string(p.Token()))
 	}
+	if ev.Inside {
+		b = append(b.key("inside"), "true"...)
+	}
 	b = b.some("model", tenure.Redact(ev.Model))
 	if ev.Provider != "" {
 		b = b.text("provider", ev.Provider).number("added_us", ev.Added.Microseconds())
