@@ -101,7 +101,8 @@ func (f *forgetful) do(statements ...string) {
 	}
 }
 
-// settled waits until everything that was done before is heard.
+// settled waits until everything that was done before is heard: until there is news of what
+// was done last, and then no more for a while. Many changes are heard in several parts.
 func (f *forgetful) settled() {
 	f.t.Helper()
 	generation := f.Generation()
@@ -109,7 +110,9 @@ func (f *forgetful) settled() {
 	for f.Generation() == generation {
 		time.Sleep(time.Millisecond)
 	}
-	time.Sleep(300 * time.Millisecond)
+	for generation = 0; f.Generation() != generation; time.Sleep(500 * time.Millisecond) {
+		generation = f.Generation()
+	}
 }
 
 // people makes people, by ids.
@@ -129,7 +132,7 @@ func (f *forgetful) unheard(statements ...string) {
 func (f *forgetful) endedAgain() []store.Change {
 	f.t.Helper()
 	var all []store.Change
-	for wait := 10 * time.Second; ; wait = 500 * time.Millisecond {
+	for wait := 10 * time.Second; ; wait = 2 * time.Second {
 		select {
 		case ends := <-f.told:
 			all = append(all, ends...)
