@@ -2,18 +2,64 @@ package app
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net"
 	"net/http"
 	"runtime"
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/tenure-gateway/tenure"
+	"github.com/tenure-gateway/tenure/internal/config"
 	"github.com/tenure-gateway/tenure/internal/store"
 )
+
+// Serve serves on the configured address until ctx ends, then drains: open
+// streams finish within the grace, what is noted is written. ready is told the
+// address once requests are answered. banner gets what is shown to the operator
+// once, such as a generated root token.
+func (a *App) Serve(ctx context.Context, banner io.Writer, ready func(net.Addr)) error {
+	ctx = tenure.Everywhere(ctx)
+	if err := a.Store.Lease(); err != nil {
+		return err
+	}
+	ln, err := (&net.ListenConfig{}).Listen(ctx, "tcp", a.Config.Listen)
+	if errors.Is(err, syscall.EADDRINUSE) {
+		return fmt.Errorf("TENURE_LISTEN: %s is in use by another program", a.Config.Listen)
+	}
+	if err != nil {
+		return config.Wrong("TENURE_LISTEN", err.Error(), "127.0.0.1:5757")
+	}
+	if a.Config.TLSCert != "" {
+		cert, err := tls.LoadX509KeyPair(a.Config.TLSCert, a.Config.TLSKey)
+		if err != nil {
+			return errors.Join(config.Wrong("TENURE_TLS_CERT", err.Error(), "/etc/tenure/tls.crt"), ln.Close())
+		}
+		ln = tls.NewListener(ln, &tls.Config{Certificates: []tls.Certificate{cert}, MinVersion: tls.VersionTLS12, NextProtos: []string{"h2", "http/1.1"}})
+	}
+	a.guard.Serves(ln.Addr())
+	router, err := a.router()
+	if err == nil {
+		err = a.Vault.Unsent(ctx, func(p tenure.Provider, why error) {
+			a.Log.Warn("a header of a provider is not sent", "tenant", p.Tenant, "workspace", p.Workspace, "provider", p.Name, "error", why)
+		})
+	}
+	if err == nil {
+		err = a.beginSinks()
+	}
+	if err == nil {
+		err = a.ensureRoot(ctx, banner) // only now that nothing else can fail: it is shown once
+	}
+	if err != nil {
+		return errors.Join(err, ln.Close())
+	}
+	return a.serve(ctx, ln, router, ready)
+}
 
 // serve runs the server and what works behind it.
 func (a *App) serve(ctx context.Context, ln net.Listener, h http.Handler, ready func(net.Addr)) error {
